@@ -1,0 +1,71 @@
+"""Relevance propagation for Keras: `analyzer = create_analyzer("lrp.z_plus", model)`."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Everything is loaded when first used: importing the package must be quick, and must not import Keras in a process
+# that only wants its plugins.
+_HOME = {
+    "Analyzer": "analyzer",
+    "Audit": "audit",
+    "Composite": "composite",
+    "Explanation": "explanation",
+    "InputError": "errors",
+    "Method": "method",
+    "UnsupportedModelError": "errors",
+    "create_analyzer": "create",
+    "load_analyzer": "create",
+    "relevance_pass": "backend",
+}
+_MODULES = ("rules", "visualize")
+
+if TYPE_CHECKING:
+    from kerasexplain import rules, visualize
+    from kerasexplain.analyzer import Analyzer
+    from kerasexplain.audit import Audit
+    from kerasexplain.backend import relevance_pass
+    from kerasexplain.composite import Composite
+    from kerasexplain.create import create_analyzer, load_analyzer
+    from kerasexplain.errors import InputError, UnsupportedModelError
+    from kerasexplain.explanation import Explanation
+    from kerasexplain.method import Method
+
+
+def analyzer_names() -> list[str]:
+    """The names that `create_analyzer` knows, sorted."""
+    from kerasexplain import registry
+
+    return registry.names()
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"kerasexplain.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"kerasexplain.{name}")
+    raise AttributeError(f"module 'kerasexplain' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+__all__ = [
+    "Analyzer",
+    "Audit",
+    "Composite",
+    "Explanation",
+    "InputError",
+    "Method",
+    "UnsupportedModelError",
+    "analyzer_names",
+    "create_analyzer",
+    "load_analyzer",
+    "relevance_pass",
+    "rules",
+    "visualize",
+]

@@ -1,0 +1,129 @@
+"""TensorFlow: gradient overrides, pullbacks and compilation."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+Tensor = Any
+
+_relevance_pass = contextvars.ContextVar("kerasexplain_relevance_pass", default=False)
+
+
+@contextlib.contextmanager
+def relevance_pass() -> Iterator[None]:
+    """While active, overridden operations hand back relevance instead of their gradient (in this thread only).
+
+    The switch is what lets relevance be trained through: an outer tape, which differentiates the relevance itself,
+    works outside the pass and sees ordinary gradients.
+    """
+    token = _relevance_pass.set(True)
+    try:
+        yield
+    finally:
+        _relevance_pass.reset(token)
+
+
+def override(
+    forward: Callable[..., tuple[Tensor, Any]],
+    backward: Callable[[Any, Tensor], Sequence[Tensor | None]],
+    *inputs: Tensor,
+) -> Tensor:
+    """`forward(*inputs)`, with another gradient during a relevance pass.
+
+    Args:
+        forward: `(*inputs) -> (y, residuals)`, by ordinary differentiable operations.
+        backward: `(residuals, signal at y) -> signals at the inputs`; None for an input that gets nothing. Neither
+            function may close over tensors that depend on the inputs.
+        *inputs: Tensors.
+
+    Returns:
+        y. Outside a relevance pass its gradient is the ordinary one.
+    """
+    y, residuals = forward(*inputs)
+
+    # The override sits on an identity behind y: the ordinary path stays untouched, and where the pass returns None
+    # for it, automatic differentiation prunes it.
+    @tf.custom_gradient
+    def routed(y: Tensor, *inputs: Tensor) -> tuple[Tensor, Callable[[Tensor], Any]]:
+        def gradient(signal: Tensor) -> tuple[Tensor | None, ...]:
+            if not _relevance_pass.get():
+                return (signal, *(None for _ in inputs))
+            return (None, *backward(residuals, signal))
+
+        return tf.identity(y), gradient
+
+    return routed(y, *inputs)
+
+
+def pull_back(
+    function: Callable[..., tuple[Tensor, Any]], *primals: Any
+) -> tuple[Tensor, Any, Callable[[Tensor], tuple[Any, ...]]]:
+    """Vector-Jacobian product.
+
+    Args:
+        function: `(*primals) -> (y, auxiliary)`; each primal a tensor or a nested structure of tensors.
+        *primals: Where to evaluate it.
+
+    Returns:
+        `(y, auxiliary, pullback)`; `pullback(cotangent)` gives one gradient per primal, in the primal's structure,
+        zeros where y does not depend on it.
+    """
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(primals)
+        y, auxiliary = function(*primals)
+
+    def pullback(cotangent: Tensor) -> tuple[Any, ...]:
+        return tape.gradient(
+            y, primals, output_gradients=cotangent, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+
+    return y, auxiliary, pullback
+
+
+def transposed(linear: Callable[[Tensor], Tensor], x: Tensor, s: Tensor) -> Tensor:
+    """The transposed product `J^T s` of a linear map of tensors like `x` (whose values do not matter)."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(x)
+        y = linear(x)
+    return tape.gradient(y, x, output_gradients=s, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+class compiled:  # noqa: N801 - used as a function
+    """A function compiled as a graph; live variables stay live.
+
+    Args:
+        function: `(list of tensors) -> structure of tensors`.
+        jit_compile: Whether XLA compiles the graph.
+        signature: `(shape, dtype)` of each tensor; None in a shape where the size may vary without a new trace.
+
+    Attributes:
+        traces: How many times the function has been traced.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[list[Tensor]], Any],
+        jit_compile: bool,
+        signature: Sequence[tuple[tuple[int | None, ...], str]],
+    ) -> None:
+        self.traces = 0
+
+        def traced(inputs: list[Tensor]) -> Any:
+            self.traces += 1
+            return function(inputs)
+
+        specs = [tf.TensorSpec(shape, dtype) for shape, dtype in signature]
+        self._function = tf.function(traced, input_signature=[specs], jit_compile=jit_compile, autograph=False)
+
+    def __call__(self, inputs: list[Any]) -> Any:
+        return tf.nest.map_structure(lambda tensor: tensor.numpy(), self._function(inputs))
+
+
+def on_accelerator() -> bool:
+    """Whether TensorFlow would place work on a GPU or TPU."""
+    return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))

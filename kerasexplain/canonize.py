@@ -1,0 +1,159 @@
+"""Pass 2, canonize: from Keras operations to the primitives that rules are written for.
+
+Fused activations are split off, BatchNormalization and zero padding are folded into linear operations where that is
+exact, and an activation at the output is set aside, so that logits are explained.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+
+from kerasexplain.errors import nearest
+from kerasexplain.graph import Graph, Node, Value
+from kerasexplain.operations import BatchNorm, Call, Linear, Routing, describe, keras_class
+
+#: Activations at the output that are set aside when logits are explained.
+OUTPUT_ACTIVATIONS = ("softmax", "sigmoid")
+
+
+def canonize(graph: Graph, *, output: int | str = 0, explain: str = "logits") -> Graph:
+    """Rewrites a traced graph into primitives, and chooses the value to be explained.
+
+    Args:
+        graph: What `trace` returned.
+        output: Index or name of the model's output to explain.
+        explain: "logits" sets a final softmax or sigmoid aside; "activation" keeps it.
+
+    Returns:
+        A graph that computes the same outputs.
+    """
+    graph = split_into_primitives(graph)
+    graph = graph.replace(explained=_chosen_output(graph, output))
+    if explain == "logits":
+        graph = explain_logits(graph)
+    graph = fold_batch_normalization(graph)
+    return fold_padding(graph)
+
+
+def split_into_primitives(graph: Graph) -> Graph:
+    """Each Keras call becomes the primitives the catalogue describes it by."""
+    nodes = []
+    for node in graph.nodes:
+        assert isinstance(node.primitive, Call)
+        steps = describe(node.primitive)
+        inputs = node.inputs
+        for i, step in enumerate(steps):
+            last = i == len(steps) - 1
+            # Steps of one layer follow each other; what is between them has the shape of the layer's output, up to
+            # the few layers that are two linear operations, whose shape in between nobody asks for.
+            outputs = node.outputs if last else (Value(node.outputs[0].shape, node.outputs[0].dtype),)
+            nodes.append(
+                dataclasses.replace(
+                    node,
+                    name=node.name + step.suffix,
+                    type=step.type or node.type,
+                    operation=step.operation or node.operation,
+                    primitive=step.primitive,
+                    inputs=inputs,
+                    outputs=outputs,
+                )
+            )
+            inputs = outputs
+    return graph.replace(nodes=tuple(nodes))
+
+
+def _chosen_output(graph: Graph, output: int | str) -> Value:
+    if isinstance(output, str):
+        if output not in graph.output_names:
+            raise ValueError(f"the model has no output {output!r}.{nearest(output, graph.output_names)}")
+        return graph.outputs[graph.output_names.index(output)]
+    if not -len(graph.outputs) <= output < len(graph.outputs):
+        raise ValueError(f"output={output}, but the model has {len(graph.outputs)} outputs")
+    return graph.outputs[output]
+
+
+def explain_logits(graph: Graph) -> Graph:
+    """Explains what goes into a final softmax or sigmoid instead of what comes out."""
+    node = graph.producer().get(graph.explained)
+    if node is None or _activation_name(node) not in OUTPUT_ACTIVATIONS:
+        return graph
+    return graph.replace(
+        explained=node.inputs[0],
+        notes=(*graph.notes, f"{node.name} ({node.type}) is left out: the logits are explained"),
+    )
+
+
+def _activation_name(node: Node) -> str:
+    if isinstance(node.operation, keras.layers.Activation):
+        return getattr(node.operation.activation, "__name__", "")
+    return type(node.operation).__name__.lower()
+
+
+def fold_batch_normalization(graph: Graph) -> Graph:
+    """Folds BatchNormalization into a linear operation whose only reader it is, from the live variables.
+
+    The other order, a BatchNormalization before a convolution, is left alone: with zero padding it is not the same
+    at the borders.
+    """
+    return _fold_pairs(graph, _batch_norm_behind_linear)
+
+
+def _batch_norm_behind_linear(first: Node, second: Node) -> Node | None:
+    linear, norm = first.primitive, second.primitive
+    if not isinstance(linear, Linear) or not isinstance(norm, BatchNorm) or linear.scaled is None:
+        return None
+    if (linear.bias_axis or -1) != norm.axis:
+        return None
+    return dataclasses.replace(
+        first,
+        type=f"{first.type} + {second.type}",
+        primitive=linear.with_affine(norm.per_channel, norm.offset, norm.bias_shape[0]),
+        outputs=second.outputs,
+        absorbed=(*first.absorbed, second.name),
+    )
+
+
+def fold_padding(graph: Graph) -> Graph:
+    """Folds a zero-padding layer into the convolution behind it, if that is its only reader.
+
+    Padded positions are no inputs: with the padding inside the operation they take no relevance under the absolute
+    rules, exactly as with `padding="same"`.
+    """
+    return _fold_pairs(graph, _padding_before_linear)
+
+
+def _padding_before_linear(first: Node, second: Node) -> Node | None:
+    pad, linear = first.primitive, second.primitive
+    if not isinstance(linear, Linear) or linear.padding is not None or keras_class(second.operation) is None:
+        return None
+    if not isinstance(pad, Routing) or not type(first.operation).__name__.startswith("ZeroPadding"):
+        return None
+    return dataclasses.replace(
+        second,
+        type=f"{first.type} + {second.type}",
+        primitive=dataclasses.replace(linear, padding=pad.function),
+        inputs=first.inputs,
+        absorbed=(first.name, *second.absorbed),
+    )
+
+
+def _fold_pairs(graph: Graph, merge: Any) -> Graph:
+    """Replaces every two nodes that `merge` joins, where the first has the second as its only reader."""
+    producer, consumers = graph.producer(), graph.consumers()
+    kept_values = {*graph.outputs, graph.explained}
+    merged: dict[Node, Node | None] = {}
+    for second in graph.nodes:
+        first = producer.get(second.inputs[0]) if len(second.inputs) == 1 else None
+        if first is None or first in merged:
+            continue
+        between = second.inputs[0]
+        if between in kept_values or len(consumers[between]) != 1:
+            continue
+        joined = merge(first, second)
+        if joined is not None:
+            merged[first], merged[second] = None, joined
+    nodes = (merged.get(node, node) for node in graph.nodes)
+    return graph.replace(nodes=tuple(node for node in nodes if node is not None))

@@ -1,0 +1,95 @@
+"""Values that can be compared, printed, saved and made again: rules and analyzers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any, TypeVar
+
+import keras
+
+Self = TypeVar("Self", bound="Configurable")
+
+
+class Configurable:
+    """A dataclass whose fields are its whole configuration.
+
+    Two are equal when their configurations are; `from_config(get_config())` is an equal one.
+    """
+
+    #: Fields that are given when the object is made but are no part of its configuration.
+    _not_configuration: tuple[str, ...] = ()
+
+    def _fields(self) -> list[dataclasses.Field[Any]]:
+        fields = dataclasses.fields(self)  # type: ignore[arg-type]
+        return [field for field in fields if field.name not in self._not_configuration]
+
+    def get_config(self) -> dict[str, Any]:
+        """The configuration, as plain data that JSON can hold.
+
+        Raises:
+            TypeError: It holds a function or a class that cannot be found again by name.
+        """
+        return {field.name: _serialize(getattr(self, field.name)) for field in self._fields()}
+
+    @classmethod
+    def from_config(cls: type[Self], config: dict[str, Any], **given: Any) -> Self:
+        """An object equal to the one whose `get_config()` this is."""
+        return cls(**{name: _deserialize(value) for name, value in config.items()}, **given)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._key() == other._key()  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._key()))
+
+    def _key(self) -> str:
+        # What cannot be saved, a predicate say, can still be compared: by identity.
+        config = {field.name: _serialize(getattr(self, field.name), strict=False) for field in self._fields()}
+        return json.dumps(config, sort_keys=True)
+
+    def __repr__(self) -> str:
+        shown = []
+        for field in self._fields():
+            value = getattr(self, field.name)
+            if field.default is dataclasses.MISSING or repr(value) != repr(field.default):
+                shown.append(f"{field.name}={value!r}" if field.kw_only else repr(value))
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _serialize(value: Any, strict: bool = True) -> Any:
+    if isinstance(value, (list, tuple)):
+        return {"sequence": type(value).__name__, "items": [_serialize(item, strict) for item in value]}
+    if isinstance(value, type):
+        name = _class_name(value)
+        if name is not None:
+            return {"class": name}
+    elif not callable(value):
+        return keras.saving.serialize_keras_object(value)
+    if not strict:
+        return f"unsaved {id(value)}"
+    raise TypeError(
+        f"{value!r} cannot be saved: a configuration may hold numbers, names, arrays, rules and classes of keras.layers, "
+        "or classes registered with keras.saving.register_keras_serializable"
+    )
+
+
+def _class_name(kind: type) -> str | None:
+    if getattr(keras.layers, kind.__name__, None) is kind:
+        return kind.__name__
+    name = keras.saving.get_registered_name(kind)
+    return name if keras.saving.get_registered_object(name) is kind else None
+
+
+def _deserialize(value: Any) -> Any:
+    if isinstance(value, dict) and set(value) == {"sequence", "items"}:
+        items = [_deserialize(item) for item in value["items"]]
+        return tuple(items) if value["sequence"] == "tuple" else items
+    if isinstance(value, dict) and set(value) == {"class"}:
+        kind = getattr(keras.layers, value["class"], None) or keras.saving.get_registered_object(value["class"])
+        if kind is None:
+            raise ValueError(f"the class {value['class']!r} is not known: import the module that registers it first")
+        return kind
+    return keras.saving.deserialize_keras_object(value)

@@ -1,0 +1,22 @@
+"""The errors that are ours to explain. All are also the built-in kind that a caller would expect."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UnsupportedModelError(ValueError):
+    """The model, or an operation in it, cannot be explained by the analyzer that was asked for."""
+
+
+class InputError(ValueError):
+    """The input does not fit the model, or breaks a promise made about it."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for a name that is not known: the nearest ones, and all of them where there are few."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
+    return f"{hint} Known: {', '.join(names)}."

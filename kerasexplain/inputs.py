@@ -1,0 +1,117 @@
+"""From what a user passes as input to arrays that fit the model, and back to the user's structure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from kerasexplain.errors import InputError
+from kerasexplain.graph import Graph, Value
+
+Structure = Callable[[list[np.ndarray]], Any]
+
+
+def prepare(x: Any, graph: Graph, dtype: str) -> tuple[list[np.ndarray], Structure]:
+    """The model's inputs as arrays, flattened, and a function that gives such a list the structure of x.
+
+    Args:
+        x: An array for a model with one input; otherwise a list in the order of the model's inputs, or a dict by
+            their names.
+        graph: The traced model.
+        dtype: The floating dtype that relevance is computed in.
+
+    Raises:
+        InputError: x does not fit the model: the input is named, with what was expected.
+    """
+    given, structure = _by_input(x, graph.input_names)
+    arrays = [
+        _array(value, name, known, dtype)
+        for value, name, known in zip(given, graph.input_names, graph.inputs, strict=True)
+    ]
+    if len({len(array) for array in arrays}) > 1:
+        sizes = ", ".join(f"{name}: {len(array)}" for name, array in zip(graph.input_names, arrays, strict=True))
+        raise InputError(f"the inputs hold different numbers of samples ({sizes})")
+    return arrays, structure
+
+
+def _by_input(x: Any, names: Sequence[str]) -> tuple[list[Any], Structure]:
+    if isinstance(x, dict):
+        missing = [name for name in names if name not in x]
+        if missing:
+            raise InputError(f"the model's inputs are {list(names)}; the input has no {missing}, only {list(x)}")
+        return [x[name] for name in names], lambda arrays: dict(zip(names, arrays, strict=True))
+    if isinstance(x, (list, tuple)) and len(x) == len(names) and _holds_arrays(x):
+        return list(x), lambda arrays: type(x)(arrays)  # type: ignore[call-arg]
+    if len(names) == 1:
+        return [x], lambda arrays: arrays[0]
+    got = f"{len(x)} arrays" if isinstance(x, (list, tuple)) else "one array"
+    raise InputError(f"the model has {len(names)} inputs, {list(names)}: pass a list or a dict of them, not {got}")
+
+
+def _holds_arrays(x: Sequence[Any]) -> bool:
+    # A list of arrays with a batch axis each, as against a nested list of numbers that is one array itself.
+    return all(hasattr(item, "shape") and len(item.shape) > 0 for item in x)
+
+
+def _array(x: Any, name: str, value: Value, dtype: str) -> np.ndarray:
+    where = f"the model's input {name!r}"
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise InputError(f"{where} must be an array of numbers of shape {_shown(value.shape)}: {error}") from None
+    if array.dtype.kind not in "biuf" and str(array.dtype) not in ("bfloat16",):
+        raise InputError(f"{where} must hold real numbers, got {array.dtype} ({type(x).__name__})")
+    _check_shape(array, where, value)
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = np.argwhere(~np.isfinite(array))
+        raise InputError(
+            f"{where} holds {len(bad)} values that are NaN or infinite, the first at {tuple(int(i) for i in bad[0])}"
+        )
+    return array.astype(dtype if value.is_float else value.dtype)
+
+
+def _check_shape(array: np.ndarray, where: str, value: Value) -> None:
+    expected = value.shape
+    fits = array.ndim == len(expected) and all(
+        known is None or known == size for known, size in zip(expected[1:], array.shape[1:], strict=True)
+    )
+    if not fits:
+        hint = ""
+        if array.ndim == len(expected) - 1:
+            hint = ". The first axis is the batch: pass x[None] for one sample"
+        raise InputError(f"{where} has shape {_shown(expected)}, got {array.shape}{hint}")
+    if array.shape[0] == 0:
+        raise InputError(f"{where} is empty: there is no sample to explain")
+
+
+def _shown(shape: tuple[int | None, ...]) -> str:
+    return "(" + ", ".join("batch" if i == 0 and size is None else str(size) for i, size in enumerate(shape)) + ")"
+
+
+def check_range(arrays: Sequence[np.ndarray], names: Sequence[str], input_range: tuple[float, float]) -> None:
+    """Raises InputError if a value breaks the promise made with `input_range`."""
+    low, high = input_range
+    for array, name in zip(arrays, names, strict=True):
+        least, greatest = float(array.min()), float(array.max())
+        if least < low or greatest > high:
+            raise InputError(
+                f"input_range=({low:g}, {high:g}) was promised, but the input {name!r} holds values from "
+                f"{least:g} to {greatest:g}"
+            )
+
+
+def batches(arrays: Sequence[np.ndarray], size: int, fixed: int | None) -> Iterator[tuple[list[np.ndarray], int]]:
+    """Batches of one size, with the number of samples that count in each.
+
+    Fewer samples than a batch run as they are; otherwise the last batch is filled up, so that one shape is compiled.
+    """
+    samples = len(arrays[0])
+    full = fixed or (size if samples > size else samples)
+    for begin in range(0, samples, full):
+        batch = [array[begin : begin + full] for array in arrays]
+        count = len(batch[0])
+        if count < full:
+            batch = [np.concatenate([array, np.repeat(array[-1:], full - count, axis=0)]) for array in batch]
+        yield batch, count

@@ -1,0 +1,194 @@
+"""Linear operations: how each Keras layer multiplies by its kernel, and what a rule may ask of one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from kerasexplain.operations.base import Primitive, placed
+
+Tensor = Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Linear(Primitive):
+    """`z = x W + b`: Dense, EinsumDense and every convolution.
+
+    Attributes:
+        product: `(x, W) -> x W`.
+        kernel: Gives the live kernel W.
+        bias: Gives the live bias b; None without one.
+        bias_shape: Shape of b; None without one.
+        bias_axis: First axis of the output, from the end, that b belongs to; None for the last ones.
+        scaled: `(W, a) -> W` with each output channel multiplied by its entry of `a`.
+        padding: What is done to the input before the product, so that padded positions are no inputs.
+    """
+
+    product: Callable[[Tensor, Tensor], Tensor]
+    kernel: Callable[[], Tensor]
+    bias: Callable[[], Tensor] | None
+    bias_shape: tuple[int, ...] | None = dataclasses.field()
+    bias_axis: int | None
+    scaled: Callable[[Tensor, Tensor], Tensor] | None
+    padding: Callable[[Tensor], Tensor] | None = None
+
+    def __call__(self, *xs: Tensor, tap: Tensor | None = None) -> Tensor:
+        (x,) = xs
+        kernel = ops.cast(self.kernel(), x.dtype)
+        return self.add_bias(self.apply(x, kernel), self.placed_bias(len(x.shape), tap))
+
+    def apply(self, x: Tensor, kernel: Tensor) -> Tensor:
+        """The product alone, padding included, bias not."""
+        return self.product(x if self.padding is None else self.padding(x), kernel)
+
+    def placed_bias(self, rank: int, tap: Tensor | None) -> Tensor | None:
+        """The bias, times the tap, shaped to be added to an output of that rank."""
+        return None if self.bias is None else placed(self.bias(), tap, rank, self.bias_axis)
+
+    @staticmethod
+    def add_bias(product: Tensor, bias: Tensor | None) -> Tensor:
+        return product if bias is None else product + bias
+
+    def with_affine(self, scale: Callable[[], Tensor], offset: Callable[[], Tensor], channels: int) -> Linear:
+        """This operation followed by `z * scale + offset`, per output channel, as one linear operation."""
+        assert self.scaled is not None
+        scaled, kernel, bias = self.scaled, self.kernel, self.bias
+        return dataclasses.replace(
+            self,
+            kernel=lambda: scaled(kernel(), scale()),
+            bias=offset if bias is None else (lambda: bias() * scale() + offset()),
+            bias_shape=self.bias_shape or (channels,),
+        )
+
+
+def dense(layer: keras.layers.Dense) -> Linear:
+    return _from_layer(layer, ops.matmul, scaled=lambda kernel, scale: kernel * scale)
+
+
+def einsum_dense(layer: keras.layers.EinsumDense) -> Linear:
+    equation = layer.equation
+    # A per-channel factor can be moved into the kernel only if the last output axis is an axis of the kernel.
+    operands, output = equation.split("->")
+    letters = operands.split(",")[1].strip()
+    channel = output.strip()[-1]
+    foldable = channel in letters and channel not in operands.split(",")[0]
+
+    def scaled(kernel: Tensor, scale: Tensor) -> Tensor:
+        shape = [-1 if letter == channel else 1 for letter in letters]
+        return kernel * ops.reshape(scale, shape)
+
+    return _from_layer(layer, lambda x, kernel: ops.einsum(equation, x, kernel), scaled if foldable else None)
+
+
+def convolution(layer: Any) -> Linear:
+    causal = layer.padding == "causal"
+
+    def product(x: Tensor, kernel: Tensor) -> Tensor:
+        return ops.conv(
+            x,
+            kernel,
+            strides=list(layer.strides),
+            padding="valid" if causal else layer.padding,
+            dilation_rate=layer.dilation_rate,
+            data_format=layer.data_format,
+        )
+
+    linear = _from_layer(layer, product, scaled=lambda kernel, scale: kernel * scale)
+    return dataclasses.replace(linear, padding=_causal(layer)) if causal else linear
+
+
+def depthwise_convolution(layer: Any) -> Linear:
+    def product(x: Tensor, kernel: Tensor) -> Tensor:
+        return ops.depthwise_conv(
+            x,
+            kernel,
+            strides=layer.strides,
+            padding=layer.padding,
+            dilation_rate=layer.dilation_rate,
+            data_format=layer.data_format,
+        )
+
+    def scaled(kernel: Tensor, scale: Tensor) -> Tensor:
+        # The output channels of a depthwise kernel (..., channels, multiplier) are its last two axes, flattened.
+        return kernel * ops.reshape(scale, kernel.shape[-2:])
+
+    return _from_layer(layer, product, scaled)
+
+
+def transposed_convolution(layer: Any) -> Linear:
+    def product(x: Tensor, kernel: Tensor) -> Tensor:
+        return ops.conv_transpose(
+            x,
+            kernel,
+            strides=list(layer.strides),
+            padding=layer.padding,
+            output_padding=layer.output_padding,
+            dilation_rate=layer.dilation_rate,
+            data_format=layer.data_format,
+        )
+
+    # The kernel is (..., out, in): its output channels are the last axis but one.
+    return _from_layer(layer, product, scaled=lambda kernel, scale: kernel * scale[:, None])
+
+
+def separable_convolution(layer: Any) -> tuple[Linear, Linear]:
+    """The depthwise and the pointwise convolution that the layer does one after the other."""
+    causal = layer.padding == "causal"
+
+    def depthwise(x: Tensor, kernel: Tensor) -> Tensor:
+        return ops.depthwise_conv(
+            x,
+            kernel,
+            strides=layer.strides,
+            padding="valid" if causal else layer.padding,
+            dilation_rate=layer.dilation_rate,
+            data_format=layer.data_format,
+        )
+
+    def pointwise(x: Tensor, kernel: Tensor) -> Tensor:
+        return ops.conv(x, kernel, strides=1, padding="valid", data_format=layer.data_format)
+
+    second = _from_layer(layer, pointwise, lambda kernel, scale: kernel * scale, kernel="pointwise_kernel")
+    first = dataclasses.replace(
+        second,
+        product=depthwise,
+        kernel=lambda: _live(layer.depthwise_kernel),
+        bias=None,
+        bias_shape=None,
+        scaled=lambda kernel, scale: kernel * ops.reshape(scale, kernel.shape[-2:]),
+        padding=_causal(layer) if causal else None,
+    )
+    return first, second
+
+
+def _from_layer(
+    layer: Any,
+    product: Callable[[Tensor, Tensor], Tensor],
+    scaled: Callable[[Tensor, Tensor], Tensor] | None,
+    kernel: str = "kernel",
+) -> Linear:
+    bias = getattr(layer, "bias", None)
+    channels_first = getattr(layer, "data_format", None) == "channels_first"
+    return Linear(
+        product=product,
+        kernel=lambda: _live(getattr(layer, kernel)),
+        bias=None if bias is None else (lambda: _live(layer.bias)),
+        bias_shape=None if bias is None else tuple(bias.shape),
+        bias_axis=-1 - layer.rank if channels_first else None,
+        scaled=scaled,
+    )
+
+
+def _live(variable: Any) -> Tensor:
+    return ops.convert_to_tensor(variable)
+
+
+def _causal(layer: Any) -> Callable[[Tensor], Tensor]:
+    """The zeros that Keras puts before the sequence, so that no step sees a later one."""
+    left = layer.dilation_rate[0] * (layer.kernel_size[0] - 1)
+    time = 1 if layer.data_format == "channels_last" else 2
+    return lambda x: ops.pad(x, [[left, 0] if axis == time else [0, 0] for axis in range(3)])

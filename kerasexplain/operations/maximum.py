@@ -1,0 +1,89 @@
+"""Maxima: pooling, global pooling, reductions and Maximum, all seen as a choice among candidates."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from keras import ops
+
+from kerasexplain.domains import Interval
+from kerasexplain.operations.base import Primitive
+
+Tensor = Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Maximum(Primitive):
+    """`y = max_k c_k` over the candidates c of each output element.
+
+    Attributes:
+        function: The ordinary computation.
+        candidates: `(*xs) -> c` of shape `(*y.shape, candidates)`, a selection among the inputs.
+        first: Whether the backend's gradient already goes to the first winner alone.
+    """
+
+    function: Callable[..., Tensor]
+    candidates: Callable[..., Tensor]
+    first: bool
+
+    def __call__(self, *xs: Tensor, tap: Tensor | None = None) -> Tensor:
+        return self.function(*xs)
+
+    def domain(self, *domains: Interval) -> Interval:
+        joined = domains[0]
+        for other in domains[1:]:
+            joined = joined | other
+        return joined
+
+
+def window_candidates(
+    pool_size: Sequence[int], strides: Sequence[int], padding: str, channels_last: bool
+) -> Callable[[Tensor], Tensor]:
+    """What each pooling window sees; padded positions are -inf and never win."""
+
+    def candidates(x: Tensor) -> Tensor:
+        first_axis = 1 if channels_last else 2
+        widths = [[0, 0] for _ in x.shape]
+        outputs = []
+        for axis, (k, stride) in enumerate(zip(pool_size, strides, strict=True), start=first_axis):
+            n = x.shape[axis]
+            outputs.append(-(-n // stride) if padding == "same" else (n - k) // stride + 1)
+            missing = max((outputs[-1] - 1) * stride + k - n, 0)
+            widths[axis] = [missing // 2, missing - missing // 2]
+        if any(any(width) for width in widths):
+            x = ops.pad(x, widths, constant_values=float("-inf"))
+        seen = []
+        for offsets in itertools.product(*(range(k) for k in pool_size)):
+            index = [slice(None)] * len(x.shape)
+            for axis, (offset, stride, m) in enumerate(zip(offsets, strides, outputs, strict=True), start=first_axis):
+                index[axis] = slice(offset, offset + (m - 1) * stride + 1, stride)
+            seen.append(x[tuple(index)])
+        return ops.stack(seen, axis=-1)
+
+    return candidates
+
+
+def reduction_candidates(axes: Sequence[int], keepdims: bool) -> Callable[[Tensor], Tensor]:
+    """What a maximum over whole axes sees."""
+
+    def candidates(x: Tensor) -> Tensor:
+        rank = len(x.shape)
+        reduced = sorted(axis % rank for axis in axes)
+        kept = [axis for axis in range(rank) if axis not in reduced]
+        sizes = ops.shape(x)
+        shape = [1 if axis in reduced else sizes[axis] for axis in range(rank) if keepdims or axis in kept]
+        count = 1
+        for axis in reduced:
+            count *= sizes[axis]
+        return ops.reshape(ops.transpose(x, kept + reduced), (*shape, count))
+
+    return candidates
+
+
+def operand_candidates(*xs: Tensor) -> Tensor:
+    """What an elementwise maximum of several tensors sees."""
+    shape = ops.shape(sum(xs[1:], xs[0]))
+    return ops.stack([ops.broadcast_to(x, shape) for x in xs], axis=-1)

@@ -1,0 +1,268 @@
+"""Pass 4, override: for each operation and its rule, the same computation with relevance for a gradient.
+
+What travels backwards along an edge is Q, relevance per unit of activation, or R, relevance itself. Most operations
+need no override at all: their plain gradient carries Q, and routing carries R as well.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from keras import ops
+
+from kerasexplain.backend import override, pull_back, transposed
+from kerasexplain.composite import Composite, Row
+from kerasexplain.operations import (
+    Affine,
+    Elementwise,
+    Linear,
+    Maximum,
+    Nonlinear,
+    Opaque,
+    Pooling,
+    Product,
+    Routing,
+    Scale,
+    Statistics,
+)
+from kerasexplain.rules import GradientRule, Ignore, LinearRule, PassThrough, SignalTakesAll, Slope
+from kerasexplain.rules.arithmetic import stabilize
+from kerasexplain.rules.base import default_stabilizer
+from kerasexplain.rules.step import LinearStep
+
+Tensor = Any
+Apply = Callable[[Sequence[Tensor], "Tensor | None"], Tensor]
+
+
+class Signal(enum.Enum):
+    """What a tensor's gradient means during a relevance pass."""
+
+    Q = "relevance per unit of activation"
+    R = "relevance"
+
+
+@dataclasses.dataclass(frozen=True)
+class Overridden:
+    """An operation ready to run.
+
+    Attributes:
+        apply: `(inputs, tap) -> outputs`.
+        takes: The signal it wants at its output.
+        gives: The signal it gives to its inputs.
+        bias_shape: Shape of the operation's bias entry under its rule; None where it has none.
+        is_plain: Whether nothing is overridden.
+    """
+
+    apply: Apply
+    takes: Signal
+    gives: Signal
+    bias_shape: tuple[int, ...] | None = None
+    is_plain: bool = False
+
+
+def overridden(row: Row, arriving: Signal, composite: Composite) -> Overridden:
+    """The operation of a row under its rule.
+
+    Args:
+        row: The operation and its rule.
+        arriving: The signal that its consumers give to its output.
+        composite: For what is not decided by the row's own rule.
+    """
+    primitive, rule = row.node.primitive, row.rule
+    constant = primitive.bias_shape
+    plain = Overridden(lambda xs, tap: primitive(*xs, tap=tap), Signal.Q, Signal.Q, constant, is_plain=True)
+    if composite.plain or isinstance(primitive, Opaque):
+        return plain
+    if isinstance(rule, PassThrough):
+        return Overridden(_pass_relevance(plain.apply, arriving), arriving, Signal.R)
+    if isinstance(rule, LinearRule):
+        linear = primitive if isinstance(primitive, Linear) else _as_linear(primitive)
+        if rule.is_gradient and arriving is Signal.Q:
+            return plain
+        apply = _linear(linear, rule, arriving, row.domain.nonnegative)
+        return Overridden(apply, arriving, Signal.R if rule.absolute else Signal.Q, linear.bias_shape)
+    if isinstance(primitive, Routing):
+        return dataclasses.replace(plain, takes=arriving, gives=arriving)
+    if isinstance(primitive, Maximum):
+        # The backend's own gradient is the rule where it goes to the first winner.
+        by_gradient = primitive.first and getattr(rule, "ties", None) == "first"
+        apply = plain.apply if by_gradient else _maximum(primitive, rule)
+        return Overridden(apply, arriving, arriving, is_plain=by_gradient)
+    if isinstance(primitive, Elementwise):
+        return _elementwise(primitive, rule, arriving, plain)
+    passes = isinstance(primitive, Scale) or (isinstance(primitive, Affine) and isinstance(composite.elementwise, Ignore))
+    if passes and arriving is Signal.R:
+        # One input, one output: dividing by the output would lose what passes through a zero.
+        return Overridden(_pass_relevance(plain.apply, arriving), Signal.R, Signal.R)
+    if isinstance(primitive, Product):
+        return Overridden(_product(primitive, rule, row), Signal.Q, Signal.Q)
+    if isinstance(primitive, Statistics):
+        return Overridden(_detached(primitive), Signal.Q, Signal.Q, constant)
+    if isinstance(primitive, Nonlinear):
+        return Overridden(_linearized(plain.apply), Signal.Q, Signal.Q, (), is_plain=True)
+    return plain
+
+
+def quotient_at(y: Tensor, stabilizer: float | None) -> Tensor:
+    """y, where the signal that comes back is R and the signal that goes on is Q = R / st(y)."""
+    eps = default_stabilizer(stabilizer)
+    return override(lambda y: (y, y), lambda y, signal: (signal / stabilize(y, eps),), y)
+
+
+def relevance_at(x: Tensor) -> Tensor:
+    """x, where the signal that comes back is Q and the signal that goes on is R = x Q."""
+    return override(lambda x: (x, x), lambda x, signal: (x * signal,), x)
+
+
+def _pass_relevance(run: Apply, arriving: Signal) -> Apply:
+    def apply(xs: Sequence[Tensor], tap: Tensor | None) -> Tensor:
+        def forward(*xs: Tensor) -> tuple[Tensor, Tensor]:
+            y = run(xs, None)
+            return y, y
+
+        return override(forward, lambda y, signal: (signal if arriving is Signal.R else signal * y,), *xs)
+
+    return apply
+
+
+def _as_linear(pooling: Any) -> Linear:
+    """Pooling as a linear operation with a kernel of one number, 1: no weight of it is negative."""
+    assert isinstance(pooling, Pooling)
+    return Linear(
+        product=lambda x, kernel: pooling(x) * kernel,
+        kernel=lambda: ops.ones((), dtype="float32"),
+        bias=None,
+        bias_shape=None,
+        bias_axis=None,
+        scaled=None,
+    )
+
+
+def _linear(linear: Linear, rule: LinearRule, arriving: Signal, nonnegative: bool) -> Apply:
+    def transposed_product(s: Tensor, kernel: Tensor, x: Tensor) -> Tensor:
+        return transposed(lambda x: linear.apply(x, kernel), x, s)
+
+    def step(x: Tensor, kernel: Tensor, bias: Tensor | None = None, **cached: Tensor) -> LinearStep:
+        return LinearStep(linear.apply, transposed_product, x, kernel, bias, nonnegative, **cached)
+
+    def forward(*operands: Tensor) -> tuple[Tensor, Any]:
+        at = step(*operands)
+        if not rule.split:
+            return at.z, (operands, {"z": at.z})
+        # The rule needs both parts: their sum is the output, and saves the ordinary product.
+        z = linear.add_bias(at.P + at.N, at.b)
+        return z, (operands, {"z": z, "P": at.P, "N": at.N})
+
+    def apply(xs: Sequence[Tensor], tap: Tensor | None) -> Tensor:
+        kernel = ops.cast(linear.kernel(), xs[0].dtype)
+        bias = linear.placed_bias(len(xs[0].shape), tap)
+        operands = [xs[0], kernel]
+        if bias is not None:
+            operands.append(bias)
+
+        def backward(residuals: Any, signal: Tensor) -> list[Tensor | None]:
+            operands, known = residuals
+            at = step(*operands, **known)
+            relevance = signal if arriving is Signal.R else signal * at.z
+            of_x, of_bias = rule.relevance(at, relevance)
+            if at.b is None:
+                return [of_x, None]
+            wanted = tap is not None and of_bias is not None
+            return [of_x, None, _summed_like(of_bias, at.b) if wanted else None]
+
+        return override(forward, backward, *operands)
+
+    return apply
+
+
+def _summed_like(s: Tensor, bias: Tensor) -> Tensor:
+    """Sums over the positions that share an entry of the bias."""
+    shared = [axis for axis in range(1, len(bias.shape)) if bias.shape[axis] == 1 and s.shape[axis] != 1]
+    return ops.sum(s, axis=shared, keepdims=True) if shared else s
+
+
+def _elementwise(primitive: Elementwise, rule: Any, arriving: Signal, plain: Overridden) -> Overridden:
+    if isinstance(rule, Ignore):
+        if primitive.homogeneous and arriving is Signal.Q:
+            return plain
+        return Overridden(_pass_relevance(plain.apply, arriving), arriving, Signal.R)
+    if primitive.homogeneous:
+        return plain
+    if isinstance(rule, Slope):
+        return Overridden(_slope(primitive), Signal.Q, Signal.Q, constant)
+    assert isinstance(rule, GradientRule)
+    return Overridden(_linearized(plain.apply), Signal.Q, Signal.Q, (), is_plain=True)
+
+
+def _slope(primitive: Elementwise) -> Apply:
+    def apply(xs: Sequence[Tensor], tap: Tensor | None) -> Tensor:
+        taps = () if tap is None else (tap,)
+
+        def backward(z: Tensor, signal: Tensor) -> list[Tensor]:
+            of_z = signal * primitive.chord(z)
+            return [of_z] if tap is None else [of_z, _sum_per_sample(signal) * primitive.at_zero]
+
+        return override(lambda z, *taps: (primitive(z), z), backward, *xs, *taps)
+
+    return apply
+
+
+def _linearized(run: Apply) -> Apply:
+    """The plain gradient; with a tap, what the linearisation leaves over, y - J x, is its relevance."""
+
+    def apply(xs: Sequence[Tensor], tap: Tensor | None) -> Tensor:
+        if tap is None:
+            return run(xs, None)
+
+        def backward(x: Tensor, signal: Tensor) -> list[Tensor]:
+            y, _, pullback = pull_back(lambda x: (run([x], None), None), x)
+            (of_x,) = pullback(signal)
+            return [of_x, _sum_per_sample(signal * y) - _sum_per_sample(x * of_x)]
+
+        return override(lambda x, tap: (run([x], None), x), backward, *xs, tap)
+
+    return apply
+
+
+def _sum_per_sample(x: Tensor) -> Tensor:
+    return ops.sum(x, axis=list(range(1, len(x.shape))))
+
+
+def _maximum(primitive: Maximum, rule: Any) -> Apply:
+    def backward(xs: Sequence[Tensor], signal: Tensor) -> Any:
+        candidates = primitive.candidates(*xs)
+        given = rule.shares(candidates) * ops.expand_dims(signal, -1)
+        return transposed(lambda xs: primitive.candidates(*xs), tuple(xs), given)
+
+    return lambda xs, tap: override(lambda *xs: (primitive(*xs), xs), backward, *xs)
+
+
+def _product(primitive: Product, rule: Any, row: Row) -> Apply:
+    gates = [isinstance(rule, SignalTakesAll) and domain.is_gate for domain in row.input_domains]
+    share = 1.0 / (len(gates) - sum(gates))
+
+    def backward(xs: Sequence[Tensor], signal: Tensor) -> list[Tensor | None]:
+        _, _, pullback = pull_back(lambda *xs: (primitive(*xs), None), *xs)
+        of_xs = pullback(signal * share)
+        return [None if gate else of_x for of_x, gate in zip(of_xs, gates, strict=True)]
+
+    return lambda xs, tap: override(lambda *xs: (primitive(*xs), xs), backward, *xs)
+
+
+def _detached(primitive: Statistics) -> Apply:
+    def apply(xs: Sequence[Tensor], tap: Tensor | None) -> Tensor:
+        operands = (*xs,) if tap is None else (*xs, tap)
+
+        def backward(operands: Sequence[Tensor], signal: Tensor) -> Sequence[Tensor]:
+            _, _, pullback = pull_back(lambda x, tap=None: (primitive.detached(x, tap), None), *operands)
+            return pullback(signal)
+
+        def forward(x: Tensor, tap: Tensor | None = None) -> tuple[Tensor, Any]:
+            return primitive(x, tap=tap), (x,) if tap is None else (x, tap)
+
+        return override(forward, backward, *operands)
+
+    return apply

@@ -1,0 +1,105 @@
+"""Relevance rules: how the relevance of an operation's output is shared among its inputs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from kerasexplain.errors import nearest
+from kerasexplain.rules.base import Rule
+from kerasexplain.rules.linear import (
+    ZB,
+    AlphaBeta,
+    BiasAsInput,
+    Epsilon,
+    Flat,
+    Gamma,
+    LinearRule,
+    PassThrough,
+    WSquare,
+    Z,
+    ZPlus,
+    ZPlusFast,
+    check_alpha_beta,
+    with_stabilizer,
+)
+from kerasexplain.rules.others import (
+    DetachStatistics,
+    ElementwiseRule,
+    GradientRule,
+    Halve,
+    Ignore,
+    MaximumRule,
+    ProductRule,
+    SignalTakesAll,
+    Slope,
+    WinnerTakesAll,
+)
+
+_NAMED: dict[str, Any] = {
+    rule.__name__: rule
+    for rule in (
+        *(AlphaBeta, BiasAsInput, Epsilon, Flat, Gamma, PassThrough, WSquare, Z, ZPlus, ZPlusFast),
+        *(Ignore, Slope, GradientRule, WinnerTakesAll, Halve, SignalTakesAll, DetachStatistics),
+    )
+}
+_NAMED |= {"ZIB": lambda: Z(bias=False), "EpsilonIB": lambda: Epsilon(bias=False)}
+
+
+def get(rule: Any) -> Rule:
+    """A rule from itself, its class or its name.
+
+    Args:
+        rule: A `Rule`, such as `Epsilon(0.1)`; a rule class whose arguments all have defaults; or a name: "Z",
+            "Epsilon", "ZPlus", "Flat", "WSquare", "Gamma", "BiasAsInput", "Alpha2Beta1", "Alpha1Beta0IB", ...
+
+    Raises:
+        ValueError: The name is not known.
+        TypeError: It is none of these.
+
+    Example:
+        >>> rules.get("Alpha2Beta1")
+        AlphaBeta()
+    """
+    if isinstance(rule, Rule):
+        return rule
+    if isinstance(rule, type) and issubclass(rule, Rule):
+        return rule()
+    if not isinstance(rule, str):
+        raise TypeError(f"a rule must be a Rule, a rule class or a name, got {rule!r}")
+    pair = re.fullmatch(r"Alpha(\d+)Beta(\d+)(IB)?", rule)
+    if pair:
+        return AlphaBeta(float(pair[1]), float(pair[2]), bias=not pair[3])
+    if rule not in _NAMED:
+        raise ValueError(f"there is no rule {rule!r}.{nearest(rule, {*_NAMED, 'Alpha1Beta0', 'Alpha2Beta1'})}")
+    return _NAMED[rule]()
+
+
+__all__ = [
+    "ZB",
+    "AlphaBeta",
+    "BiasAsInput",
+    "DetachStatistics",
+    "ElementwiseRule",
+    "Epsilon",
+    "Flat",
+    "Gamma",
+    "GradientRule",
+    "Halve",
+    "Ignore",
+    "LinearRule",
+    "MaximumRule",
+    "PassThrough",
+    "ProductRule",
+    "Rule",
+    "SignalTakesAll",
+    "Slope",
+    "WSquare",
+    "WinnerTakesAll",
+    "Z",
+    "ZPlus",
+    "ZPlusFast",
+    "check_alpha_beta",
+    "get",
+    "with_stabilizer",
+]

@@ -1,0 +1,38 @@
+"""Division as the rules mean it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keras import ops
+
+Tensor = Any
+
+
+def stabilize(d: Tensor, stabilizer: float, sign: int = 0) -> Tensor:
+    """`d + stabilizer * sign(d)` with sign(0) = +1.
+
+    Args:
+        d: A denominator.
+        stabilizer: What keeps it from zero.
+        sign: +1 or -1 where d is known never to have the other sign: then no sign has to be taken.
+    """
+    if sign:
+        return d + sign * stabilizer
+    return d + ops.where(d < 0, ops.cast(-stabilizer, d.dtype), ops.cast(stabilizer, d.dtype))
+
+
+def quotient(n: Tensor, d: Tensor) -> Tensor:
+    """`n / d`, and 0 where d is 0."""
+    zero = ops.equal(d, 0)
+    return ops.where(zero, ops.zeros_like(n), n / ops.where(zero, ops.ones_like(d), d))
+
+
+def positive(x: Tensor) -> Tensor:
+    """`max(x, 0)`."""
+    return ops.relu(x)
+
+
+def negative(x: Tensor) -> Tensor:
+    """`min(x, 0)`, as `x - max(x, 0)`: exact, and the two parts' gradients add up to one, also at zero."""
+    return x - ops.relu(x)

@@ -1,0 +1,25 @@
+"""What every rule is: a value that says how the relevance of an output is shared among the inputs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from kerasexplain.config import Configurable
+
+Tensor = Any
+
+
+class Rule(Configurable):
+    """The base of all rules. A rule knows tensors and formulas, nothing of layers, graphs or backends."""
+
+
+def default_stabilizer(value: float | None) -> float:
+    """The stabilizer asked for, or Keras' own small number."""
+    return keras.config.epsilon() if value is None else value
+
+
+def check_nonnegative(name: str, value: float | None) -> None:
+    if value is not None and not value >= 0:
+        raise ValueError(f"{name} must not be negative, got {value!r}")

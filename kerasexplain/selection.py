@@ -1,0 +1,115 @@
+"""Which output neurons are explained, and with how much relevance the pass starts."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from kerasexplain.errors import InputError
+
+Tensor = Any
+MODES = ("max_activation", "index", "all")
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """Neurons chosen for every sample of an input.
+
+    Attributes:
+        kind: "max": the largest output of each sample; "index": one flat index per sample; "weights": a weight for
+            every output.
+        values: The indices `(n,)` or the weights `(n, outputs)`; None for "max".
+        neuron: The choice as the user sees it; None for "max", where it is known after the pass.
+    """
+
+    kind: str
+    values: np.ndarray | None
+    neuron: Any = None
+
+
+def select(neuron_selection: Any, mode: str, samples: int, output_shape: tuple[int | None, ...]) -> Selection:
+    """Reads a `neuron_selection` as the analyzers take it.
+
+    Args:
+        neuron_selection: None; an int; an integer array, one per sample (with one column per axis for outputs of
+            higher rank); a tuple, one index per axis, for every sample; or a floating array shaped like the output.
+        mode: "max_activation", "index" or "all": what None means.
+        samples: How many samples are explained.
+        output_shape: Shape of the explained output, batch first.
+
+    Raises:
+        InputError: It is none of these, or does not fit the output.
+        IndexError: An index is out of range.
+    """
+    shape = output_shape[1:]
+    if neuron_selection is None:
+        if mode == "max_activation":
+            return Selection("max", None)
+        if mode == "all":
+            size = _size(shape)
+            return Selection("weights", np.ones((samples, size)), "all")
+        raise InputError('neuron_selection_mode="index" needs a neuron_selection: an index, or one per sample')
+    given = np.asarray(neuron_selection)
+    if given.dtype.kind == "f":
+        return _weights(given, samples, shape)
+    if given.dtype.kind not in "iu":
+        raise InputError(f"neuron_selection must be integers or floating weights, got {neuron_selection!r}")
+    columns = max(len(shape), 1)
+    index = _one_row_per_sample(given, isinstance(neuron_selection, tuple), samples, columns)
+    return _indices(index, shape or (1,))
+
+
+def _size(shape: tuple[int | None, ...]) -> int:
+    if None in shape:
+        raise InputError(f"the output's shape {shape} is not fully known: choose its neurons with a mode of its own")
+    return int(np.prod([size or 1 for size in shape], dtype=int))
+
+
+def _weights(given: np.ndarray, samples: int, shape: tuple[int | None, ...]) -> Selection:
+    try:
+        full = np.broadcast_to(given, (samples, *(size or 1 for size in shape)))
+    except ValueError:
+        raise InputError(
+            f"a floating neuron_selection holds one weight per output and has its shape, {shape} or "
+            f"{(samples, *shape)}; got {given.shape}"
+        ) from None
+    return Selection("weights", full.reshape(samples, -1), given)
+
+
+def _one_row_per_sample(given: np.ndarray, is_tuple: bool, samples: int, columns: int) -> np.ndarray:
+    if given.ndim == 0 and columns == 1:
+        return np.full((samples, 1), given)
+    if is_tuple and columns > 1 and given.shape == (columns,):
+        return np.tile(given, (samples, 1))
+    if columns == 1 and given.shape in ((samples,), (samples, 1)):
+        return given.reshape(samples, 1)
+    if given.shape == (samples, columns):
+        return given
+    wanted = "an int or one per sample" if columns == 1 else f"a tuple of {columns} or an array (samples, {columns})"
+    raise InputError(
+        f"neuron_selection has shape {given.shape}; for {samples} samples and this output it must be {wanted}"
+    )
+
+
+def _indices(index: np.ndarray, shape: tuple[int | None, ...]) -> Selection:
+    _size(shape)
+    sizes = np.asarray(shape)
+    if np.any((index < -sizes) | (index >= sizes)):
+        wrong = index[np.any((index < -sizes) | (index >= sizes), axis=1)][0]
+        shown = int(wrong[0]) if len(shape) == 1 else tuple(int(i) for i in wrong)
+        raise IndexError(f"neuron_selection {shown} is out of range: the output has {shape} neurons per sample")
+    index = index % sizes
+    flat = np.ravel_multi_index(tuple(index.T), shape)
+    return Selection("index", flat.astype("int64"), index[:, 0] if len(shape) == 1 else index)
+
+
+def mask(kind: str, values: Tensor | None, output: Tensor) -> tuple[Tensor, Tensor | None]:
+    """How much each output is explained, shaped like `(batch, outputs)`, and the flat index, if it is one."""
+    flat = ops.reshape(output, (ops.shape(output)[0], -1))
+    if kind == "weights":
+        return ops.cast(values, output.dtype), None
+    index = ops.argmax(flat, axis=-1) if kind == "max" else values
+    return ops.one_hot(index, ops.shape(flat)[-1], dtype=output.dtype), index
