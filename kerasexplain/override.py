@@ -192,7 +192,7 @@ def _elementwise(primitive: Elementwise, rule: Any, arriving: Signal, plain: Ove
     if primitive.homogeneous:
         return plain
     if isinstance(rule, Slope):
-        return Overridden(_slope(primitive), Signal.Q, Signal.Q, constant)
+        return Overridden(_slope(primitive), Signal.Q, Signal.Q, primitive.bias_shape)
     assert isinstance(rule, GradientRule)
     return Overridden(_linearized(plain.apply), Signal.Q, Signal.Q, (), is_plain=True)
 

@@ -19,7 +19,9 @@ def stabilize(d: Tensor, stabilizer: float, sign: int = 0) -> Tensor:
     """
     if sign:
         return d + sign * stabilizer
-    return d + ops.where(d < 0, ops.cast(-stabilizer, d.dtype), ops.cast(stabilizer, d.dtype))
+    # In d's own precision: Keras turns a bare Python number into float32 first.
+    eps = ops.convert_to_tensor(stabilizer, dtype=d.dtype)
+    return d + ops.where(d < 0, -eps, eps)
 
 
 def quotient(n: Tensor, d: Tensor) -> Tensor:

@@ -295,7 +295,7 @@ class ZB(LinearRule):
 
 def like_one_sample(value: Any, x: Tensor) -> Tensor:
     """`value` broadcast to `(1, *x.shape[1:])`: what is the same for every sample is computed once."""
-    return ops.broadcast_to(ops.cast(ops.convert_to_tensor(value), x.dtype), (1, *ops.shape(x)[1:]))
+    return ops.broadcast_to(ops.convert_to_tensor(value, dtype=x.dtype), (1, *ops.shape(x)[1:]))
 
 
 @serializable

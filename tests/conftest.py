@@ -1,0 +1,54 @@
+"""What all tests share: quiet TensorFlow, fixed seeds, and where reference data outside the project lies."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pathlib
+import sys
+from types import ModuleType
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pytest
+
+HERE = pathlib.Path(__file__).parent
+#: Real networks, photographs and their reference attributions are too large for the project.
+REFERENCE = pathlib.Path(os.environ.get("KERASEXPLAIN_REFERENCE_DATA", HERE.parent.parent / "shared"))
+
+
+@pytest.fixture(autouse=True)
+def fixed_seed() -> None:
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def reference_networks() -> ModuleType:
+    """The module that builds the real networks: `build(name, dtype) -> (model, meta)`."""
+    path = REFERENCE / "nets" / "nets.py"
+    if not path.exists():
+        pytest.skip(f"the reference networks are not at {path}; set KERASEXPLAIN_REFERENCE_DATA")
+    spec = importlib.util.spec_from_file_location("reference_networks", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    written, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # the folder may be read-only
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.dont_write_bytecode = written
+    return module
+
+
+@pytest.fixture(scope="session")
+def reference_data() -> pathlib.Path:
+    """The folder of reference data; its tests are skipped where it is absent."""
+    if not (REFERENCE / "oracles").exists():
+        pytest.skip(f"the reference data are not at {REFERENCE}; set KERASEXPLAIN_REFERENCE_DATA")
+    return REFERENCE
