@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from keras import ops
+from kerasexplain.analyzers.lrp import LRPMethod, kernel
 
 from kerasexplain import rules
-from kerasexplain.analyzers.lrp import LRPMethod, kernel
 
 Tensor = Any
 

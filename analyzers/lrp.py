@@ -283,5 +283,3 @@ class BiasAsInput(LRPMethod):
 
     def composite(self) -> Composite:
         return dataclasses.replace(super().composite(), elementwise=rules.Slope())
-
-

@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from kerasexplain import rules
 from kerasexplain.analyzers.lrp import LRPMethod, convolution, kernel
+
+from kerasexplain import rules
 from kerasexplain.rules import AlphaBeta, Epsilon
 
 Pairs = Sequence[tuple[Any, Any]]

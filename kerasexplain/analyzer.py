@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -137,9 +138,7 @@ class Analyzer:
         """How many times a compiled function has been traced; it does not grow from one analysis to the next."""
         return self._program.traces
 
-    def analyze(
-        self, x: Any, neuron_selection: Any = None, batch_size: int | None = None, verbose: int = 0
-    ) -> Any:
+    def analyze(self, x: Any, neuron_selection: Any = None, batch_size: int | None = None, verbose: int = 0) -> Any:
         """The relevance of every input value.
 
         Args:
@@ -222,7 +221,7 @@ class Analyzer:
         answer = self._ask(arrays, selection, (*edges, *bias_taps), True, None, 0)
         through = dict(zip((*edges, *bias_taps), answer.taps, strict=True))
         nothing = np.zeros_like(answer.started)
-        received = {value: nothing for value in self._graph.values()}
+        received = dict.fromkeys(self._graph.values(), nothing)
         received[self._graph.explained] = answer.started
         rows = []
         for row in reversed(self._rows):
@@ -263,10 +262,10 @@ class Analyzer:
         for batch, samples in batches([*arrays, *extras], size, self._graph.inputs[0].shape[0]):
             answer = self._program(question, batch[:count], batch[count:])
             self._check_boxes(answer)
-            answers.append(_first_samples(answer, samples))
+            answers.append(answer.first(samples))
             if progress is not None:
                 progress.add(samples)
-        return answers[0] if len(answers) == 1 else _joined(answers)
+        return Answer.joined(answers)
 
     def _start(self, samples: int) -> Any:
         start = self.options["start"]
@@ -329,8 +328,7 @@ class Analyzer:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the configuration as JSON, to be kept beside the model; `load_analyzer(path, model)` reads it."""
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(self.get_config(), file, indent=2)
+        pathlib.Path(path).write_text(json.dumps(self.get_config(), indent=2), encoding="utf-8")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Analyzer):
@@ -351,28 +349,3 @@ def _check_choice(option: str, value: Any, legal: Sequence[Any]) -> None:
     # "auto" and True are both legal values of one option: compare type and value, so that 1 is not True.
     if not any(type(value) is type(choice) and value == choice for choice in legal):
         raise ValueError(f"{option}={value!r} is not one of {', '.join(repr(choice) for choice in legal)}")
-
-
-def _first_samples(answer: Answer, samples: int) -> Answer:
-    return Answer(
-        **{
-            name: [array[:samples] for array in value] if isinstance(value, list) else _cut(value, samples)
-            for name, value in vars(answer).items()
-        }
-    )
-
-
-def _cut(value: np.ndarray | None, samples: int) -> np.ndarray | None:
-    return None if value is None else value[:samples]
-
-
-def _joined(answers: list[Answer]) -> Answer:
-    def join(name: str) -> Any:
-        parts = [getattr(answer, name) for answer in answers]
-        if parts[0] is None:
-            return None
-        if isinstance(parts[0], list):
-            return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
-        return np.concatenate(parts)
-
-    return Answer(**{name: join(name) for name in vars(answers[0])})

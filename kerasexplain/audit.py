@@ -57,9 +57,7 @@ class Audit:
     def __str__(self) -> str:
         columns = [("operation", "left"), ("type", "left"), ("rule", "left")]
         numbers = ("received", "delivered", "bias", "lost")
-        cells = [
-            (row.name, row.type, row.rule, *(_shown(getattr(row, name)) for name in numbers)) for row in self.rows
-        ]
+        cells = [(row.name, row.type, row.rule, *(_shown(getattr(row, name)) for name in numbers)) for row in self.rows]
         samples = len(self.explained)
         title = "relevance per operation" + (f", mean of {samples} samples" if samples > 1 else "")
         total = (

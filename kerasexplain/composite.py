@@ -12,11 +12,9 @@ from kerasexplain.domains import ANY, Interval
 from kerasexplain.errors import UnsupportedModelError
 from kerasexplain.graph import Graph, Node, Shape, Value
 from kerasexplain.operations import (
-
     Elementwise,
     Linear,
     Maximum,
-
     Nonlinear,
     Opaque,
     Pooling,
@@ -102,8 +100,8 @@ class Composite:
     """
 
     rules: Sequence[tuple[Match, Any]] = ()
-    elementwise: ElementwiseRule = Ignore()
-    maximum: MaximumRule = WinnerTakesAll()
+    elementwise: ElementwiseRule = dataclasses.field(default_factory=Ignore)
+    maximum: MaximumRule = dataclasses.field(default_factory=WinnerTakesAll)
     product: ProductRule | None = None
     stabilizer: float | None = None
     plain: bool = False
@@ -139,10 +137,10 @@ def assign(
 
 def infer_domains(graph: Graph, nodes: Sequence[Node], of_inputs: Interval) -> dict[Value, Interval]:
     """What is known of the range of every value on the way."""
-    domains = {value: of_inputs for value in graph.inputs}
+    domains = dict.fromkeys(graph.inputs, of_inputs)
     for node in nodes:
         domain = node.primitive.domain(*(domains.get(value, ANY) for value in node.inputs))
-        domains.update({value: domain for value in node.outputs})
+        domains.update(dict.fromkeys(node.outputs, domain))
     return domains
 
 
@@ -251,5 +249,3 @@ def _refuse_unsupported(rows: Sequence[Row]) -> None:
             'Pass on_unsupported="gradient" to send relevance through them by their plain gradient, or use an '
             "analyzer of the gradient family."
         )
-
-

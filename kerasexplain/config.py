@@ -71,8 +71,8 @@ def _serialize(value: Any, strict: bool = True) -> Any:
     if not strict:
         return f"unsaved {id(value)}"
     raise TypeError(
-        f"{value!r} cannot be saved: a configuration may hold numbers, names, arrays, rules and classes of keras.layers, "
-        "or classes registered with keras.saving.register_keras_serializable"
+        f"{value!r} cannot be saved: a configuration may hold numbers, names, arrays, rules, classes of keras.layers, "
+        "and classes registered with keras.saving.register_keras_serializable"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import pathlib
 from typing import Any
 
 import keras
@@ -34,14 +35,15 @@ def create_analyzer(name: str, model: keras.Model, **options: Any) -> Analyzer:
         >>> relevance = analyzer.analyze(images)
     """
     kind = registry.find(name)
-    own = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    own = {field.name for field in fields}
     for option in options:
         if option not in own and option not in COMMON_OPTIONS:
             raise ValueError(f"{name!r} has no option {option!r}.{nearest(option, own | set(COMMON_OPTIONS))}")
-    try:
-        method = kind(**{option: value for option, value in options.items() if option in own})
-    except TypeError as error:
-        raise ValueError(f"{name!r}: {error}") from None
+    missing = [field.name for field in fields if field.default is dataclasses.MISSING and field.name not in options]
+    if missing:
+        raise ValueError(f"{name!r} needs the option {' and '.join(repr(option) for option in missing)}")
+    method = kind(**{option: value for option, value in options.items() if option in own})
     common = {option: value for option, value in options.items() if option in COMMON_OPTIONS}
     return Analyzer(model, method, **common)
 
@@ -52,11 +54,10 @@ def load_analyzer(path: str | os.PathLike[str], model: keras.Model) -> Analyzer:
     Raises:
         ValueError: The file holds no analyzer.
     """
-    with open(path, encoding="utf-8") as file:
-        try:
-            config = json.load(file)
-        except ValueError as error:
-            raise ValueError(f"{os.fspath(path)!r} holds no analyzer: {error}") from None
+    try:
+        config = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)!r} holds no analyzer: {error}") from None
     if not isinstance(config, dict) or "analyzer" not in config:
         raise ValueError(f"{os.fspath(path)!r} holds no analyzer")
     return Analyzer.from_config(config, model)

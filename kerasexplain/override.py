@@ -82,7 +82,7 @@ def overridden(row: Row, arriving: Signal, composite: Composite) -> Overridden:
         linear = primitive if isinstance(primitive, Linear) else _as_linear(primitive)
         if rule.is_gradient and arriving is Signal.Q:
             return plain
-        apply = _linear(linear, rule, arriving, row.domain.nonnegative)
+        apply = linear_override(linear, rule, arriving, row.domain.nonnegative)
         return Overridden(apply, arriving, Signal.R if rule.absolute else Signal.Q, linear.bias_shape)
     if isinstance(primitive, Routing):
         return dataclasses.replace(plain, takes=arriving, gives=arriving)
@@ -93,7 +93,9 @@ def overridden(row: Row, arriving: Signal, composite: Composite) -> Overridden:
         return Overridden(apply, arriving, arriving, is_plain=by_gradient)
     if isinstance(primitive, Elementwise):
         return _elementwise(primitive, rule, arriving, plain)
-    passes = isinstance(primitive, Scale) or (isinstance(primitive, Affine) and isinstance(composite.elementwise, Ignore))
+    passes = isinstance(primitive, Scale) or (
+        isinstance(primitive, Affine) and isinstance(composite.elementwise, Ignore)
+    )
     if passes and arriving is Signal.R:
         # One input, one output: dividing by the output would lose what passes through a zero.
         return Overridden(_pass_relevance(plain.apply, arriving), Signal.R, Signal.R)
@@ -141,20 +143,27 @@ def _as_linear(pooling: Any) -> Linear:
     )
 
 
-def _linear(linear: Linear, rule: LinearRule, arriving: Signal, nonnegative: bool) -> Apply:
+def linear_override(
+    linear: Linear, rule: LinearRule, arriving: Signal, nonnegative: bool, rectified: bool = False
+) -> Apply:
+    """A linear operation under its rule.
+
+    With `rectified`, the ReLU behind it is part of it. Where the output is 0 no relevance arrives, and elsewhere it is
+    z itself: so the output serves the rule in place of z, which need not be kept until the backward pass.
+    """
+
     def transposed_product(s: Tensor, kernel: Tensor, x: Tensor) -> Tensor:
         return transposed(lambda x: linear.apply(x, kernel), x, s)
 
     def step(x: Tensor, kernel: Tensor, bias: Tensor | None = None, **cached: Tensor) -> LinearStep:
-        return LinearStep(linear.apply, transposed_product, x, kernel, bias, nonnegative, **cached)
+        return LinearStep(linear.apply, transposed_product, x, kernel, bias, nonnegative, rectified, **cached)
 
     def forward(*operands: Tensor) -> tuple[Tensor, Any]:
         at = step(*operands)
-        if not rule.split:
-            return at.z, (operands, {"z": at.z})
-        # The rule needs both parts: their sum is the output, and saves the ordinary product.
-        z = linear.add_bias(at.P + at.N, at.b)
-        return z, (operands, {"z": z, "P": at.P, "N": at.N})
+        # Where the rule needs both parts, their sum is the output, and saves the ordinary product.
+        z = linear.add_bias(at.P + at.N, at.b) if rule.split else at.z
+        y = ops.relu(z) if rectified else z
+        return y, (operands, {"z": y, **({"P": at.P, "N": at.N} if rule.split else {})})
 
     def apply(xs: Sequence[Tensor], tap: Tensor | None) -> Tensor:
         kernel = ops.cast(linear.kernel(), xs[0].dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,25 @@ class Answer:
     started: np.ndarray
     outside: list[np.ndarray]
 
+    def first(self, samples: int) -> Answer:
+        """The answer for the first samples alone."""
+        return self._map(lambda arrays: arrays[0][:samples], [self])
+
+    @classmethod
+    def joined(cls, answers: Sequence[Answer]) -> Answer:
+        """The answers for several batches, as one."""
+        return answers[0] if len(answers) == 1 else cls._map(np.concatenate, answers)
+
+    @classmethod
+    def _map(cls, function: Callable[[list[np.ndarray]], np.ndarray], answers: Sequence[Answer]) -> Answer:
+        def apply(name: str) -> Any:
+            parts = [getattr(answer, name) for answer in answers]
+            if isinstance(parts[0], list):
+                return [function(list(arrays)) for arrays in zip(*parts, strict=True)]
+            return None if parts[0] is None else function(parts)
+
+        return cls(**{field.name: apply(field.name) for field in dataclasses.fields(cls)})
+
 
 class Program:
     """The compiled functions of one analyzer, one for each kind of question.
@@ -72,9 +91,7 @@ class Program:
     def __init__(self, twin: ReverseGraph, method: Method, jit_compile: bool) -> None:
         self._twin, self._method, self._jit_compile = twin, method, jit_compile
         self._functions: dict[Question, compiled] = {}
-        self.bounded = [
-            (node, row.rule) for node, row in twin.rows.items() if isinstance(row.rule, ZB)
-        ]
+        self.bounded = [(node, row.rule) for node, row in twin.rows.items() if isinstance(row.rule, ZB)]
 
     @property
     def traces(self) -> int:
@@ -125,9 +142,7 @@ class Program:
         relevance = [
             self._read(value, x, signal) for value, x, signal in zip(graph.inputs, inputs, of_inputs, strict=True)
         ]
-        at_taps = [
-            self._at_tap(tap, values, signal) for tap, signal in zip(question.taps, of_taps, strict=True)
-        ]
+        at_taps = [self._at_tap(tap, values, signal) for tap, signal in zip(question.taps, of_taps, strict=True)]
         if question.summed:
             relevance, at_taps = [_summed(r) for r in relevance], [_summed(r) for r in at_taps]
         result = {

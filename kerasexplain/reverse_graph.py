@@ -13,7 +13,17 @@ from keras import ops
 
 from kerasexplain.composite import Composite, Row
 from kerasexplain.graph import Graph, Node, Value
-from kerasexplain.override import Overridden, Signal, overridden, quotient_at, relevance_at
+from kerasexplain.operations import Elementwise, Linear
+from kerasexplain.override import (
+    Apply,
+    Overridden,
+    Signal,
+    linear_override,
+    overridden,
+    quotient_at,
+    relevance_at,
+)
+from kerasexplain.rules import LinearRule
 
 Tensor = Any
 
@@ -54,6 +64,7 @@ class ReverseGraph(keras.Model):
         self.rows = {row.node: row for row in rows}
         self.dtype_of_relevance = _relevance_dtype(graph.explained.dtype)
         self.overrides, self.signals = self._plan(composite)
+        self._rectified = self._pairs_with_relu()
         self._stabilizer = composite.stabilizer
         self.built = True
 
@@ -71,12 +82,30 @@ class ReverseGraph(keras.Model):
                 continue
             arriving = [signals.setdefault(value, Signal.Q) for value in node.outputs]
             signal = Signal.R if Signal.R in arriving else Signal.Q
-            signals.update({value: signal for value in node.outputs})
+            signals.update(dict.fromkeys(node.outputs, signal))
             overrides[node] = overridden(row, signal, composite)
             for value in node.inputs:
                 if overrides[node].gives is Signal.R or value not in signals:
                     signals[value] = overrides[node].gives
         return overrides, signals
+
+    def _pairs_with_relu(self) -> dict[Node, tuple[Node, Apply]]:
+        """Linear operations that run as one with the ReLU that is their only reader, which saves keeping z."""
+        consumers = self.graph.consumers()
+        kept = {*self.graph.outputs, self.graph.explained}
+        pairs: dict[Node, tuple[Node, Apply]] = {}
+        for node, row in self.rows.items():
+            between = node.outputs[0]
+            if between in kept or len(consumers[between]) != 1 or self.overrides[node].is_plain:
+                continue
+            relu = consumers[between][0]
+            follows = isinstance(relu.primitive, Elementwise) and relu.primitive.rectifies
+            if not (isinstance(node.primitive, Linear) and isinstance(row.rule, LinearRule) and follows):
+                continue
+            if self.overrides[relu].is_plain and self.signals[relu.outputs[0]] is Signal.Q:
+                nonnegative = row.domain.nonnegative
+                pairs[node] = (relu, linear_override(node.primitive, row.rule, Signal.Q, nonnegative, rectified=True))
+        return pairs
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The original's outputs, in its own structure. The twin is always at inference."""
@@ -95,13 +124,18 @@ class ReverseGraph(keras.Model):
             value: ops.cast(x, dtype) if value.is_float else ops.convert_to_tensor(x)
             for value, x in zip(self.graph.inputs, inputs, strict=True)
         }
+        merged = {linear: relu for linear, (relu, _) in self._rectified.items() if not _tapped(linear, relu, taps)}
+        closed = set(merged.values())
         for node in self.graph.nodes:
-            values.update(zip(node.outputs, self._run_node(node, values, taps), strict=True))
+            if node not in closed:
+                last = merged.get(node, node)
+                values.update(zip(last.outputs, self._run_node(node, last, values, taps), strict=True))
         return values
 
     def _run_node(
-        self, node: Node, values: Mapping[Value, Tensor], taps: Mapping[Tap, Tensor]
+        self, node: Node, last: Node, values: Mapping[Value, Tensor], taps: Mapping[Tap, Tensor]
     ) -> list[Tensor]:
+        """The outputs of `last`: the node itself, or the ReLU behind it that is run with it."""
         xs = [values[value] for value in node.inputs]
         override = self.overrides.get(node)
         if override is None:
@@ -112,23 +146,25 @@ class ReverseGraph(keras.Model):
                 xs[i] = xs[i] + edge
             if override.gives is Signal.Q and self.signals[value] is Signal.R:
                 xs[i] = relevance_at(xs[i])
-        ys = keras.tree.flatten(override.apply(xs, taps.get(Tap("bias", node.name))))
-        for i, value in enumerate(node.outputs):
+        apply = override.apply if last is node else self._rectified[node][1]
+        ys = keras.tree.flatten(apply(xs, taps.get(Tap("bias", node.name))))
+        for i, value in enumerate(last.outputs):
             if override.takes is Signal.Q and self.signals[value] is Signal.R:
                 ys[i] = quotient_at(ys[i], self._stabilizer)
-            tap = taps.get(Tap("output", node.name, i))
+            tap = taps.get(Tap("output", last.name, i))
             if tap is not None:
                 ys[i] = ys[i] + tap
         return ys
 
     def bias_taps(self) -> dict[Tap, tuple[int, ...]]:
         """All bias entries, with their shapes."""
-        shapes = {node.name: override.bias_shape for node, override in self.overrides.items()}
-        return {Tap("bias", name): shapes[name] for name in self.names() if shapes[name] is not None}
+        shapes = ((node.name, self.overrides[node].bias_shape) for node in self.rows)
+        return {Tap("bias", name): shape for name, shape in shapes if shape is not None}
 
-    def names(self) -> list[str]:
-        """Names of the explained operations, in order."""
-        return [row.name for row in self.rows.values()]
+
+def _tapped(linear: Node, relu: Node, taps: Mapping[Tap, Tensor]) -> bool:
+    """Whether relevance is read off between the two."""
+    return Tap("output", linear.name) in taps or Tap("edge", relu.name) in taps
 
 
 def _relevance_dtype(dtype: str) -> str:

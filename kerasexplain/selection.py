@@ -96,13 +96,13 @@ def _one_row_per_sample(given: np.ndarray, is_tuple: bool, samples: int, columns
 
 def _indices(index: np.ndarray, shape: tuple[int | None, ...]) -> Selection:
     _size(shape)
-    sizes = np.asarray(shape)
+    sizes = np.asarray(shape, dtype="int64")
     if np.any((index < -sizes) | (index >= sizes)):
         wrong = index[np.any((index < -sizes) | (index >= sizes), axis=1)][0]
         shown = int(wrong[0]) if len(shape) == 1 else tuple(int(i) for i in wrong)
         raise IndexError(f"neuron_selection {shown} is out of range: the output has {shape} neurons per sample")
     index = index % sizes
-    flat = np.ravel_multi_index(tuple(index.T), shape)
+    flat = np.ravel_multi_index(tuple(index.T), tuple(sizes))
     return Selection("index", flat.astype("int64"), index[:, 0] if len(shape) == 1 else index)
 
 

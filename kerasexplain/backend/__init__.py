@@ -8,7 +8,14 @@ from __future__ import annotations
 import keras
 
 if keras.backend.backend() == "tensorflow":
-    from kerasexplain.backend.tensorflow import compiled, on_accelerator, override, pull_back, relevance_pass, transposed
+    from kerasexplain.backend.tensorflow import (
+        compiled,
+        on_accelerator,
+        override,
+        pull_back,
+        relevance_pass,
+        transposed,
+    )
 else:
     raise ImportError(
         f"kerasexplain runs on the TensorFlow backend of Keras; this process uses {keras.backend.backend()!r}. "

@@ -78,9 +78,7 @@ def pull_back(
         y, auxiliary = function(*primals)
 
     def pullback(cotangent: Tensor) -> tuple[Any, ...]:
-        return tape.gradient(
-            y, primals, output_gradients=cotangent, unconnected_gradients=tf.UnconnectedGradients.ZERO
-        )
+        return tape.gradient(y, primals, output_gradients=cotangent, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
     return y, auxiliary, pullback
 

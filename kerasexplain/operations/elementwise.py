@@ -27,6 +27,7 @@ class Elementwise(Primitive):
         at_zero: f(0).
         range: What is known of f's values.
         keeps_sign: Whether f(z) >= 0 for z >= 0.
+        rectifies: Whether f is max(z, 0).
     """
 
     function: Callable[[Tensor], Tensor]
@@ -34,6 +35,7 @@ class Elementwise(Primitive):
     at_zero: float = 0.0
     range: Interval = ANY
     keeps_sign: bool = False
+    rectifies: bool = False
 
     @property
     def bias_shape(self) -> tuple[int, ...] | None:  # type: ignore[override]
@@ -73,7 +75,9 @@ def named(name: str, function: Callable[[Tensor], Tensor]) -> Elementwise | None
         function: The function itself, its own arguments bound.
     """
     if name in _HOMOGENEOUS:
-        return Elementwise(function, homogeneous=True, range=_HOMOGENEOUS[name], keeps_sign=True)
+        return Elementwise(
+            function, homogeneous=True, range=_HOMOGENEOUS[name], keeps_sign=True, rectifies=name == "relu"
+        )
     if name not in _SMOOTH:
         return None
     at_zero = float(ops.convert_to_numpy(function(ops.zeros((1,), dtype="float64")))[0])

@@ -38,7 +38,7 @@ def activation_steps(function: Any, suffix: bool) -> list[Step]:
     if name == "linear":
         return []
     layer = keras.layers.Activation(function)
-    label = name or getattr(function, "__name__", type(function).__name__)
+    label = str(name or getattr(function, "__name__", type(function).__name__))
     primitive: Primitive | None = None
     if name == "softmax":
         primitive = Nonlinear(function, UNIT)
@@ -112,7 +112,7 @@ def _relu(call: Call) -> Primitive:
     layer = call.operation
     low = 0.0 if not layer.negative_slope else -np.inf
     if layer.max_value is None and not layer.threshold:
-        return Elementwise(call.function(), homogeneous=True, range=Interval(low), keeps_sign=True)
+        return Elementwise(call.function(), homogeneous=True, range=Interval(low), keeps_sign=True, rectifies=low == 0)
     high = np.inf if layer.max_value is None else float(layer.max_value)
     at_zero = -float(layer.negative_slope * layer.threshold)
     return Elementwise(call.function(), at_zero=at_zero, range=Interval(low, high), keeps_sign=low == 0)
@@ -331,9 +331,8 @@ def _max_pooling(call: Call) -> Primitive:
     layer = call.operation
     channels_last = layer.data_format == "channels_last"
     rank = len(call.inputs[0].shape) - 2
-    sizes = [(size,) * rank if isinstance(size, int) else size for size in (layer.pool_size, layer.strides)]
-    candidates = window_candidates(*sizes, padding=layer.padding, channels_last=channels_last)
-    return Maximum(call.function(), candidates, first=True)
+    pool_size, strides = ((n,) * rank if isinstance(n, int) else n for n in (layer.pool_size, layer.strides))
+    return Maximum(call.function(), window_candidates(pool_size, strides, layer.padding, channels_last), first=True)
 
 
 @describes("layers.GlobalMaxPooling1D", "layers.GlobalMaxPooling2D", "layers.GlobalMaxPooling3D")
@@ -351,5 +350,3 @@ def _average_pooling(call: Call) -> Primitive:
 def _spatial(call: Call) -> list[int]:
     rank = len(call.inputs[0].shape)
     return list(range(1, rank - 1)) if call.operation.data_format == "channels_last" else list(range(2, rank))
-
-

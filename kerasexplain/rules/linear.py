@@ -35,7 +35,7 @@ class LinearRule(Rule):
     split = False
     is_gradient = False
 
-    def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:  # noqa: N803
+    def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
         """Shares the relevance R of z.
 
         Args:
@@ -111,8 +111,8 @@ class Epsilon(LinearRule):
         check_nonnegative("epsilon", self.epsilon)
 
     def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
-        z = step.z if self.bias else step.xW
-        s = R / stabilize(z, default_stabilizer(self.epsilon))
+        z, sign = (step.z, step.sign_of_z) if self.bias else (step.xW, 0)
+        s = R / stabilize(z, default_stabilizer(self.epsilon), sign)
         return step.T(s), s if self.bias else None
 
 

@@ -24,6 +24,7 @@ class LinearStep:
         W: Kernel.
         b: Bias, broadcastable to z; None without one.
         nonnegative: Whether x is known to be >= 0 everywhere; then half of every signed product is zero.
+        rectified: Whether z is given as max(z, 0), because no relevance arrives where it is negative.
         cached: Quantities known already, by name.
     """
 
@@ -35,10 +36,12 @@ class LinearStep:
         W: Tensor,
         b: Tensor | None,
         nonnegative: bool,
+        rectified: bool = False,
         **cached: Tensor,
     ) -> None:
         self._product, self._transposed = product, transposed
         self.x, self.W, self.b, self.nonnegative = x, W, b, nonnegative
+        self.sign_of_z = 1 if rectified else 0
         vars(self).update(cached)
 
     def forward(self, x: Tensor, W: Tensor) -> Tensor:
