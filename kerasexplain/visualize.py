@@ -1,0 +1,267 @@
+"""Relevance as pictures: heatmaps, overlays on the input, and grids that compare analyzers.
+
+Red speaks for the explained output, blue against it, white is zero; the range is symmetric, so that equal strength
+looks equally strong on both sides. Pictures have shape `(samples, height, width[, channels])`, and every function
+returns Pillow images. Needs the `viz` extra.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+try:
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import CenteredNorm, Colormap, LinearSegmentedColormap
+    from matplotlib.figure import Figure
+    from PIL import Image, ImageOps
+except ImportError as error:
+    raise ImportError('pictures need matplotlib and Pillow: pip install "kerasexplain[viz]"') from error
+
+#: ColorBrewer's red to blue with an exactly white middle. The lightness falls evenly and equally on both sides, and
+#: neighbouring steps differ at most 2:1 (CIEDE2000), where "seismic" has 5:1 and its blue ends much darker than its
+#: red. Matplotlib's perceptually uniform diverging maps (berlin, managua, vanimo) are dark in the middle: unfit here.
+_BLUES = ("#053061", "#2166ac", "#4393c3", "#92c5de", "#d1e5f0")
+_REDS = ("#fddbc7", "#f4a582", "#d6604d", "#b2182b", "#67001f")
+# An odd number of colours, so that one of them is the middle.
+RELEVANCE = LinearSegmentedColormap.from_list("relevance", [*_BLUES, "#ffffff", *_REDS], N=257)
+
+
+def heatmap(
+    relevance: Any, *, cmap: str | Colormap = RELEVANCE, scale: float | None = None, percentile: float = 100.0
+) -> list[Image.Image]:
+    """One heatmap per sample, a pixel per value; channels are summed.
+
+    Args:
+        relevance: `(samples, height, width)` or `(samples, height, width, channels)`. It is not changed.
+        cmap: A matplotlib colour map, or its name. Zero is at its middle: exactly white in the default map.
+        scale: The |relevance| that gets the full colour; None finds one for every sample.
+        percentile: Which percentile of a sample's |relevance| gets the full colour, where `scale` is None. 100 is
+            the largest; 99.5 keeps a few strong pixels of a large photograph from bleaching the others.
+
+    Raises:
+        ValueError: The relevance is not that of pictures, or is not finite; or an option has no legal value.
+
+    Example:
+        >>> heatmap(analyzer.analyze(images))[0].save("relevance.png")
+    """
+    maps = _maps(relevance)
+    return [_coloured(m, limit, cmap) for m, limit in zip(maps, _limits(maps, scale, percentile), strict=True)]
+
+
+def overlay(
+    images: Any,
+    relevance: Any,
+    *,
+    grey: bool = True,
+    cmap: str | Colormap = RELEVANCE,
+    scale: float | None = None,
+    percentile: float = 100.0,
+) -> list[Image.Image]:
+    """Relevance over the pictures it belongs to: the stronger it is, the less of the picture shows through.
+
+    Args:
+        images: `(samples, height, width[, channels])` with 1, 3 or 4 channels: bytes are pixels, other numbers are
+            taken as they are where all are in 0..1 and stretched to that otherwise.
+        relevance: As for `heatmap`, of the same height and width.
+        grey: Whether the picture loses its own colours, which could be taken for relevance.
+        cmap, scale, percentile: As for `heatmap`.
+
+    Raises:
+        ValueError: As for `heatmap`, or images and relevance do not fit together.
+    """
+    pictures = _pictures(images)
+    maps = _maps(relevance)
+    if len(pictures) != len(maps) or pictures[0].size != maps.shape[:0:-1]:
+        raise ValueError(
+            f"{len(pictures)} pictures of (width, height) {pictures[0].size} do not fit {len(maps)} maps of "
+            f"{maps.shape[:0:-1]}"
+        )
+    result = []
+    for picture, m, limit in zip(pictures, maps, _limits(maps, scale, percentile), strict=True):
+        below = ImageOps.grayscale(picture).convert("RGB") if grey else picture
+        # The square root lets moderate relevance be seen at all: it is already pale in the colour map.
+        opacity = np.sqrt(np.minimum(np.abs(m) / limit, 1.0))
+        mask = Image.fromarray(np.round(255 * opacity).astype(np.uint8))
+        result.append(Image.composite(_coloured(m, limit, cmap), below, mask))
+    return result
+
+
+def strip(images: Sequence[Image.Image], *, smallest: int = 96, gap: int = 4) -> Image.Image:
+    """Pictures side by side on white.
+
+    Args:
+        images: At least one picture.
+        smallest: Height in pixels below which pictures are enlarged, by a whole factor and without smoothing.
+        gap: Pixels between them.
+
+    Raises:
+        ValueError: There is no picture.
+    """
+    if not images:
+        raise ValueError("there is no picture to put into the strip")
+    factor = max(1, -(-smallest // max(image.height for image in images)))
+    enlarged = [ImageOps.scale(image, factor, Image.Resampling.NEAREST) for image in images]
+    width = sum(image.width for image in enlarged) + gap * (len(enlarged) - 1)
+    result = Image.new("RGB", (width, max(image.height for image in enlarged)), "white")
+    left = 0
+    for image in enlarged:
+        result.paste(image, (left, 0))
+        left += image.width + gap
+    return result
+
+
+def grid(
+    images: Any,
+    relevances: Mapping[str, Any],
+    *,
+    labels: Sequence[str] | None = None,
+    over: bool = False,
+    cell: float = 1.3,
+    dpi: int = 120,
+    cmap: str | Colormap = RELEVANCE,
+    scale: float | None = None,
+    percentile: float = 100.0,
+) -> Image.Image:
+    """A table of pictures: a row per sample, and beside the input a column per analyzer.
+
+    Args:
+        images: As for `overlay`.
+        relevances: Relevance as for `heatmap`, by the heading of its column.
+        labels: What is written to the left of each row.
+        over: Whether relevance is drawn over the grey picture instead of on white.
+        cell: Height of a picture in inches.
+        dpi: Pixels per inch.
+        cmap, scale, percentile: As for `heatmap`.
+
+    Raises:
+        ValueError: As for `heatmap`, or the numbers of images, relevances and labels differ.
+
+    Example:
+        >>> relevances = {name: create_analyzer(name, model).analyze(images) for name in ("gradient", "lrp.z_plus")}
+        >>> grid(images, relevances, labels=["cat", "dog"]).save("comparison.png")
+    """
+    pictures = _pictures(images)
+    labels = [""] * len(pictures) if labels is None else labels
+    if len(labels) != len(pictures):
+        raise ValueError(f"there are {len(pictures)} images, but {len(labels)} labels")
+    columns: dict[str, list[Image.Image]] = {"input": pictures}
+    for name, relevance in relevances.items():
+        options: dict[str, Any] = {"cmap": cmap, "scale": scale, "percentile": percentile}
+        columns[name] = overlay(images, relevance, **options) if over else heatmap(relevance, **options)
+        if len(columns[name]) != len(pictures):
+            raise ValueError(f"there are {len(pictures)} images, but {len(columns[name])} maps under {name!r}")
+
+    width = cell * pictures[0].width / pictures[0].height
+    # Room for the writing, so that cells keep their size; what of it stays empty is cut off in the end.
+    size = (width * len(columns) + 2, cell * len(pictures) + 1.2)
+    figure = Figure(figsize=size, dpi=dpi, layout="compressed")
+    axes = figure.subplots(len(pictures), len(columns), squeeze=False)
+    for column, (name, shown) in enumerate(columns.items()):
+        axes[0, column].set_title(_heading(name, width), fontsize=9)
+        for row, image in enumerate(shown):
+            _show(axes[row, column], image)
+    for row, label in enumerate(labels):
+        axes[row, 0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9, labelpad=6)
+    if relevances:
+        _colour_bar(figure, axes, cmap, scale, percentile)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", bbox_inches="tight")
+    return Image.open(buffer).convert("RGB")
+
+
+def _heading(name: str, width: float) -> str:
+    # An analyzer's name has no spaces: lines may end after its points and underscores. 14 characters fill an inch.
+    lines = textwrap.wrap(re.sub("([._])", r"\1 ", name), max(8, int(14 * width)))
+    return "\n".join(re.sub("([._]) ", r"\1", line) for line in lines)
+
+
+def _show(axes: Any, image: Image.Image) -> None:
+    axes.imshow(image)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():  # a map is white at its edges: without a frame it would have none
+        spine.set_color("0.75")
+
+
+def _colour_bar(figure: Figure, axes: Any, cmap: str | Colormap, scale: float | None, percentile: float) -> None:
+    limit = 1.0 if scale is None else scale
+    mappable = ScalarMappable(CenteredNorm(halfrange=limit), cmap)
+    ticks = [-limit, 0, limit]
+    pad = 0.15 / figure.get_size_inches()[1]  # a share of the height: the same gap however many rows there are
+    bar = figure.colorbar(mappable, ax=axes, location="bottom", shrink=0.5, aspect=30, pad=pad, ticks=ticks)
+    if scale is None:
+        strongest = "largest |relevance|" if percentile == 100 else f"{percentile:g}th percentile of |relevance|"
+        bar.set_ticklabels(["against", "0", "for"])
+        bar.set_label(f"each map up to its own {strongest}", fontsize=8)
+    bar.ax.tick_params(labelsize=8, length=0)
+    bar.outline.set_visible(False)
+
+
+def _maps(relevance: Any) -> np.ndarray:
+    """Relevance as `(samples, height, width)` in float64, summed over channels."""
+    maps = _numbers(relevance, "relevance").astype(np.float64)
+    return maps.sum(axis=-1) if maps.ndim == 4 else maps
+
+
+def _numbers(values: Any, what: str) -> np.ndarray:
+    expected = f"{what} must be that of pictures, (samples, height, width) or (samples, height, width, channels)"
+    if isinstance(values, Mapping):
+        raise ValueError(f"{expected}; got a dict with {list(values)}: pass one of its entries")
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise ValueError(f"{expected}; got arrays of different shapes: pass one of them") from None
+    if array.dtype.kind not in "biuf" and array.dtype != "bfloat16":
+        raise ValueError(f"{expected}, in real numbers; got {array.dtype} ({type(values).__name__})")
+    if array.ndim not in (3, 4):
+        raise ValueError(f"{expected}; got shape {array.shape}")
+    if array.ndim == 3 and array.shape[2] <= 4 < array.shape[1]:
+        hint = "it looks like one picture without its first axis, the samples, or like signals of one dimension"
+        raise ValueError(f"{expected}; got shape {array.shape}: {hint}")
+    if array.size == 0:
+        raise ValueError(f"{expected}; got the empty shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{what} holds values that are NaN or infinite")
+    return array
+
+
+def _limits(maps: np.ndarray, scale: float | None, percentile: float) -> list[float]:
+    """Per sample, the |relevance| that gets the full colour; never zero."""
+    if scale is not None and not 0 < scale < np.inf:
+        raise ValueError(f"scale must be a positive number or None, got {scale!r}")
+    if not 0 < percentile <= 100:
+        raise ValueError(f"percentile must be above 0 and at most 100, got {percentile!r}")
+    if scale is not None:
+        return [float(scale)] * len(maps)
+    # Where most values are exactly zero, so may be the percentile: the largest value serves then, if there is one.
+    strength = [np.abs(m) for m in maps]
+    return [float(np.percentile(s, percentile) or s.max() or 1.0) for s in strength]
+
+
+def _coloured(m: np.ndarray, limit: float, cmap: str | Colormap) -> Image.Image:
+    colours = ScalarMappable(CenteredNorm(halfrange=limit), cmap).to_rgba(m, bytes=True)
+    return Image.fromarray(np.ascontiguousarray(colours[..., :3]))
+
+
+def _pictures(images: Any) -> list[Image.Image]:
+    """Arrays as pictures that can be looked at."""
+    if isinstance(images, Sequence) and all(isinstance(image, Image.Image) for image in images):
+        images = [np.asarray(image.convert("RGB")) for image in images]
+    pixels = _numbers(images, "images")
+    if pixels.ndim == 4:
+        if pixels.shape[-1] not in (1, 3, 4):
+            raise ValueError(f"pictures have 1, 3 or 4 channels, got shape {pixels.shape}")
+        pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    if pixels.dtype != np.uint8:
+        pixels = pixels.astype(np.float64)
+        low, high = min(pixels.min(), 0.0), max(pixels.max(), 1.0)
+        if (low, high) != (0.0, 1.0):
+            low, high = pixels.min(), pixels.max()
+        pixels = np.round(255 * (pixels - low) / ((high - low) or 1.0)).astype(np.uint8)
+    return [Image.fromarray(picture).convert("RGB") for picture in pixels]

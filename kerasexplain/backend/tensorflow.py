@@ -53,7 +53,10 @@ def override(
         def gradient(signal: Tensor) -> tuple[Tensor | None, ...]:
             if not _relevance_pass.get():
                 return (signal, *(None for _ in inputs))
-            return (None, *backward(residuals, signal))
+            # What depends on the activations alone would otherwise run as soon as they are there, and be held in
+            # memory until the signal arrives: 2.7 times a gradient's memory on ResNet50, against 1.7.
+            with tf.control_dependencies([signal]):
+                return (None, *backward(residuals, signal))
 
         return tf.identity(y), gradient
 
