@@ -54,7 +54,7 @@ setup(
         "examples": ["matplotlib>=3.8", "pillow>=10", "scikit-image>=0.22", "pooch>=1.8"],
         "dev": [
             *("pytest>=8", "pytest-cov>=5", "pytest-xdist>=3.5", "hypothesis>=6.100"),
-            *("ruff==0.14.5", "mypy==1.18.2", "pre-commit>=4", "tox>=4.21"),
+            *("ruff==0.17.5", "mypy==2.4.1", "pre-commit>=4", "tox>=4.21"),
             *("matplotlib>=3.8", "pillow>=10", "scikit-learn>=1.4"),
         ],
     },

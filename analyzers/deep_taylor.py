@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from keras import ops
-from kerasexplain.analyzers.lrp import LRPMethod, kernel
 
 from kerasexplain import rules
+from kerasexplain.analyzers.lrp import LRPMethod
+from kerasexplain.matches import first_kernel, kernel
 
 Tensor = Any
 
@@ -44,4 +45,4 @@ class BoundedDeepTaylor(DeepTaylor):
     high: Any
 
     def kernel_rules(self) -> Sequence[tuple[Any, Any]]:
-        return [(lambda row: row.first, rules.ZB(self.low, self.high)), *super().kernel_rules()]
+        return [(first_kernel, rules.ZB(self.low, self.high)), *super().kernel_rules()]

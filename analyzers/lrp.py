@@ -7,19 +7,10 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from kerasexplain import rules
-from kerasexplain.composite import Composite, Row
+from kerasexplain.composite import Composite
+from kerasexplain.matches import UntilLayer, first_kernel, kernel
 from kerasexplain.method import Method
 from kerasexplain.rules import AlphaBeta, MaximumRule, Rule, WinnerTakesAll
-
-
-def kernel(row: Row) -> bool:
-    """Every operation with a kernel: Dense, EinsumDense and all convolutions."""
-    return row.kernel
-
-
-def convolution(row: Row) -> bool:
-    """Every convolution."""
-    return row.convolution
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -55,16 +46,11 @@ class LRPMethod(Method):
     def composite(self) -> Composite:
         pairs: list[tuple[Any, Any]] = []
         if self.input_layer_rule is not None:
-            pairs.append((lambda row: row.first, input_rule(self.input_layer_rule)))
+            pairs.append((first_kernel, input_rule(self.input_layer_rule)))
         if self.until_layer_idx is not None:
-            last = self.until_layer_idx
-            pairs.append((lambda row: row.kernel and _is_until(row, last), rules.get(self.until_layer_rule)))
+            pairs.append((UntilLayer(self.until_layer_idx), rules.get(self.until_layer_rule)))
         pairs.extend((match, rules.get(rule)) for match, rule in self.kernel_rules())
         return Composite(rules=pairs, maximum=self.maximum or WinnerTakesAll(), stabilizer=self.stabilizer)
-
-
-def _is_until(row: Row, last: int) -> bool:
-    return row.layer_index is not None and row.layer_index <= last
 
 
 def input_rule(given: Any) -> Rule:

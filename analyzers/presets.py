@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from kerasexplain.analyzers.lrp import LRPMethod, convolution, kernel
-
 from kerasexplain import rules
+from kerasexplain.analyzers.lrp import LRPMethod
+from kerasexplain.matches import convolution, first_convolution, kernel
 from kerasexplain.rules import AlphaBeta, Epsilon
 
 Pairs = Sequence[tuple[Any, Any]]
@@ -147,7 +147,7 @@ class EpsilonGammaBox(LRPMethod):
 
     def kernel_rules(self) -> Pairs:
         return [
-            (lambda row: row.first and row.convolution, rules.ZB(self.low, self.high)),
+            (first_convolution, rules.ZB(self.low, self.high)),
             (convolution, rules.Gamma(self.gamma)),
             (kernel, Epsilon(self.epsilon)),
         ]

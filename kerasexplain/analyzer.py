@@ -17,7 +17,7 @@ from kerasexplain.audit import Audit, AuditRow
 from kerasexplain.backend import on_accelerator
 from kerasexplain.canonize import canonize
 from kerasexplain.composite import Row, assign
-from kerasexplain.config import _deserialize, _serialize
+from kerasexplain.config import deserialize, serialize
 from kerasexplain.errors import InputError, nearest
 from kerasexplain.explanation import Explanation
 from kerasexplain.graph import Graph
@@ -213,7 +213,12 @@ class Analyzer:
         Args:
             x: As for `analyze`.
             neuron_selection: As for `analyze`.
+
+        Raises:
+            ValueError: The method is of the gradient family.
         """
+        if self._composite.plain:
+            raise ValueError(f"{self.name!r} propagates no relevance that could be audited: use an lrp method")
         arrays, _ = prepare(x, self._graph, self.twin.dtype_of_relevance)
         selection = self._select(neuron_selection, len(arrays[0]))
         edges = [Tap("edge", row.name, i) for row in self._rows for i in range(len(row.node.inputs))]
@@ -317,14 +322,14 @@ class Analyzer:
         return {
             "analyzer": self.name,
             "method": self.method.get_config(),
-            "options": {name: _serialize(value) for name, value in changed.items()},
+            "options": {name: serialize(value) for name, value in changed.items()},
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], model: keras.Model) -> Analyzer:
         """The analyzer of that configuration, for a model."""
         method = registry.find(config["analyzer"]).from_config(config["method"])
-        return cls(model, method, **{name: _deserialize(value) for name, value in config["options"].items()})
+        return cls(model, method, **{name: deserialize(value) for name, value in config["options"].items()})
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the configuration as JSON, to be kept beside the model; `load_analyzer(path, model)` reads it."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from kerasexplain.errors import nearest
+from kerasexplain.errors import UnsupportedModelError, nearest
 from kerasexplain.graph import Graph, Node, Value
 from kerasexplain.operations import BatchNorm, Call, Linear, Routing, describe, keras_class
 
@@ -34,8 +34,9 @@ def canonize(graph: Graph, *, output: int | str = 0, explain: str = "logits") ->
     graph = graph.replace(explained=_chosen_output(graph, output))
     if explain == "logits":
         graph = explain_logits(graph)
-    graph = fold_batch_normalization(graph)
-    return fold_padding(graph)
+    graph = fold_padding(fold_batch_normalization(graph))
+    _refuse_integers(graph)
+    return graph
 
 
 def split_into_primitives(graph: Graph) -> Graph:
@@ -90,6 +91,17 @@ def _activation_name(node: Node) -> str:
     if isinstance(node.operation, keras.layers.Activation):
         return getattr(node.operation.activation, "__name__", "")
     return type(node.operation).__name__.lower()
+
+
+def _refuse_integers(graph: Graph) -> None:
+    needed = {value for node in graph.explained_nodes() for value in node.inputs}
+    for value, name in zip(graph.inputs, graph.input_names, strict=True):
+        if value in needed and not value.is_float:
+            raise UnsupportedModelError(
+                f"the explained output depends on the input {name!r}, which holds {value.dtype}: indices have no "
+                "relevance of their own, and relevance at an embedding is not supported yet. An input of real numbers "
+                'must be declared as such: keras.Input(..., dtype="float32")'
+            )
 
 
 def fold_batch_normalization(graph: Graph) -> Graph:

@@ -7,7 +7,10 @@ import fnmatch
 from collections.abc import Sequence
 from typing import Any
 
+import keras
+
 from kerasexplain import rules as rule_catalogue
+from kerasexplain.config import Configurable
 from kerasexplain.domains import ANY, Interval
 from kerasexplain.errors import UnsupportedModelError
 from kerasexplain.graph import Graph, Node, Shape, Value
@@ -86,8 +89,9 @@ class Row:
         return "proportional"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Composite:
+@keras.saving.register_keras_serializable(package="kerasexplain")
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Composite(Configurable):
     """How rules are assigned to operations: an ordered list in which the first match wins, and defaults.
 
     Attributes:

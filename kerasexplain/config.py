@@ -30,12 +30,12 @@ class Configurable:
         Raises:
             TypeError: It holds a function or a class that cannot be found again by name.
         """
-        return {field.name: _serialize(getattr(self, field.name)) for field in self._fields()}
+        return {field.name: serialize(getattr(self, field.name)) for field in self._fields()}
 
     @classmethod
     def from_config(cls: type[Self], config: dict[str, Any], **given: Any) -> Self:
         """An object equal to the one whose `get_config()` this is."""
-        return cls(**{name: _deserialize(value) for name, value in config.items()}, **given)
+        return cls(**{name: deserialize(value) for name, value in config.items()}, **given)
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -47,7 +47,7 @@ class Configurable:
 
     def _key(self) -> str:
         # What cannot be saved, a predicate say, can still be compared: by identity.
-        config = {field.name: _serialize(getattr(self, field.name), strict=False) for field in self._fields()}
+        config = {field.name: serialize(getattr(self, field.name), strict=False) for field in self._fields()}
         return json.dumps(config, sort_keys=True)
 
     def __repr__(self) -> str:
@@ -59,15 +59,15 @@ class Configurable:
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
-def _serialize(value: Any, strict: bool = True) -> Any:
+def serialize(value: Any, strict: bool = True) -> Any:
+    """Plain data for a value of a configuration; what cannot be saved raises TypeError, or is a mark if not strict."""
     if isinstance(value, (list, tuple)):
-        return {"sequence": type(value).__name__, "items": [_serialize(item, strict) for item in value]}
-    if isinstance(value, type):
-        name = _class_name(value)
-        if name is not None:
-            return {"class": name}
-    elif not callable(value):
+        return {"sequence": type(value).__name__, "items": [serialize(item, strict) for item in value]}
+    if isinstance(value, Configurable) or not callable(value):
         return keras.saving.serialize_keras_object(value)
+    name = _registered_name(value)
+    if name is not None:
+        return {"registered": name}
     if not strict:
         return f"unsaved {id(value)}"
     raise TypeError(
@@ -76,20 +76,24 @@ def _serialize(value: Any, strict: bool = True) -> Any:
     )
 
 
-def _class_name(kind: type) -> str | None:
-    if getattr(keras.layers, kind.__name__, None) is kind:
-        return kind.__name__
-    name = keras.saving.get_registered_name(kind)
-    return name if keras.saving.get_registered_object(name) is kind else None
+def _registered_name(value: Any) -> str | None:
+    """The name by which a class or function can be found again; None if it cannot."""
+    own_name = getattr(value, "__name__", "")
+    if getattr(keras.layers, own_name, None) is value:
+        return own_name
+    name = keras.saving.get_registered_name(value)
+    return name if keras.saving.get_registered_object(name) is value else None
 
 
-def _deserialize(value: Any) -> Any:
+def deserialize(value: Any) -> Any:
+    """The value that `serialize` made that plain data of."""
     if isinstance(value, dict) and set(value) == {"sequence", "items"}:
-        items = [_deserialize(item) for item in value["items"]]
+        items = [deserialize(item) for item in value["items"]]
         return tuple(items) if value["sequence"] == "tuple" else items
-    if isinstance(value, dict) and set(value) == {"class"}:
-        kind = getattr(keras.layers, value["class"], None) or keras.saving.get_registered_object(value["class"])
-        if kind is None:
-            raise ValueError(f"the class {value['class']!r} is not known: import the module that registers it first")
-        return kind
+    if isinstance(value, dict) and set(value) == {"registered"}:
+        name = value["registered"]
+        known = getattr(keras.layers, name, None) or keras.saving.get_registered_object(name)
+        if known is None:
+            raise ValueError(f"{name!r} is not known: import the module that registers it first")
+        return known
     return keras.saving.deserialize_keras_object(value)

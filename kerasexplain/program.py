@@ -164,7 +164,7 @@ class Program:
         if tap.kind == "bias":
             return signal  # the tap is 1, and its relevance is what the bias takes
         value = self._tapped(tap)
-        return signal if self._twin.signals.get(value) is Signal.R else values[value] * signal
+        return self._read(value, values[value], signal)
 
     def _tapped(self, tap: Tap) -> Value:
         node = next(node for node in self._twin.graph.nodes if node.name == tap.node)

@@ -85,8 +85,7 @@ def overlay(
     result = []
     for picture, m, limit in zip(pictures, maps, _limits(maps, scale, percentile), strict=True):
         below = ImageOps.grayscale(picture).convert("RGB") if grey else picture
-        # The square root lets moderate relevance be seen at all: it is already pale in the colour map.
-        opacity = np.sqrt(np.minimum(np.abs(m) / limit, 1.0))
+        opacity = np.minimum(np.abs(m) / limit, 1.0)
         mask = Image.fromarray(np.round(255 * opacity).astype(np.uint8))
         result.append(Image.composite(_coloured(m, limit, cmap), below, mask))
     return result

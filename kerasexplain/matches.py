@@ -1,0 +1,50 @@
+"""Which operations a rule is for: the predicates that the presets are written with."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import keras
+
+from kerasexplain.config import Configurable
+
+if TYPE_CHECKING:
+    from kerasexplain.composite import Row
+
+serializable = keras.saving.register_keras_serializable(package="kerasexplain")
+
+
+@serializable
+def kernel(row: Row) -> bool:
+    """Every operation with a kernel: Dense, EinsumDense and all convolutions."""
+    return row.kernel
+
+
+@serializable
+def convolution(row: Row) -> bool:
+    """Every convolution."""
+    return row.convolution
+
+
+@serializable
+def first_kernel(row: Row) -> bool:
+    """Operations with a kernel that are reached from an input without passing another one."""
+    return row.first
+
+
+@serializable
+def first_convolution(row: Row) -> bool:
+    """Those of them that are convolutions."""
+    return row.first and row.convolution
+
+
+@serializable
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class UntilLayer(Configurable):
+    """Operations with a kernel in `model.layers[0]` to `model.layers[last]`."""
+
+    last: int
+
+    def __call__(self, row: Row) -> bool:
+        return row.kernel and row.layer_index is not None and row.layer_index <= self.last

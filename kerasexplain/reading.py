@@ -1,0 +1,158 @@
+"""From files of pictures or arrays to the samples that a model takes."""
+
+from __future__ import annotations
+
+import itertools
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import rich.console
+import rich.progress
+
+if TYPE_CHECKING:
+    import keras
+
+PICTURES = (".png", ".jpg", ".jpeg")
+ARRAYS = (".npy", ".npz")
+#: Pillow's name for the colours of a picture, by the number of channels.
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+Shape = tuple[int | None, ...]
+
+
+def samples(
+    paths: Sequence[pathlib.Path], model: keras.Model, pixels: Sequence[float] | None = None
+) -> tuple[Any, list[str]]:
+    """The samples of all files as the model takes them, and a name for each.
+
+    Args:
+        paths: Pictures, which are cut and resized to the model's input; folders of pictures; npy and npz files, whose
+            arrays are one sample or a batch of them (what does not fit is left out). For a model with several
+            inputs, one npz file of arrays with their names.
+        model: The model that takes the samples.
+        pixels: What it takes pixels as, `(low, high)`; None leaves them from 0 to 255. Pixels are pictures and
+            arrays of uint8; other arrays are used as they are.
+
+    Raises:
+        FileNotFoundError: A file or folder does not exist.
+        ValueError: A file cannot be read, or its content does not fit the model.
+    """
+    if len(model.inputs) > 1:
+        return _several_inputs(paths, [tensor.name for tensor in model.inputs])
+    shape = tuple(model.inputs[0].shape[1:])
+    batches: list[np.ndarray] = []
+    names: list[str] = []
+    for path in _progress(_files(paths)):
+        is_arrays = path.suffix.lower() in ARRAYS
+        for name, batch in (_batches(path, shape) if is_arrays else {path.stem: _picture(path, shape)[None]}).items():
+            batches.append(_scaled(batch, pixels) if batch.dtype == np.uint8 else batch)
+            names.extend([name] if len(batch) == 1 else [f"{name}-{i}" for i in range(len(batch))])
+    sizes = sorted({batch.shape[1:] for batch in batches})
+    if len(sizes) > 1:
+        raise ValueError(f"the inputs have different shapes, {sizes}: explain them one by one")
+    return np.concatenate(batches), _unique(names)
+
+
+def _several_inputs(paths: Sequence[pathlib.Path], names: list[str]) -> tuple[dict[str, np.ndarray], list[str]]:
+    if len(paths) > 1 or paths[0].suffix.lower() != ".npz":
+        raise ValueError(f"the model has {len(names)} inputs: pass one .npz file that holds the arrays {names}")
+    arrays = _loaded(_files(paths)[0])
+    missing = [name for name in names if name not in arrays]
+    if missing:
+        raise ValueError(f"{str(paths[0])!r} holds {list(arrays)}, and not the model's inputs {missing}")
+    return {name: arrays[name] for name in names}, [f"{paths[0].stem}-{i}" for i in range(len(arrays[names[0]]))]
+
+
+def _files(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
+    files: list[pathlib.Path] = []
+    for path in paths:
+        if path.is_dir():
+            pictures = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
+            if not pictures:
+                raise ValueError(f"the folder {str(path)!r} holds no picture ({', '.join(PICTURES)})")
+            files.extend(pictures)
+        elif path.exists():
+            files.append(path)
+        else:
+            raise FileNotFoundError(f"there is no file {str(path)!r}")
+    return files
+
+
+def _progress(files: Sequence[pathlib.Path]) -> Iterator[pathlib.Path]:
+    console = rich.console.Console(stderr=True)
+    yield from rich.progress.track(files, "reading", console=console, transient=True, disable=len(files) < 2)
+
+
+def _loaded(path: pathlib.Path) -> dict[str, np.ndarray]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        return dict(loaded) if path.suffix.lower() == ".npz" else {path.stem: loaded}
+    except Exception as error:  # whatever numpy, zipfile or zlib find wrong with the file
+        raise ValueError(f"{str(path)!r} holds no arrays that can be read: {error}") from None
+
+
+def _batches(path: pathlib.Path, shape: Shape) -> dict[str, np.ndarray]:
+    """The arrays of a file that fit the model's input, as batches."""
+    arrays = _loaded(path)
+    fitting = {name: batch for name, array in arrays.items() if (batch := _as_batch(array, shape)) is not None}
+    if not fitting:
+        held = [f"{name} {array.shape}" for name, array in arrays.items()]
+        shown = ", ".join(held[:5]) + (", ..." if len(held) > 5 else "")
+        raise ValueError(f"nothing in {str(path)!r} ({shown}) fits the model's input of shape {_shown(shape)}")
+    return fitting
+
+
+def _as_batch(array: np.ndarray, shape: Shape) -> np.ndarray | None:
+    """An array as `(batch, *shape)`, if it is one sample or several; grey pictures may lack their last axis."""
+    grey = [array[..., None]] if shape[-1:] == (1,) else []
+    for candidate in (array, *grey):
+        for batch in (candidate, candidate[None]):
+            expected = (None, *shape)
+            if batch.ndim == len(expected) and all(
+                known in (None, size) for known, size in zip(expected, batch.shape, strict=True)
+            ):
+                return batch
+    return None
+
+
+def _picture(path: pathlib.Path, shape: Shape) -> np.ndarray:
+    """A picture cut and resized to the model's input, in its colours, as uint8."""
+    try:
+        from PIL import Image, ImageOps
+    except ImportError:
+        raise ImportError('reading pictures needs Pillow: pip install "kerasexplain[viz]"') from None
+
+    channels = shape[2] if len(shape) == 3 else 1
+    if len(shape) not in (2, 3) or channels not in MODES:
+        raise ValueError(f"the model's input has shape {_shown(shape)}, which is no picture's: pass a .npy file")
+    try:
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file).convert(MODES[channels])
+    except Exception as error:  # whatever Pillow's many readers find wrong with the file
+        raise ValueError(f"{str(path)!r} holds no picture that can be read: {error}") from None
+    fitted = np.asarray(ImageOps.fit(image, (shape[1] or image.width, shape[0] or image.height)))
+    return fitted.reshape(*fitted.shape[:2], *shape[2:])
+
+
+def _scaled(batch: np.ndarray, pixels: Sequence[float] | None) -> np.ndarray:
+    if pixels is None:
+        return batch
+    low, high = pixels
+    return (low + (high - low) / 255 * batch).astype(np.float32)
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """Names that can be those of files, with a number behind those that are there already."""
+    result: list[str] = []
+    taken: set[str] = set()
+    for name in (name.replace("/", "_") for name in names):
+        candidates = (f"{name}-{number}" if number > 1 else name for number in itertools.count(1))
+        result.append(next(candidate for candidate in candidates if candidate not in taken))
+        taken.add(result[-1])
+    return result
+
+
+def _shown(shape: Shape) -> str:
+    return str(("batch", *shape)).replace("'", "")
