@@ -42,7 +42,7 @@ def create_analyzer(name: str, model: keras.Model, **options: Any) -> Analyzer:
             raise ValueError(f"{name!r} has no option {option!r}.{nearest(option, own | set(COMMON_OPTIONS))}")
     missing = [field.name for field in fields if field.default is dataclasses.MISSING and field.name not in options]
     if missing:
-        raise ValueError(f"{name!r} needs the option {' and '.join(repr(option) for option in missing)}")
+        raise ValueError(f"{name!r} needs {' and '.join(f'{option}=' for option in missing)}")
     method = kind(**{option: value for option, value in options.items() if option in own})
     common = {option: value for option, value in options.items() if option in COMMON_OPTIONS}
     return Analyzer(model, method, **common)

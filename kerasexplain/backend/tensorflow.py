@@ -118,11 +118,14 @@ class compiled:  # noqa: N801 - used as a function
             self.traces += 1
             return function(inputs)
 
-        specs = [tf.TensorSpec(shape, dtype) for shape, dtype in signature]
-        self._function = tf.function(traced, input_signature=[specs], jit_compile=jit_compile, autograph=False)
+        self._specs = [tf.TensorSpec(shape, dtype) for shape, dtype in signature]
+        # Traced here and now: TensorFlow takes several analyzers for one function that is traced too often, and warns.
+        graph = tf.function(traced, input_signature=[self._specs], jit_compile=jit_compile, autograph=False)
+        self._concrete = graph.get_concrete_function()
 
     def __call__(self, inputs: list[Any]) -> Any:
-        return tf.nest.map_structure(lambda tensor: tensor.numpy(), self._function(inputs))
+        tensors = [tf.constant(x, spec.dtype) for x, spec in zip(inputs, self._specs, strict=True)]
+        return tf.nest.map_structure(lambda tensor: tensor.numpy(), self._concrete(tensors))
 
 
 def on_accelerator() -> bool:
