@@ -51,7 +51,7 @@ setup(
     extras_require={
         "viz": ["matplotlib>=3.8", "pillow>=10"],
         "demo": ["matplotlib>=3.8", "pillow>=10", "scikit-learn>=1.4"],
-        "examples": ["matplotlib>=3.8", "pillow>=10", "scikit-image>=0.22", "pooch>=1.8"],
+        "examples": ["matplotlib>=3.8", "pillow>=10", "scikit-image>=0.22"],
         "dev": [
             *("pytest>=8", "pytest-cov>=5", "pytest-xdist>=3.5", "hypothesis>=6.100"),
             *("ruff==0.17.5", "mypy==2.4.1", "pre-commit>=4", "tox>=4.21"),

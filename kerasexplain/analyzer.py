@@ -88,8 +88,7 @@ class Analyzer:
         _check_choice("on_unsupported", on_unsupported, ("error", "gradient"))
         if isinstance(start, str) or start is None:
             _check_choice("start", start, (None, "output", "one"))
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")
+        _check_batch_size(batch_size)
         if input_range is not None and not input_range[0] < input_range[1]:
             raise ValueError(f"input_range must be (low, high) with low < high, got {input_range!r}")
         self.model = model
@@ -199,9 +198,9 @@ class Analyzer:
             bias=dict(zip([tap.node for tap in bias_taps], answer.taps[len(taps) :], strict=True)),
             layers=dict(zip(layers, answer.taps[: len(taps)], strict=True)),
             output=self._as_model_output(answer.outputs),
-            neuron=selection.neuron if answer.index is None else self._neuron(answer.index),
+            neuron=selection.neuron if answer.index is None else answer.index,
             explained=answer.explained,
-            analyzer=self.get_config(),
+            analyzer=self._description(),
         )
 
     def audit(self, x: Any, neuron_selection: Any = None) -> Audit:
@@ -260,6 +259,8 @@ class Analyzer:
         kind = "array" if isinstance(start, np.ndarray) else start
         extras = [array for array in (selection.values, start) if isinstance(array, np.ndarray)]
         question = Question(selection.kind, kind, taps, summed)
+        if batch_size is not None:
+            _check_batch_size(batch_size)
         size = batch_size or self.options["batch_size"]
         count = len(arrays)
         progress = keras.utils.Progbar(len(arrays[0]), verbose=1, unit_name="sample") if verbose else None
@@ -306,10 +307,6 @@ class Analyzer:
                 return Tap("output", row.name)
         raise ValueError(f"no operation is named {name!r}.{nearest(name, [row.name for row in self._rows])}")
 
-    def _neuron(self, index: np.ndarray) -> np.ndarray:
-        shape = tuple(size or 1 for size in self._graph.explained.shape[1:])
-        return index if len(shape) <= 1 else np.stack(np.unravel_index(index, shape), axis=-1)
-
     def _as_model_output(self, outputs: list[np.ndarray]) -> Any:
         by_value = dict(zip(self._graph.outputs, outputs, strict=True))
         structure = keras.tree.map_structure(lambda value: by_value[value], self._graph.structure)
@@ -318,12 +315,17 @@ class Analyzer:
 
     def get_config(self) -> dict[str, Any]:
         """The configuration, without the model, as plain data that JSON can hold."""
-        changed = {name: value for name, value in self.options.items() if value is not COMMON_OPTIONS[name]}
-        return {
-            "analyzer": self.name,
-            "method": self.method.get_config(),
-            "options": {name: serialize(value) for name, value in changed.items()},
-        }
+        return {"analyzer": self.name, "method": self.method.get_config(), "options": self._changed_options()}
+
+    def _changed_options(self) -> dict[str, Any]:
+        defaults = COMMON_OPTIONS
+        return {name: serialize(value) for name, value in self.options.items() if not _same(value, defaults[name])}
+
+    def _description(self) -> dict[str, Any]:
+        try:
+            return self.get_config()
+        except TypeError:  # a rule for a predicate can be used, but not saved
+            return {"analyzer": self.name, "method": repr(self.method), "options": self._changed_options()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], model: keras.Model) -> Analyzer:
@@ -338,7 +340,7 @@ class Analyzer:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Analyzer):
             return NotImplemented
-        return self.method == other.method and self.get_config()["options"] == other.get_config()["options"]
+        return self.method == other.method and self._changed_options() == other._changed_options()
 
     def __hash__(self) -> int:
         return hash(self.method)
@@ -352,5 +354,14 @@ class Analyzer:
 
 def _check_choice(option: str, value: Any, legal: Sequence[Any]) -> None:
     # "auto" and True are both legal values of one option: compare type and value, so that 1 is not True.
-    if not any(type(value) is type(choice) and value == choice for choice in legal):
+    if not any(_same(value, choice) for choice in legal):
         raise ValueError(f"{option}={value!r} is not one of {', '.join(repr(choice) for choice in legal)}")
+
+
+def _same(value: Any, other: Any) -> bool:
+    return type(value) is type(other) and bool(value == other)
+
+
+def _check_batch_size(batch_size: Any) -> None:
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")

@@ -13,7 +13,7 @@ import keras
 
 from kerasexplain.errors import UnsupportedModelError, nearest
 from kerasexplain.graph import Graph, Node, Value
-from kerasexplain.operations import BatchNorm, Call, Linear, Routing, describe, keras_class
+from kerasexplain.operations import BatchNorm, Call, Linear, Opaque, Routing, describe, keras_class
 
 #: Activations at the output that are set aside when logits are explained.
 OUTPUT_ACTIVATIONS = ("softmax", "sigmoid")
@@ -48,9 +48,7 @@ def split_into_primitives(graph: Graph) -> Graph:
         inputs = node.inputs
         for i, step in enumerate(steps):
             last = i == len(steps) - 1
-            # Steps of one layer follow each other; what is between them has the shape of the layer's output, up to
-            # the few layers that are two linear operations, whose shape in between nobody asks for.
-            outputs = node.outputs if last else (Value(node.outputs[0].shape, node.outputs[0].dtype),)
+            outputs = node.outputs if last else (_between(node.outputs[0], step.channels),)
             nodes.append(
                 dataclasses.replace(
                     node,
@@ -64,6 +62,15 @@ def split_into_primitives(graph: Graph) -> Graph:
             )
             inputs = outputs
     return graph.replace(nodes=tuple(nodes))
+
+
+def _between(output: Value, channels: tuple[int, int] | None) -> Value:
+    """What is between two steps of one layer: shaped like the layer's output, up to the number of channels."""
+    shape = list(output.shape)
+    if channels is not None:
+        axis, count = channels
+        shape[axis] = count
+    return Value(tuple(shape), output.dtype)
 
 
 def _chosen_output(graph: Graph, output: int | str) -> Value:
@@ -88,6 +95,8 @@ def explain_logits(graph: Graph) -> Graph:
 
 
 def _activation_name(node: Node) -> str:
+    if isinstance(node.primitive, Opaque):
+        return ""  # whatever a stranger calls softmax
     if isinstance(node.operation, keras.layers.Activation):
         return getattr(node.operation.activation, "__name__", "")
     return type(node.operation).__name__.lower()

@@ -227,8 +227,7 @@ def _write_pictures(
 def _quiet() -> Iterator[None]:
     """Keeps what TensorFlow has to say while it is imported off the screen.
 
-    Its first messages are written to file descriptor 2 before any of its settings is read: see
-    https://github.com/tensorflow/tensorflow/issues/100442.
+    Its first messages go straight to file descriptor 2, before any of its settings is read (TensorFlow 2.21).
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if "keras" in sys.modules:

@@ -133,7 +133,7 @@ def assign(
     rows = [_row(node, domains, node in first) for node in nodes]
     if not composite.plain:
         _check_matches(rows, composite)
-        rows = [dataclasses.replace(row, rule=_rule(row, composite)) for row in rows]
+        rows = [_with_rule(row, _rule(row, composite)) for row in rows]
         if on_unsupported == "error":
             _refuse_unsupported(rows)
     return rows
@@ -183,6 +183,11 @@ def _row(node: Node, domains: dict[Value, Interval], first: bool) -> Row:
         node=node,
         input_domains=input_domains,
     )
+
+
+def _with_rule(row: Row, rule: Rule | None) -> Row:
+    # What is not understood is supported all the same where it was given a rule (PassThrough).
+    return dataclasses.replace(row, rule=rule, supported=row.supported or rule is not None)
 
 
 def _matches(match: Match, row: Row) -> bool:

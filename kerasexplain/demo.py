@@ -86,7 +86,7 @@ def run(folder: str | os.PathLike[str]) -> Demo:
     logits = model.predict(images, verbose=0)
     relevance = {name: create_analyzer(name, model, **options).analyze(images) for name, options in ANALYZERS.items()}
     labels = [f"{digit} read as {row.argmax()}\nlogit {row.max():.1f}" for digit, row in enumerate(logits)]
-    visualize.grid(1.0 - images, relevance, labels=labels, cell=0.85).save(folder / "gallery.png")
+    visualize.grid(1.0 - images, relevance, labels=labels, cell=0.9).save(folder / "gallery.png")
 
     analyzer = create_analyzer("lrp.epsilon_plus", model)
     return Demo(

@@ -64,12 +64,15 @@ def _array(x: Any, name: str, value: Value, dtype: str) -> np.ndarray:
     if array.dtype.kind not in "biuf" and str(array.dtype) not in ("bfloat16",):
         raise InputError(f"{where} must hold real numbers, got {array.dtype} ({type(x).__name__})")
     _check_shape(array, where, value)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    with np.errstate(over="ignore"):  # what is too large for the dtype is told below
+        array = array.astype(dtype if value.is_float else value.dtype)
+    if value.is_float and not np.isfinite(array).all():
         bad = np.argwhere(~np.isfinite(array))
         raise InputError(
-            f"{where} holds {len(bad)} values that are NaN or infinite, the first at {tuple(int(i) for i in bad[0])}"
+            f"{where} holds {len(bad)} values that are NaN or infinite in {dtype}, the first at "
+            f"{tuple(int(i) for i in bad[0])}"
         )
-    return array.astype(dtype if value.is_float else value.dtype)
+    return array
 
 
 def _check_shape(array: np.ndarray, where: str, value: Value) -> None:

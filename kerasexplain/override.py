@@ -29,8 +29,7 @@ from kerasexplain.operations import (
     Statistics,
 )
 from kerasexplain.rules import GradientRule, Ignore, LinearRule, PassThrough, SignalTakesAll, Slope
-from kerasexplain.rules.arithmetic import stabilize
-from kerasexplain.rules.base import default_stabilizer
+from kerasexplain.rules.arithmetic import quotient, stabilize
 from kerasexplain.rules.step import LinearStep
 
 Tensor = Any
@@ -74,10 +73,12 @@ def overridden(row: Row, arriving: Signal, composite: Composite) -> Overridden:
     primitive, rule = row.node.primitive, row.rule
     constant = primitive.bias_shape
     plain = Overridden(lambda xs, tap: primitive(*xs, tap=tap), Signal.Q, Signal.Q, constant, is_plain=True)
-    if composite.plain or isinstance(primitive, Opaque):
+    if composite.plain:
         return plain
     if isinstance(rule, PassThrough):
         return Overridden(_pass_relevance(plain.apply, arriving), arriving, Signal.R)
+    if isinstance(primitive, Opaque):
+        return plain
     if isinstance(rule, LinearRule):
         linear = primitive if isinstance(primitive, Linear) else _as_linear(primitive)
         if rule.is_gradient and arriving is Signal.Q:
@@ -109,9 +110,15 @@ def overridden(row: Row, arriving: Signal, composite: Composite) -> Overridden:
 
 
 def quotient_at(y: Tensor, stabilizer: float | None) -> Tensor:
-    """y, where the signal that comes back is R and the signal that goes on is Q = R / st(y)."""
-    eps = default_stabilizer(stabilizer)
-    return override(lambda y: (y, y), lambda y, signal: (signal / stabilize(y, eps),), y)
+    """y, where the signal that comes back is R and the signal that goes on is Q = R / y.
+
+    Exactly so, and 0 where y is 0, unless a stabilizer is asked for: then Q = R / st(y).
+    """
+
+    def backward(y: Tensor, signal: Tensor) -> tuple[Tensor]:
+        return (signal / stabilize(y, stabilizer) if stabilizer else quotient(signal, y),)
+
+    return override(lambda y: (y, y), backward, y)
 
 
 def relevance_at(x: Tensor) -> Tensor:
@@ -121,11 +128,19 @@ def relevance_at(x: Tensor) -> Tensor:
 
 def _pass_relevance(run: Apply, arriving: Signal) -> Apply:
     def apply(xs: Sequence[Tensor], tap: Tensor | None) -> Tensor:
-        def forward(*xs: Tensor) -> tuple[Tensor, Tensor]:
-            y = run(xs, None)
-            return y, y
+        def forward(x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor | None]]:
+            y = run([x], None)
+            return y, (y, None if tuple(x.shape) == tuple(y.shape) else x)
 
-        return override(forward, lambda y, signal: (signal if arriving is Signal.R else signal * y,), *xs)
+        def backward(residuals: tuple[Tensor, Tensor | None], signal: Tensor) -> tuple[Tensor]:
+            y, repeated = residuals
+            relevance = signal if arriving is Signal.R else signal * y
+            if repeated is None:
+                return (relevance,)
+            # A constant operand has more axes or longer ones: x was repeated, and gets what all copies get.
+            return (transposed(lambda x: ops.broadcast_to(x, ops.shape(y)), repeated, relevance),)
+
+        return override(forward, backward, *xs)
 
     return apply
 
@@ -167,7 +182,7 @@ def linear_override(
 
     def apply(xs: Sequence[Tensor], tap: Tensor | None) -> Tensor:
         kernel = ops.cast(linear.kernel(), xs[0].dtype)
-        bias = linear.placed_bias(len(xs[0].shape), tap)
+        bias = linear.placed_bias(xs[0], tap)
         operands = [xs[0], kernel]
         if bias is not None:
             operands.append(bias)
@@ -251,6 +266,8 @@ def _maximum(primitive: Maximum, rule: Any) -> Apply:
 
 def _product(primitive: Product, rule: Any, row: Row) -> Apply:
     gates = [isinstance(rule, SignalTakesAll) and domain.is_gate for domain in row.input_domains]
+    if all(gates):  # nothing but gates: they are the signal
+        gates = [False] * len(gates)
     share = 1.0 / (len(gates) - sum(gates))
 
     def backward(xs: Sequence[Tensor], signal: Tensor) -> list[Tensor | None]:

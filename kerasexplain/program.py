@@ -15,7 +15,7 @@ from kerasexplain.method import Method
 from kerasexplain.override import Signal
 from kerasexplain.reverse_graph import ReverseGraph, Tap
 from kerasexplain.rules import ZB
-from kerasexplain.selection import mask
+from kerasexplain.selection import mask, unravelled
 
 Tensor = Any
 
@@ -45,7 +45,7 @@ class Answer:
         relevance: Per model input; sums if they were asked for.
         taps: Per tap of the question, in its order; None where a tap lies on no path of relevance.
         outputs: The model's outputs, flattened.
-        index: Flat index of the explained neuron; None for weights.
+        index: Index of the explained neuron, one column per axis of the output if it has several; None for weights.
         explained: Its value (the weighted sum, for weights).
         started: The relevance that the pass started with.
         outside: Per operation with a bounded rule: the least and greatest value at its input, minus its bounds.
@@ -153,7 +153,7 @@ class Program:
             "started": ops.sum(start, axis=-1),
             "outside": [self._outside(rule, values[node.inputs[0]]) for node, rule in self.bounded],
         }
-        return result if index is None else {**result, "index": index}
+        return result if index is None else {**result, "index": unravelled(index, ops.shape(y)[1:])}
 
     def _read(self, value: Value, x: Tensor, signal: Tensor) -> Tensor:
         if self._twin.signals.get(value) is Signal.R:
@@ -176,7 +176,7 @@ class Program:
         batch, dtype = ops.shape(inputs[0])[0], self._twin.dtype_of_relevance
         shapes = self._twin.bias_taps()
         unknown = any(tap.kind != "bias" and None in self._tapped(tap).shape[1:] for tap in taps)
-        values = self._twin.run(inputs, {}) if unknown else {}
+        values = self._twin.run(inputs, dict.fromkeys(taps)) if unknown else {}
         tensors = []
         for tap in taps:
             if tap.kind == "bias":

@@ -58,7 +58,8 @@ class ReverseGraph(keras.Model):
     """
 
     def __init__(self, model: keras.Model, graph: Graph, rows: Sequence[Row], composite: Composite) -> None:
-        super().__init__(name=f"{model.name}_reverse")
+        # Keras casts what a model is called on to the model's own dtype.
+        super().__init__(name=f"{model.name}_reverse", dtype=_relevance_dtype(graph.explained.dtype))
         self.original = model
         self.graph = graph
         self.rows = {row.node: row for row in rows}
@@ -109,7 +110,9 @@ class ReverseGraph(keras.Model):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The original's outputs, in its own structure. The twin is always at inference."""
-        values = self.run(keras.tree.flatten(inputs), {})
+        names = self.graph.input_names
+        keyed = isinstance(inputs, dict) and set(names) <= set(inputs)
+        values = self.run([inputs[name] for name in names] if keyed else keras.tree.flatten(inputs), {})
         return keras.tree.map_structure(lambda value: values[value], self.graph.structure)
 
     def run(self, inputs: Sequence[Tensor], taps: Mapping[Tap, Tensor]) -> dict[Value, Tensor]:
@@ -139,7 +142,7 @@ class ReverseGraph(keras.Model):
         xs = [values[value] for value in node.inputs]
         override = self.overrides.get(node)
         if override is None:
-            return keras.tree.flatten(node.primitive(*xs))
+            return self._in_one_precision(keras.tree.flatten(node.primitive(*xs)))
         for i, value in enumerate(node.inputs):
             edge = taps.get(Tap("edge", node.name, i))
             if edge is not None:
@@ -147,7 +150,7 @@ class ReverseGraph(keras.Model):
             if override.gives is Signal.Q and self.signals[value] is Signal.R:
                 xs[i] = relevance_at(xs[i])
         apply = override.apply if last is node else self._rectified[node][1]
-        ys = keras.tree.flatten(apply(xs, taps.get(Tap("bias", node.name))))
+        ys = self._in_one_precision(keras.tree.flatten(apply(xs, taps.get(Tap("bias", node.name)))))
         for i, value in enumerate(last.outputs):
             if override.takes is Signal.Q and self.signals[value] is Signal.R:
                 ys[i] = quotient_at(ys[i], self._stabilizer)
@@ -155,6 +158,11 @@ class ReverseGraph(keras.Model):
             if tap is not None:
                 ys[i] = ys[i] + tap
         return ys
+
+    def _in_one_precision(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        # A layer that is run as it is may give half precision, by its own policy.
+        dtype = self.dtype_of_relevance
+        return [ops.cast(x, dtype) if keras.backend.is_float_dtype(x.dtype) else x for x in tensors]
 
     def bias_taps(self) -> dict[Tap, tuple[int, ...]]:
         """All bias entries, with their shapes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -69,14 +70,14 @@ def _size(shape: tuple[int | None, ...]) -> int:
 
 
 def _weights(given: np.ndarray, samples: int, shape: tuple[int | None, ...]) -> Selection:
-    try:
-        full = np.broadcast_to(given, (samples, *(size or 1 for size in shape)))
-    except ValueError:
+    own = given.shape[given.ndim - len(shape) :] if given.ndim >= len(shape) else ()
+    fits = len(own) == len(shape) and all(known in (None, size) for known, size in zip(shape, own, strict=True))
+    if not fits or given.shape not in (own, (samples, *own)):
         raise InputError(
             f"a floating neuron_selection holds one weight per output and has its shape, {shape} or "
             f"{(samples, *shape)}; got {given.shape}"
-        ) from None
-    return Selection("weights", full.reshape(samples, -1), given)
+        )
+    return Selection("weights", np.broadcast_to(given, (samples, *own)).reshape(samples, -1), given)
 
 
 def _one_row_per_sample(given: np.ndarray, is_tuple: bool, samples: int, columns: int) -> np.ndarray:
@@ -113,3 +114,15 @@ def mask(kind: str, values: Tensor | None, output: Tensor) -> tuple[Tensor, Tens
         return ops.cast(values, output.dtype), None
     index = ops.argmax(flat, axis=-1) if kind == "max" else values
     return ops.one_hot(index, ops.shape(flat)[-1], dtype=output.dtype), index
+
+
+def unravelled(index: Tensor, shape: Sequence[Any]) -> Tensor:
+    """A flat index into arrays of that shape (which need not be known yet), as one column per axis if it has several."""
+    if len(shape) <= 1:
+        return index
+    columns = []
+    for size in reversed(shape):
+        size = ops.cast(size, index.dtype)
+        columns.append(index % size)
+        index = index // size
+    return ops.stack(columns[::-1], axis=-1)

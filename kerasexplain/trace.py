@@ -7,6 +7,7 @@ opened, and a layer that is called twice is two nodes over the same weights.
 from __future__ import annotations
 
 import collections
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -32,10 +33,10 @@ def trace(model: keras.Model) -> Graph:
     outputs = tuple(keras.tree.flatten(structure))
     return Graph(
         inputs=inputs,
-        input_names=tuple(tensor.name for tensor in model.inputs),
+        input_names=tuple(_input_names(model)),
         nodes=tuple(tracer.nodes),
         outputs=outputs,
-        output_names=tuple(model.output_names),
+        output_names=tuple(_output_names(model)),
         explained=outputs[0],
         structure=structure,
     )
@@ -56,11 +57,42 @@ def _check_traceable(model: Any) -> None:
             "which is not supported yet. If it can be called on symbolic inputs, wrap it: "
             "keras.Model(inputs, outputs), built from its layers, can be explained"
         )
+    if _redefines_call(model):
+        raise UnsupportedModelError(
+            f"the model {model.name!r} ({kind}) has a `call` of its own, so the graph it was built with is not what it "
+            "computes: explain keras.Model(model.inputs, model.outputs), if that graph is meant"
+        )
+
+
+def _redefines_call(model: Any) -> bool:
+    """Whether a subclass of a Sequential or Functional model computes something else than its graph."""
+    own = itertools.takewhile(lambda kind: not kind.__module__.startswith("keras."), type(model).__mro__)
+    return any("call" in vars(kind) or "__call__" in vars(kind) for kind in own)
+
+
+def _functional(model: keras.Model) -> Any:
+    # A Sequential model keeps its graph in a Functional one inside.
+    return getattr(model, "_functional", None) or model
+
+
+def _input_names(model: keras.Model) -> list[str]:
+    """What a dict of inputs is keyed by, in the order of `model.inputs`."""
+    structure = getattr(_functional(model), "_inputs_struct", None)
+    if isinstance(structure, dict):
+        keys = {id(tensor): key for key, tensor in structure.items()}
+        if all(id(tensor) in keys for tensor in model.inputs):
+            return [keys[id(tensor)] for tensor in model.inputs]
+    return [tensor.name for tensor in model.inputs]
+
+
+def _output_names(model: keras.Model) -> list[str]:
+    structure = _output_structure(model)
+    flat = len(structure) == len(model.outputs) if isinstance(structure, dict) else False
+    return sorted(structure) if flat else list(_functional(model).output_names)
 
 
 def _output_structure(model: keras.Model) -> Any:
-    functional = getattr(model, "_functional", None) or model
-    return getattr(functional, "_outputs_struct", model.outputs)
+    return getattr(_functional(model), "_outputs_struct", model.outputs)
 
 
 def _value(tensor: Any) -> Value:
@@ -81,7 +113,7 @@ class _Tracer:
             if not prefix:
                 self._outermost = self._layer_index.get(id(operation))
             name = f"{prefix}{operation.name}"
-            if _is_model(operation):
+            if _can_be_opened(operation, keras_node):
                 inner = {id(tensor): value for tensor, value in _bound_inputs(operation, keras_node, known)}
                 self.open(operation, inner, prefix=f"{self._unique(name)}/")
                 for inside, outside in zip(operation.outputs, keras_node.outputs, strict=True):
@@ -113,17 +145,24 @@ class _Tracer:
 
     def _unique(self, name: str) -> str:
         self._names[name] += 1
-        return name if self._names[name] == 1 else f"{name}@{self._names[name]}"
+        unique = name if self._names[name] == 1 else f"{name}@{self._names[name]}"
+        # A layer may itself be called "dense@2".
+        return unique if unique == name or unique not in self._names else self._unique(name)
 
 
-def _is_model(operation: Any) -> bool:
-    return isinstance(operation, keras.Model) and getattr(operation, "inputs", None) is not None
+def _can_be_opened(operation: Any, keras_node: Any) -> bool:
+    """Whether a call is that of a nested model which computes its own graph, at inference and without masks."""
+    if not isinstance(operation, keras.Model) or getattr(operation, "inputs", None) is None:
+        return False
+    arguments = keras_node.arguments
+    given = [leaf for name, value in arguments.kwargs.items() if name != "inputs" for leaf in keras.tree.flatten(value)]
+    return not _redefines_call(operation) and all(leaf is None or leaf is False for leaf in given)
 
 
 def _bound_inputs(model: keras.Model, keras_node: Any, known: dict[int, Value]) -> Iterator[tuple[Any, Value]]:
     """Each input of a nested model with the value it is called on."""
     given = keras_node.arguments.args[0] if keras_node.arguments.args else keras_node.arguments.kwargs["inputs"]
-    names = [tensor.name for tensor in model.inputs]
+    names = _input_names(model)
     flat = [given[name] for name in names] if _keyed_by(given, names) else keras.tree.flatten(given)
     for tensor, argument in zip(model.inputs, flat, strict=True):
         yield tensor, known[id(argument)]

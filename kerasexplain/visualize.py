@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import re
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -176,8 +175,12 @@ def grid(
 
 def _heading(name: str, width: float) -> str:
     # An analyzer's name has no spaces: lines may end after its points and underscores. 14 characters fill an inch.
-    lines = textwrap.wrap(re.sub("([._])", r"\1 ", name), max(8, int(14 * width)))
-    return "\n".join(re.sub("([._]) ", r"\1", line) for line in lines)
+    lines = [""]
+    for part in re.findall(r"[^._ ]*[._ ]?", name):
+        if lines[-1] and len(lines[-1] + part) > 14 * width:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 def _show(axes: Any, image: Image.Image) -> None:
@@ -220,7 +223,7 @@ def _numbers(values: Any, what: str) -> np.ndarray:
         raise ValueError(f"{expected}, in real numbers; got {array.dtype} ({type(values).__name__})")
     if array.ndim not in (3, 4):
         raise ValueError(f"{expected}; got shape {array.shape}")
-    if array.ndim == 3 and array.shape[2] <= 4 < array.shape[1]:
+    if array.ndim == 3 and array.shape[2] <= 4 and array.shape[1] > 8 * array.shape[2]:
         hint = "it looks like one picture without its first axis, the samples, or like signals of one dimension"
         raise ValueError(f"{expected}; got shape {array.shape}: {hint}")
     if array.size == 0:

@@ -152,8 +152,8 @@ class Affine(Primitive):
 
     def __call__(self, *xs: Tensor, tap: Tensor | None = None) -> Tensor:
         (x,) = xs
-        y = x if self.scale is None else x * self.scale()
-        return y + placed(self.offset(), tap, len(x.shape), self.axis)
+        y = x if self.scale is None else x * ops.cast(self.scale(), x.dtype)
+        return y + placed(ops.cast(self.offset(), x.dtype), tap, len(x.shape), self.axis)
 
     def domain(self, *domains: Interval) -> Interval:
         return domains[0] * self.factor + self.shift

@@ -20,12 +20,14 @@ class Step:
         suffix: Added to the operation's name; empty for the main one.
         operation: The Keras operation this step stands for, where it is not the whole one (a fused activation).
         type: What a reader calls it, where that is not the operation's class.
+        channels: Axis and number of channels of its output, where the last step's are others.
     """
 
     primitive: Primitive
     suffix: str = ""
     operation: Any = None
     type: str = ""
+    channels: tuple[int, int] | None = None
 
 
 Describer = Callable[[Call], "Primitive | list[Step]"]
@@ -53,6 +55,10 @@ def describe(call: Call) -> list[Step]:
     """
     key = _key(call.operation)
     describer = _DESCRIBERS.get(key) if key else None
+    if call.kwargs.get("training"):
+        return [Step(opaque(call, "it is called with training=True, and not as it predicts"))]
+    if any(leaf is not None for leaf in keras.tree.flatten(call.kwargs.get("mask"))):
+        return [Step(opaque(call, "it is called with a mask, and masks have no rule yet"))]
     if describer is None:
         return [Step(opaque(call, "there is no rule for this operation yet"))]
     if getattr(call.operation, "quantization_mode", None) is not None:

@@ -28,6 +28,7 @@ class Elementwise(Primitive):
         range: What is known of f's values.
         keeps_sign: Whether f(z) >= 0 for z >= 0.
         rectifies: Whether f is max(z, 0).
+        smooth: Whether f has no kink or jump near zero, except at zero itself.
     """
 
     function: Callable[[Tensor], Tensor]
@@ -36,6 +37,7 @@ class Elementwise(Primitive):
     range: Interval = ANY
     keeps_sign: bool = False
     rectifies: bool = False
+    smooth: bool = True
 
     @property
     def bias_shape(self) -> tuple[int, ...] | None:  # type: ignore[override]
@@ -60,7 +62,7 @@ class Elementwise(Primitive):
         rounding), since in float32 the quotient of a sigmoid at z = 1e-7 comes out as 0.60 instead of 0.25.
         """
         near = 1e-2 if keras.backend.standardize_dtype(z.dtype) == "float64" else 1e-1
-        small = ops.abs(z) < near
+        small = ops.abs(z) < near if self.smooth else ops.equal(z, 0)
         away = ops.where(small, ops.ones_like(z), z)
         node = 0.5 / math.sqrt(3.0)
         mean = 0.5 * (self.derivative(z * (0.5 - node)) + self.derivative(z * (0.5 + node)))
@@ -81,7 +83,13 @@ def named(name: str, function: Callable[[Tensor], Tensor]) -> Elementwise | None
     if name not in _SMOOTH:
         return None
     at_zero = float(ops.convert_to_numpy(function(ops.zeros((1,), dtype="float64")))[0])
-    return Elementwise(function, at_zero=at_zero, range=_SMOOTH[name], keeps_sign=name != "log_sigmoid")
+    return Elementwise(
+        function,
+        at_zero=at_zero,
+        range=_SMOOTH[name],
+        keeps_sign=name != "log_sigmoid",
+        smooth=name not in ("hard_shrink", "soft_shrink"),
+    )
 
 
 _HOMOGENEOUS = {"linear": ANY, "relu": NONNEGATIVE, "leaky_relu": ANY, "abs": NONNEGATIVE}

@@ -120,6 +120,12 @@ def _constant(call: Call) -> Any:
     return operand if isinstance(operand, keras.Variable) else np.asarray(operand)
 
 
+def _has_batch_axis(call: Call, constant: Any) -> bool:
+    """Whether the constant differs from sample to sample, or moves the batch to another axis."""
+    rank = len(call.inputs[0].shape)
+    return len(constant.shape) > rank or (len(constant.shape) == rank and constant.shape[0] != 1)
+
+
 def _is_binary_with_constant(call: Call) -> bool:
     return len(operand_positions(call)) == 1 and len(call.args) == 2
 
@@ -160,7 +166,10 @@ def _negative(call: Call) -> Primitive:
 @describes("ops.Multiply")
 def _multiply(call: Call) -> Primitive:
     if _is_binary_with_constant(call):
-        return Scale(call.function(), _bounds(_constant(call)))
+        constant = _constant(call)
+        if _has_batch_axis(call, constant):
+            return opaque(call, f"the constant it multiplies by has a batch axis of its own (shape {constant.shape})")
+        return Scale(call.function(), _bounds(constant))
     if len(call.inputs) == 1:
         return Elementwise(call.function(), range=NONNEGATIVE, keeps_sign=True)  # x * x
     return Product(call.function(), elementwise=True)
@@ -171,6 +180,8 @@ def _divide(call: Call) -> Primitive:
     if not _is_binary_with_constant(call) or id(call.args[0]) != id(call.inputs[0]):
         return opaque(call, "division by an activation has no rule yet")
     constant = _constant(call)
+    if _has_batch_axis(call, constant):
+        return opaque(call, f"the constant it divides by has a batch axis of its own (shape {constant.shape})")
     bounds = _bounds(constant)
     known = bounds.low > 0 or bounds.high < 0
     factor = Interval(1.0 / bounds.high, 1.0 / bounds.low) if known and math.isfinite(bounds.high) else Interval()
@@ -195,7 +206,12 @@ def _maximum(call: Call) -> Primitive:
         return opaque(call, "a maximum with an array of constants has no rule yet")
     floor = float(constant)
     return Elementwise(
-        call.function(), homogeneous=floor == 0, at_zero=max(0.0, floor), range=Interval(floor), keeps_sign=True
+        call.function(),
+        homogeneous=floor == 0,
+        at_zero=max(0.0, floor),
+        range=Interval(floor),
+        keeps_sign=True,
+        smooth=False,
     )
 
 
@@ -213,6 +229,7 @@ def _minimum(call: Call) -> Primitive:
         at_zero=min(0.0, ceiling),
         range=Interval(-math.inf, ceiling),
         keeps_sign=ceiling >= 0,
+        smooth=False,
     )
 
 
@@ -222,7 +239,7 @@ def _clip(call: Call) -> Primitive:
     if not all(isinstance(bound, (int, float)) for bound in (low, high)):
         return opaque(call, "clipping to arrays has no rule yet")
     return Elementwise(
-        call.function(), at_zero=min(max(0.0, low), high), range=Interval(low, high), keeps_sign=high >= 0
+        call.function(), at_zero=min(max(0.0, low), high), range=Interval(low, high), keeps_sign=high >= 0, smooth=False
     )
 
 
@@ -233,7 +250,7 @@ def _matmul(call: Call) -> Primitive:
         kernel_first = id(call.args[0]) != id(call.inputs[0])
         return Linear(
             product=(lambda x, kernel: ops.matmul(kernel, x)) if kernel_first else ops.matmul,
-            kernel=lambda: ops.cast(ops.convert_to_tensor(constant), call.inputs[0].dtype),
+            kernel=lambda: ops.convert_to_tensor(constant),
             bias=None,
             bias_shape=None,
             bias_axis=None,
@@ -264,4 +281,6 @@ def _max(call: Call) -> Primitive:
     axes = _reduced_axes(call)
     if 0 in axes:
         return opaque(call, "it mixes the samples of a batch")
+    if getattr(call.operation, "initial", None) is not None:
+        return opaque(call, "a maximum with an initial value has no rule yet: use ops.maximum for it")
     return Maximum(call.function(), reduction_candidates(axes, call.operation.keepdims), first=False)

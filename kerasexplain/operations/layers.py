@@ -95,8 +95,10 @@ def _transposed(call: Call) -> list[Step]:
 def _separable(call: Call) -> list[Step]:
     layer = call.operation
     depthwise, pointwise = linear.separable_convolution(layer)
+    axis = -1 if layer.data_format == "channels_last" else 1
+    channels = (axis, call.inputs[0].shape[axis] * layer.depth_multiplier)
     return [
-        Step(depthwise, suffix="/depthwise", type=f"{type(layer).__name__} (depthwise)"),
+        Step(depthwise, suffix="/depthwise", type=f"{type(layer).__name__} (depthwise)", channels=channels),
         Step(pointwise, suffix="/pointwise", type=f"{type(layer).__name__} (pointwise)"),
         *activation_steps(layer.activation, suffix=True),
     ]
@@ -115,7 +117,7 @@ def _relu(call: Call) -> Primitive:
         return Elementwise(call.function(), homogeneous=True, range=Interval(low), keeps_sign=True, rectifies=low == 0)
     high = np.inf if layer.max_value is None else float(layer.max_value)
     at_zero = -float(layer.negative_slope * layer.threshold)
-    return Elementwise(call.function(), at_zero=at_zero, range=Interval(low, high), keeps_sign=low == 0)
+    return Elementwise(call.function(), at_zero=at_zero, range=Interval(low, high), keeps_sign=low == 0, smooth=False)
 
 
 @describes("layers.LeakyReLU", "layers.PReLU")
@@ -130,7 +132,7 @@ def _elu(call: Call) -> Primitive:
 
 @describes("layers.Softmax")
 def _softmax(call: Call) -> Primitive:
-    if len(call.inputs) > 1 or call.kwargs.get("mask") is not None:
+    if len(call.inputs) > 1:
         return opaque(call, "softmax with a mask has no rule yet")
     return Nonlinear(call.function(), UNIT)
 
@@ -175,16 +177,12 @@ def _upsampling(call: Call) -> Primitive:
     "layers.ActivityRegularization",
 )
 def _inactive(call: Call) -> Primitive:
-    if call.kwargs.get("training"):
-        return opaque(call, "it is called with training=True, so the model's output is random")
     return Routing(lambda x: x)
 
 
 @describes("layers.BatchNormalization")
 def _batch_normalization(call: Call) -> Primitive:
     layer = call.operation
-    if call.kwargs.get("training"):
-        return opaque(call, "it is called with training=True and normalises by the batch at hand")
     if isinstance(layer.axis, (list, tuple)):
         return opaque(call, "BatchNormalization over several axes has no rule yet")
     rank = len(call.inputs[0].shape)
@@ -215,7 +213,11 @@ class BatchNorm(Affine):
 @describes("layers.Rescaling")
 def _rescaling(call: Call) -> Primitive:
     layer = call.operation
-    scale, offset = np.asarray(layer.scale), np.asarray(layer.offset)
+    if keras.config.image_data_format() == "channels_first" and (np.ndim(layer.scale) or np.ndim(layer.offset)):
+        return opaque(call, "rescaling by channels that come first has no rule yet")
+    # Rounded as Keras rounds them: a Python number is a float32 first.
+    dtype = "float64" if layer.compute_dtype == "float64" else "float32"
+    scale, offset = (ops.convert_to_numpy(ops.cast(value, dtype)) for value in (layer.scale, layer.offset))
     factor = Interval(float(scale.min()), float(scale.max()))
     if not np.any(offset):
         return Scale(lambda x: x * ops.cast(scale, x.dtype), factor)
@@ -245,11 +247,10 @@ def affine_constant(call: Call, offset: Any, scale: Any = None, factor: Interval
         shape = shape[1:]
     elif len(shape) >= rank:
         return opaque(call, f"the constant it adds has a batch axis of its own (shape {tuple(offset.shape)})")
-    dtype = call.inputs[0].dtype if call.inputs[0].is_float else keras.config.floatx()
     shift = Interval(float(offset.min()), float(offset.max())) if isinstance(offset, np.ndarray) else ANY
     return Affine(
-        scale=None if scale is None else (lambda: ops.cast(ops.convert_to_tensor(scale), dtype)),
-        offset=lambda: ops.cast(ops.reshape(ops.convert_to_tensor(offset), shape), dtype),
+        scale=None if scale is None else (lambda: ops.convert_to_tensor(scale)),
+        offset=lambda: ops.reshape(ops.convert_to_tensor(offset), shape),
         bias_shape=shape,
         factor=Interval(1.0, 1.0) if factor is None else factor,
         shift=shift,
@@ -263,17 +264,18 @@ def _layer_normalization(call: Call) -> Primitive:
     axes = layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
     if [axis % rank for axis in axes] != [rank - 1]:
         return opaque(call, "it normalises over axes other than the last")
-    rms = type(layer).__name__ == "RMSNormalization" or getattr(layer, "rms_scaling", False)
+    # LayerNormalization(rms_scaling=True) divides by the standard deviation about the mean, without centring.
+    rms, centres = isinstance(layer, keras.layers.RMSNormalization), not getattr(layer, "rms_scaling", False)
     gamma = getattr(layer, "gamma", getattr(layer, "scale", None))
     beta = getattr(layer, "beta", None)
 
     def normalize(x: Tensor, detach: Any, tap: Tensor | None) -> Tensor:
         centred = x if rms else x - ops.mean(x, axis=-1, keepdims=True)
         variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
-        y = centred * detach(ops.rsqrt(variance + layer.epsilon))
+        y = (centred if centres else x) * detach(ops.rsqrt(variance + layer.epsilon))
         if gamma is not None and not isinstance(gamma, bool):
-            y = y * ops.convert_to_tensor(gamma)
-        return y if beta is None else y + placed(ops.convert_to_tensor(beta), tap, len(x.shape))
+            y = y * ops.cast(gamma, x.dtype)
+        return y if beta is None else y + placed(ops.cast(beta, x.dtype), tap, len(x.shape))
 
     return Statistics(normalize, None if beta is None else tuple(beta.shape))
 

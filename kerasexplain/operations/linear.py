@@ -26,6 +26,7 @@ class Linear(Primitive):
         bias_axis: First axis of the output, from the end, that b belongs to; None for the last ones.
         scaled: `(W, a) -> W` with each output channel multiplied by its entry of `a`.
         padding: What is done to the input before the product, so that padded positions are no inputs.
+        more_axes: How many axes the output has more than the input (EinsumDense).
     """
 
     product: Callable[[Tensor, Tensor], Tensor]
@@ -35,19 +36,22 @@ class Linear(Primitive):
     bias_axis: int | None
     scaled: Callable[[Tensor, Tensor], Tensor] | None
     padding: Callable[[Tensor], Tensor] | None = None
+    more_axes: int = 0
 
     def __call__(self, *xs: Tensor, tap: Tensor | None = None) -> Tensor:
         (x,) = xs
         kernel = ops.cast(self.kernel(), x.dtype)
-        return self.add_bias(self.apply(x, kernel), self.placed_bias(len(x.shape), tap))
+        return self.add_bias(self.apply(x, kernel), self.placed_bias(x, tap))
 
     def apply(self, x: Tensor, kernel: Tensor) -> Tensor:
         """The product alone, padding included, bias not."""
         return self.product(x if self.padding is None else self.padding(x), kernel)
 
-    def placed_bias(self, rank: int, tap: Tensor | None) -> Tensor | None:
-        """The bias, times the tap, shaped to be added to an output of that rank."""
-        return None if self.bias is None else placed(self.bias(), tap, rank, self.bias_axis)
+    def placed_bias(self, x: Tensor, tap: Tensor | None) -> Tensor | None:
+        """The bias, times the tap, shaped to be added to the output for an input like x."""
+        if self.bias is None:
+            return None
+        return placed(ops.cast(self.bias(), x.dtype), tap, len(x.shape) + self.more_axes, self.bias_axis)
 
     @staticmethod
     def add_bias(product: Tensor, bias: Tensor | None) -> Tensor:
@@ -72,16 +76,17 @@ def dense(layer: keras.layers.Dense) -> Linear:
 def einsum_dense(layer: keras.layers.EinsumDense) -> Linear:
     equation = layer.equation
     # A per-channel factor can be moved into the kernel only if the last output axis is an axis of the kernel.
-    operands, output = equation.split("->")
-    letters = operands.split(",")[1].strip()
-    channel = output.strip()[-1]
-    foldable = channel in letters and channel not in operands.split(",")[0]
+    operands, output = equation.replace(" ", "").split("->")
+    of_input, letters = operands.split(",")
+    channel = output[-1]
+    foldable = channel in letters and channel not in of_input
 
     def scaled(kernel: Tensor, scale: Tensor) -> Tensor:
         shape = [-1 if letter == channel else 1 for letter in letters]
         return kernel * ops.reshape(scale, shape)
 
-    return _from_layer(layer, lambda x, kernel: ops.einsum(equation, x, kernel), scaled if foldable else None)
+    linear = _from_layer(layer, lambda x, kernel: ops.einsum(equation, x, kernel), scaled if foldable else None)
+    return dataclasses.replace(linear, more_axes=len(output) - len(of_input))
 
 
 def convolution(layer: Any) -> Linear:

@@ -49,9 +49,11 @@ def window_candidates(
         widths = [[0, 0] for _ in x.shape]
         outputs = []
         for axis, (k, stride) in enumerate(zip(pool_size, strides, strict=True), start=first_axis):
-            n = x.shape[axis]
+            n = ops.shape(x)[axis]
+            if padding == "same" and x.shape[axis] is None:
+                raise ValueError('shared winners in max pooling with padding="same" need an input of known size')
             outputs.append(-(-n // stride) if padding == "same" else (n - k) // stride + 1)
-            missing = max((outputs[-1] - 1) * stride + k - n, 0)
+            missing = max((outputs[-1] - 1) * stride + k - n, 0) if padding == "same" else 0
             widths[axis] = [missing // 2, missing - missing // 2]
         if any(any(width) for width in widths):
             x = ops.pad(x, widths, constant_values=float("-inf"))

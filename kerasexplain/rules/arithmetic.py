@@ -36,5 +36,9 @@ def positive(x: Tensor) -> Tensor:
 
 
 def negative(x: Tensor) -> Tensor:
-    """`min(x, 0)`, as `x - max(x, 0)`: exact, and the two parts' gradients add up to one, also at zero."""
-    return x - ops.relu(x)
+    """`min(x, 0)`.
+
+    Not `x - max(x, 0)`: TensorFlow's graph optimizer reorders sums, and turned `(b - max(b, 0)) - stabilizer` into
+    `(b - stabilizer) - max(b, 0)`, which is 0 in float32 for b = 3. A sum of terms of one sign has no such order.
+    """
+    return ops.minimum(x, ops.zeros_like(x))

@@ -74,7 +74,7 @@ class WinnerTakesAll(MaximumRule):
 
     def shares(self, candidates: Tensor) -> Tensor:
         if self.ties == "first":
-            return ops.one_hot(ops.argmax(candidates, axis=-1), candidates.shape[-1], dtype=candidates.dtype)
+            return ops.one_hot(ops.argmax(candidates, axis=-1), ops.shape(candidates)[-1], dtype=candidates.dtype)
         largest = ops.max(candidates, axis=-1, keepdims=True)
         winners = ops.cast(ops.equal(candidates, largest), candidates.dtype)
         return winners / ops.sum(winners, axis=-1, keepdims=True)

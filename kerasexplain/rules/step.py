@@ -58,7 +58,7 @@ class LinearStep:
 
     @functools.cached_property
     def W_neg(self) -> Tensor:  # noqa: N802
-        return self.W - self.W_pos
+        return negative(self.W)
 
     @functools.cached_property
     def xW(self) -> Tensor:  # noqa: N802

@@ -1,0 +1,73 @@
+"""The demo runs, its network reads digits, and its pictures show where it looks."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+pytest.importorskip("matplotlib")
+
+import keras
+from PIL import Image
+
+from kerasexplain import cli
+from kerasexplain import demo as demo_module
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> demo_module.Demo:
+    return demo_module.run(tmp_path_factory.mktemp("demo") / "new")
+
+
+def share_on_strokes(demo: demo_module.Demo, name: str) -> float:
+    strength = np.abs(demo.relevance[name])
+    return float(strength[demo.images > 0.5].sum() / strength.sum())
+
+
+def test_the_network_reads_digits(demo: demo_module.Demo) -> None:
+    assert demo.accuracy > 0.97
+
+
+def test_the_strokes_carry_the_relevance(demo: demo_module.Demo) -> None:
+    area = float((demo.images > 0.5).mean())
+    assert area < 0.35
+    assert share_on_strokes(demo, "lrp.epsilon_plus") > 0.6
+    # The gradient looks everywhere: what the picture is to show.
+    assert share_on_strokes(demo, "gradient") < 0.5
+
+
+def test_every_analyzer_explains_every_digit(demo: demo_module.Demo) -> None:
+    assert demo.images.shape == (10, 8, 8, 1)
+    for name, relevance in demo.relevance.items():
+        assert relevance.shape == demo.images.shape, name
+        assert np.isfinite(relevance).all(), name
+        assert (np.abs(relevance).max(axis=(1, 2, 3)) > 0).all(), name
+
+
+def test_the_books_are_balanced(demo: demo_module.Demo) -> None:
+    np.testing.assert_allclose(demo.audit.explained, demo.audit.inputs + demo.audit.biases, rtol=1e-4)
+
+
+def test_files_are_written_and_told(demo: demo_module.Demo) -> None:
+    model, gallery = demo.files
+    assert keras.saving.load_model(model, compile=False).output_shape == (None, 10)
+    with Image.open(gallery) as image:
+        assert image.width > 500
+    report = str(demo)
+    assert f"{demo.accuracy:.1%}" in report
+    assert "AlphaBeta" in report
+    assert "explained" in report
+    assert str(gallery) in report
+
+
+def test_the_command_runs_it(
+    demo: demo_module.Demo, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[pathlib.Path] = []
+    monkeypatch.setattr(demo_module, "run", lambda folder: asked.append(folder) or demo)
+    assert cli.main(["demo", "-o", "there"]) == 0
+    assert asked == [pathlib.Path("there")]
+    assert "of the test digits" in capsys.readouterr().out
