@@ -43,7 +43,10 @@ def create_analyzer(name: str, model: keras.Model, **options: Any) -> Analyzer:
     missing = [field.name for field in fields if field.default is dataclasses.MISSING and field.name not in options]
     if missing:
         raise ValueError(f"{name!r} needs {' and '.join(f'{option}=' for option in missing)}")
-    method = kind(**{option: value for option, value in options.items() if option in own})
+    try:
+        method = kind(**{option: value for option, value in options.items() if option in own})
+    except TypeError as error:  # an option of a type that it cannot have
+        raise ValueError(f"{name!r}: {error}") from error
     common = {option: value for option, value in options.items() if option in COMMON_OPTIONS}
     return Analyzer(model, method, **common)
 

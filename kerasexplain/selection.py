@@ -117,7 +117,7 @@ def mask(kind: str, values: Tensor | None, output: Tensor) -> tuple[Tensor, Tens
 
 
 def unravelled(index: Tensor, shape: Sequence[Any]) -> Tensor:
-    """A flat index into arrays of that shape (which need not be known yet), as one column per axis if it has several."""
+    """A flat index into arrays of that shape, which need not be known yet: one column per axis, if it has several."""
     if len(shape) <= 1:
         return index
     columns = []

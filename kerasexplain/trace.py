@@ -6,7 +6,6 @@ opened, and a layer that is called twice is two nodes over the same weights.
 
 from __future__ import annotations
 
-import collections
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -102,7 +101,7 @@ def _value(tensor: Any) -> Value:
 class _Tracer:
     def __init__(self, model: keras.Model) -> None:
         self.nodes: list[Node] = []
-        self._names: collections.Counter[str] = collections.Counter()
+        self._names: set[str] = set()
         self._layer_index = {id(layer): i for i, layer in enumerate(model.layers)}
         self._outermost: int | None = None
 
@@ -144,10 +143,11 @@ class _Tracer:
         )
 
     def _unique(self, name: str) -> str:
-        self._names[name] += 1
-        unique = name if self._names[name] == 1 else f"{name}@{self._names[name]}"
-        # A layer may itself be called "dense@2".
-        return unique if unique == name or unique not in self._names else self._unique(name)
+        # A layer may itself be called "dense@2": so it is asked whether the name is taken, not how often it was.
+        names = (f"{name}@{number}" if number > 1 else name for number in itertools.count(1))
+        unique = next(candidate for candidate in names if candidate not in self._names)
+        self._names.add(unique)
+        return unique
 
 
 def _can_be_opened(operation: Any, keras_node: Any) -> bool:
