@@ -188,15 +188,18 @@ class Analyzer:
             ValueError: A layer is not known.
             InputError: As for `analyze`.
         """
-        taps = [self._output_tap(name) for name in layers]
+        output_taps = {name: self._output_tap(name) for name in layers}
         bias_taps = list(self.twin.bias_taps()) if bias else []
+        # Once each: of two taps at one place only one would be read, and folded layers share theirs.
+        taps = tuple(dict.fromkeys([*output_taps.values(), *bias_taps]))
         arrays, structure = prepare(x, self._graph, self.twin.dtype_of_relevance)
         selection = self._select(neuron_selection, len(arrays[0]))
-        answer = self._ask(arrays, selection, (*taps, *bias_taps), False, batch_size, verbose)
+        answer = self._ask(arrays, selection, taps, False, batch_size, verbose)
+        through = dict(zip(taps, answer.taps, strict=True))
         return Explanation(
             relevance=structure(answer.relevance),
-            bias=dict(zip([tap.node for tap in bias_taps], answer.taps[len(taps) :], strict=True)),
-            layers=dict(zip(layers, answer.taps[: len(taps)], strict=True)),
+            bias={tap.node: through[tap] for tap in bias_taps},
+            layers={name: through[tap] for name, tap in output_taps.items()},
             output=self._as_model_output(answer.outputs),
             neuron=selection.neuron if answer.index is None else answer.index,
             explained=answer.explained,

@@ -7,13 +7,12 @@ exact, and an activation at the output is set aside, so that logits are explaine
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import keras
 
 from kerasexplain.errors import UnsupportedModelError, nearest
 from kerasexplain.graph import Graph, Node, Value
-from kerasexplain.operations import BatchNorm, Call, Linear, Opaque, Routing, describe, keras_class
+from kerasexplain.operations import BatchNorm, Call, Linear, Opaque, Routing, describe
 
 #: Activations at the output that are set aside when logits are explained.
 OUTPUT_ACTIVATIONS = ("softmax", "sigmoid")
@@ -119,10 +118,22 @@ def fold_batch_normalization(graph: Graph) -> Graph:
     The other order, a BatchNormalization before a convolution, is left alone: with zero padding it is not the same
     at the borders.
     """
-    return _fold_pairs(graph, _batch_norm_behind_linear)
+    producer, consumers = graph.producer(), graph.consumers()
+    kept = {*graph.outputs, graph.explained}
+    folded: dict[Node, Node | None] = {}
+    for norm in graph.nodes:
+        linear = producer.get(norm.inputs[0])
+        if linear is None or norm.inputs[0] in kept or len(consumers[norm.inputs[0]]) != 1:
+            continue
+        joined = _folded(linear, norm)
+        if joined is not None:
+            folded[linear], folded[norm] = None, joined
+    nodes = (folded.get(node, node) for node in graph.nodes)
+    return graph.replace(nodes=tuple(node for node in nodes if node is not None))
 
 
-def _batch_norm_behind_linear(first: Node, second: Node) -> Node | None:
+def _folded(first: Node, second: Node) -> Node | None:
+    """A linear operation and a BatchNormalization over its output channels as one node; None for anything else."""
     linear, norm = first.primitive, second.primitive
     if not isinstance(linear, Linear) or not isinstance(norm, BatchNorm) or linear.scaled is None:
         return None
@@ -138,43 +149,29 @@ def _batch_norm_behind_linear(first: Node, second: Node) -> Node | None:
 
 
 def fold_padding(graph: Graph) -> Graph:
-    """Folds a zero-padding layer into the convolution behind it, if that is its only reader.
+    """Folds zero padding into the linear operations behind it.
 
     Padded positions are no inputs: with the padding inside the operation they take no relevance under the absolute
     rules, exactly as with `padding="same"`.
     """
-    return _fold_pairs(graph, _padding_before_linear)
+    producer = graph.producer()
+    nodes = [_with_padding(node, producer.get(node.inputs[0])) for node in graph.nodes]
+    read = {value for node in nodes for value in node.inputs} | {*graph.outputs, graph.explained}
+    return graph.replace(nodes=tuple(node for node in nodes if not _pads(node) or node.outputs[0] in read))
 
 
-def _padding_before_linear(first: Node, second: Node) -> Node | None:
-    pad, linear = first.primitive, second.primitive
-    if not isinstance(linear, Linear) or linear.padding is not None or keras_class(second.operation) is None:
-        return None
-    if not isinstance(pad, Routing) or not type(first.operation).__name__.startswith("ZeroPadding"):
-        return None
+def _pads(node: Node) -> bool:
+    return isinstance(node.primitive, Routing) and node.primitive.pads
+
+
+def _with_padding(node: Node, before: Node | None) -> Node:
+    linear = node.primitive
+    if not isinstance(linear, Linear) or linear.padding is not None or before is None or not _pads(before):
+        return node
+    assert isinstance(before.primitive, Routing)
     return dataclasses.replace(
-        second,
-        type=f"{first.type} + {second.type}",
-        primitive=dataclasses.replace(linear, padding=pad.function),
-        inputs=first.inputs,
-        absorbed=(first.name, *second.absorbed),
+        node,
+        type=f"{before.type} + {node.type}",
+        primitive=dataclasses.replace(linear, padding=before.primitive.function),
+        inputs=before.inputs,
     )
-
-
-def _fold_pairs(graph: Graph, merge: Any) -> Graph:
-    """Replaces every two nodes that `merge` joins, where the first has the second as its only reader."""
-    producer, consumers = graph.producer(), graph.consumers()
-    kept_values = {*graph.outputs, graph.explained}
-    merged: dict[Node, Node | None] = {}
-    for second in graph.nodes:
-        first = producer.get(second.inputs[0]) if len(second.inputs) == 1 else None
-        if first is None or first in merged:
-            continue
-        between = second.inputs[0]
-        if between in kept_values or len(consumers[between]) != 1:
-            continue
-        joined = merge(first, second)
-        if joined is not None:
-            merged[first], merged[second] = None, joined
-    nodes = (merged.get(node, node) for node in graph.nodes)
-    return graph.replace(nodes=tuple(node for node in nodes if node is not None))

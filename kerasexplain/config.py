@@ -48,7 +48,7 @@ class Configurable:
     def _key(self) -> str:
         # What cannot be saved, a predicate say, can still be compared: by identity.
         config = {field.name: serialize(getattr(self, field.name), strict=False) for field in self._fields()}
-        return json.dumps(config, sort_keys=True)
+        return json.dumps(_with_floats(config), sort_keys=True)
 
     def __repr__(self) -> str:
         shown = []
@@ -57,6 +57,15 @@ class Configurable:
             if field.default is dataclasses.MISSING or repr(value) != repr(field.default):
                 shown.append(f"{field.name}={value!r}" if field.kw_only else repr(value))
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _with_floats(value: Any) -> Any:
+    """Plain data with every whole number as a float: an `Epsilon(1)` is an `Epsilon(1.0)`."""
+    if isinstance(value, dict):
+        return {key: _with_floats(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_floats(item) for item in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def serialize(value: Any, strict: bool = True) -> Any:

@@ -216,6 +216,12 @@ class Statistics(Primitive):
         return self.function(x, ops.stop_gradient, tap)
 
 
+def live(variable: Any) -> Tensor:
+    """What a variable holds now, in single precision at least: weights are not multiplied in half precision."""
+    double = keras.backend.standardize_dtype(variable.dtype) == "float64"
+    return ops.cast(variable, "float64" if double else "float32")
+
+
 def placed(bias: Tensor, tap: Tensor | None, rank: int, axis: int | None = None) -> Tensor:
     """`bias` (times `tap`, one copy per sample), shaped to be added to a tensor of that rank.
 

@@ -23,6 +23,7 @@ from kerasexplain.operations.base import (
     Routing,
     Scale,
     Statistics,
+    live,
     placed,
 )
 from kerasexplain.operations.catalogue import Step, describes, opaque
@@ -188,12 +189,12 @@ def _batch_normalization(call: Call) -> Primitive:
     rank = len(call.inputs[0].shape)
 
     def scale() -> Tensor:
-        factor = ops.rsqrt(ops.convert_to_tensor(layer.moving_variance) + layer.epsilon)
-        return factor * ops.convert_to_tensor(layer.gamma) if layer.scale else factor
+        factor = ops.rsqrt(live(layer.moving_variance) + layer.epsilon)
+        return factor * live(layer.gamma) if layer.scale else factor
 
     def offset() -> Tensor:
-        shift = -ops.convert_to_tensor(layer.moving_mean) * scale()
-        return shift + ops.convert_to_tensor(layer.beta) if layer.center else shift
+        shift = -live(layer.moving_mean) * scale()
+        return shift + live(layer.beta) if layer.center else shift
 
     axis = layer.axis % rank - rank
 
@@ -334,7 +335,9 @@ def _max_pooling(call: Call) -> Primitive:
     channels_last = layer.data_format == "channels_last"
     rank = len(call.inputs[0].shape) - 2
     pool_size, strides = ((n,) * rank if isinstance(n, int) else n for n in (layer.pool_size, layer.strides))
-    return Maximum(call.function(), window_candidates(pool_size, strides, layer.padding, channels_last), first=True)
+    candidates = window_candidates(pool_size, strides, layer.padding, channels_last)
+    # With padding, the gradient that XLA makes goes to another of equal winners than the plain graph's.
+    return Maximum(call.function(), candidates, first=layer.padding == "valid")
 
 
 @describes("layers.GlobalMaxPooling1D", "layers.GlobalMaxPooling2D", "layers.GlobalMaxPooling3D")

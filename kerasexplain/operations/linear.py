@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasexplain.operations.base import Primitive, placed
+from kerasexplain.operations.base import Primitive, live, placed
 
 Tensor = Any
 
@@ -142,14 +142,13 @@ def transposed_convolution(layer: Any) -> Linear:
 
 def separable_convolution(layer: Any) -> tuple[Linear, Linear]:
     """The depthwise and the pointwise convolution that the layer does one after the other."""
-    causal = layer.padding == "causal"
 
     def depthwise(x: Tensor, kernel: Tensor) -> Tensor:
         return ops.depthwise_conv(
             x,
             kernel,
             strides=layer.strides,
-            padding="valid" if causal else layer.padding,
+            padding=layer.padding,
             dilation_rate=layer.dilation_rate,
             data_format=layer.data_format,
         )
@@ -161,11 +160,10 @@ def separable_convolution(layer: Any) -> tuple[Linear, Linear]:
     first = dataclasses.replace(
         second,
         product=depthwise,
-        kernel=lambda: _live(layer.depthwise_kernel),
+        kernel=lambda: live(layer.depthwise_kernel),
         bias=None,
         bias_shape=None,
         scaled=lambda kernel, scale: kernel * ops.reshape(scale, kernel.shape[-2:]),
-        padding=_causal(layer) if causal else None,
     )
     return first, second
 
@@ -180,16 +178,12 @@ def _from_layer(
     channels_first = getattr(layer, "data_format", None) == "channels_first"
     return Linear(
         product=product,
-        kernel=lambda: _live(getattr(layer, kernel)),
-        bias=None if bias is None else (lambda: _live(layer.bias)),
+        kernel=lambda: live(getattr(layer, kernel)),
+        bias=None if bias is None else (lambda: live(layer.bias)),
         bias_shape=None if bias is None else tuple(bias.shape),
         bias_axis=-1 - layer.rank if channels_first else None,
         scaled=scaled,
     )
-
-
-def _live(variable: Any) -> Tensor:
-    return ops.convert_to_tensor(variable)
 
 
 def _causal(layer: Any) -> Callable[[Tensor], Tensor]:

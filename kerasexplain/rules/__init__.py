@@ -70,6 +70,8 @@ def get(rule: Any) -> Rule:
     pair = re.fullmatch(r"Alpha(\d+)Beta(\d+)(IB)?", rule)
     if pair:
         return AlphaBeta(float(pair[1]), float(pair[2]), bias=not pair[3])
+    if rule == "ZB":
+        raise ValueError("the rule 'ZB' needs the bounds of its input: pass ZB(low, high)")
     if rule not in _NAMED:
         raise ValueError(f"there is no rule {rule!r}.{nearest(rule, {*_NAMED, 'Alpha1Beta0', 'Alpha2Beta1'})}")
     return _NAMED[rule]()

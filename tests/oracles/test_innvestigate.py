@@ -83,9 +83,7 @@ def check(name: str, key: str, **more: Any) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE * np.abs(expected).max())
 
 
-@pytest.mark.parametrize(
-    ("name", "key"), [(name, key) for name in networks.INNVESTIGATE for key in attributions(name)]
-)
+@pytest.mark.parametrize(("name", "key"), [(name, key) for name in networks.INNVESTIGATE for key in attributions(name)])
 def test_an_analyzer(name: str, key: str) -> None:
     check(name, key)
 
