@@ -1,0 +1,99 @@
+"""The TensorFlow backend: overriding, pulling back, transposing and compiling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasexplain.backend import compiled, override, pull_back, relevance_pass, transposed
+
+
+def tripled(x: tf.Tensor) -> tf.Tensor:
+    """x ** 2, whose relevance pass multiplies the signal by 3 x instead of 2 x."""
+    return override(lambda x: (x**2, x), lambda x, signal: [3 * x * signal], x)
+
+
+def slope(x: tf.Tensor) -> tf.Tensor:
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tripled(x)
+    return tape.gradient(y, x)
+
+
+def test_an_override_works_inside_a_relevance_pass_and_only_there() -> None:
+    x = tf.constant([2.0])
+    assert slope(x).numpy() == [4.0]
+    with relevance_pass():
+        assert slope(x).numpy() == [6.0]
+    assert slope(x).numpy() == [4.0]
+
+
+def test_the_pass_ends_when_an_error_ends_it() -> None:
+    with pytest.raises(KeyError), relevance_pass():
+        raise KeyError
+    assert slope(tf.constant([2.0])).numpy() == [4.0]
+
+
+@pytest.mark.parametrize("jit_compile", [None, False, True])
+def test_an_outer_derivative_sees_what_the_override_computes(jit_compile: bool | None) -> None:
+    def outer(x: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            with relevance_pass():
+                relevance = slope(x)
+        return tape.gradient(relevance, x)
+
+    function = outer if jit_compile is None else tf.function(outer, jit_compile=jit_compile, autograph=False)
+    assert function(tf.constant([2.0])).numpy() == [3.0]  # of 3 x, and not of 2 x
+
+
+def test_an_input_that_gets_none_gets_nothing() -> None:
+    a, b = tf.constant([2.0]), tf.constant([5.0])
+    with relevance_pass(), tf.GradientTape() as tape:
+        tape.watch([a, b])
+        y = override(lambda a, b: (a * b, None), lambda _, signal: [signal, None], a, b)
+    with relevance_pass():
+        of_a, of_b = tape.gradient(y, [a, b], unconnected_gradients="zero")
+    assert of_a.numpy() == [1.0]
+    assert of_b.numpy() == [0.0]
+
+
+def test_pull_back_keeps_structures_and_gives_zeros_where_nothing_depends() -> None:
+    def function(xs: list[tf.Tensor], unused: tf.Tensor) -> tuple[tf.Tensor, str]:
+        return xs[0] * xs[1], "auxiliary"
+
+    y, auxiliary, pullback = pull_back(function, [tf.constant([2.0]), tf.constant([5.0])], tf.constant([[1.0, 2.0]]))
+    assert y.numpy() == [10.0]
+    assert auxiliary == "auxiliary"
+    (of_first, of_second), of_unused = pullback(tf.constant([3.0]))
+    assert of_first.numpy() == [15.0]
+    assert of_second.numpy() == [6.0]
+    np.testing.assert_array_equal(of_unused, [[0.0, 0.0]])
+
+
+def test_transposed_is_the_transposed_product_whatever_x_holds(rng: np.random.Generator) -> None:
+    matrix, s = rng.normal(size=(4, 3)), rng.normal(size=(2, 3))
+    for x in (np.zeros((2, 4)), rng.normal(size=(2, 4))):
+        given = transposed(lambda x: tf.matmul(x, matrix), tf.constant(x), tf.constant(s))
+        np.testing.assert_allclose(given, s @ matrix.T, rtol=1e-12)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_compiled_function_is_traced_once_for_all_batch_sizes_and_sees_live_variables(jit_compile: bool) -> None:
+    variable = tf.Variable(2.0)
+
+    def function(inputs: list[tf.Tensor]) -> dict[str, Any]:
+        return {"product": variable * inputs[0], "sums": [tf.reduce_sum(inputs[1], axis=1)]}
+
+    run = compiled(function, jit_compile, [((None,), "float32"), ((None, 3), "float64")])
+    for count in (1, 4, 2):
+        answer = run([np.ones(count, "float32"), np.ones((count, 3))])
+        np.testing.assert_array_equal(answer["product"], np.full(count, 2.0))
+        np.testing.assert_array_equal(answer["sums"][0], np.full(count, 3.0))
+        assert isinstance(answer["product"], np.ndarray)
+    variable.assign(7.0)
+    assert run([np.ones(1, "float32"), np.ones((1, 3))])["product"] == [7.0]
+    assert run.traces == 1
