@@ -4,8 +4,8 @@
     python -m benchmarks.speed --networks ResNet50 --modes graph --repeats 9
 
 Machines are noisy: absolute times mean little. So every method is run alternately with the gradient in one process,
-and the ratio of the medians is printed, with the gradient's own time for scale. Peak memory is what a fresh process
-grows by over its size before the first run.
+and the ratio of the medians is printed, with the gradient's own time for scale. Memory is by how much the peak of a
+fresh process grows with every further sample: what is there for any batch, such as weights, is left out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-NETWORKS = {"VGG16": 4, "ResNet50": 4, "MobileNetV2": 4}
+NETWORKS = ("VGG16", "ResNet50", "MobileNetV2")
+#: Batch sizes between which memory is compared; the smaller one needs more than building the network left free.
+MEMORY_BATCHES = {"VGG16": (24, 48), "ResNet50": (8, 24), "MobileNetV2": (8, 24)}
 METHODS = ("lrp.epsilon", "lrp.epsilon_plus", "lrp.epsilon_alpha2_beta1")
 MODES = ("graph", "xla")
 
@@ -61,17 +63,17 @@ def gradient_function(model: Any, xla: bool) -> Callable[[Any], Any]:
     return gradient
 
 
-def runner(model: Any, method: str, mode: str, x: Any) -> Callable[[], Any]:
-    """A function that runs a method once and waits for the result."""
+def runner(model: Any, method: str, mode: str) -> Callable[[Any], Any]:
+    """A function that runs a method on a batch and waits for the result."""
     import tensorflow as tf
 
     from kerasexplain import create_analyzer
 
     if method == "gradient":
-        gradient, tensor = gradient_function(model, mode == "xla"), tf.constant(x)
-        return lambda: gradient(tensor).numpy()
+        gradient = gradient_function(model, mode == "xla")
+        return lambda x: gradient(tf.constant(x)).numpy()
     analyzer = create_analyzer(method, model, jit_compile=mode == "xla")
-    return lambda: analyzer.analyze(x)
+    return lambda x: analyzer.analyze(x, batch_size=len(x))
 
 
 def sample(batch: int) -> Any:
@@ -83,18 +85,18 @@ def sample(batch: int) -> Any:
 def time_ratios(name: str, mode: str, batch: int, repeats: int) -> dict[str, Any]:
     """Median times of the methods over that of the gradient, measured in turns."""
     model, x = network(name), sample(batch)
-    runs = {method: runner(model, method, mode, x) for method in ("gradient", *METHODS)}
+    runs = {method: runner(model, method, mode) for method in ("gradient", *METHODS)}
     first = {}
     for method, run in runs.items():
         begin = time.perf_counter()
-        run()
+        run(x)
         first[method] = time.perf_counter() - begin
-        run()
+        run(x)
     times: dict[str, list[float]] = {method: [] for method in runs}
     for _ in range(repeats):
         for method, run in runs.items():
             begin = time.perf_counter()
-            run()
+            run(x)
             times[method].append(time.perf_counter() - begin)
     median = {method: statistics.median(values) for method, values in times.items()}
     return {
@@ -104,18 +106,20 @@ def time_ratios(name: str, mode: str, batch: int, repeats: int) -> dict[str, Any
     }
 
 
-def peak_memory(name: str, method: str, mode: str, batch: int) -> float:
-    """By how many MiB this process grows at most when it runs a method twice."""
-    model, x = network(name), sample(batch)
-    run = runner(model, method, mode, x)
-    # Building a network leaves freed memory behind, which would hide what the run needs: give it back first.
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
-    before = _status("VmRSS")
-    run()
-    run()
-    return _status("VmHWM") - before
+def memory_per_sample(name: str, method: str, mode: str) -> float:
+    """By how many MiB the peak of this process grows with every further sample."""
+    run = runner(network(name), method, mode)
+    peaks = []
+    for batch in MEMORY_BATCHES[name]:
+        x = sample(batch)
+        run(x)
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)  # what was freed is given back, so that the next peak is all its own
+        pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+        run(x)
+        peaks.append(_status("VmHWM"))
+    small, large = MEMORY_BATCHES[name]
+    return (peaks[1] - peaks[0]) / (large - small)
 
 
 def _status(field: str) -> float:
@@ -132,10 +136,10 @@ def in_fresh_process(*arguments: str) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
-    parser.add_argument("--modes", nargs="+", default=list(MODES), choices=MODES)
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, choices=NETWORKS)
+    parser.add_argument("--modes", nargs="+", default=MODES, choices=MODES)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--batch", type=int, default=None)
+    parser.add_argument("--batch", type=int, default=4, help="samples at once, for the times")
     parser.add_argument("--no-memory", action="store_true")
     parser.add_argument("--only", nargs="+", help=argparse.SUPPRESS)  # one measurement, for a fresh process
     options = parser.parse_args()
@@ -144,11 +148,11 @@ def main() -> None:
         if kind == "time":
             print(json.dumps(time_ratios(rest[0], rest[1], int(rest[2]), int(rest[3]))))
         else:
-            print(json.dumps(peak_memory(rest[0], rest[1], rest[2], int(rest[3]))))
+            print(json.dumps(memory_per_sample(*rest)))
         return
     for name in options.networks:
         for mode in options.modes:
-            report(name, mode, options.batch or NETWORKS[name], options.repeats, not options.no_memory)
+            report(name, mode, options.batch, options.repeats, not options.no_memory)
 
 
 def report(name: str, mode: str, batch: int, repeats: int, with_memory: bool) -> None:
@@ -156,9 +160,9 @@ def report(name: str, mode: str, batch: int, repeats: int, with_memory: bool) ->
     memory = {}
     if with_memory:
         methods = ("gradient", *METHODS)
-        memory = {method: in_fresh_process("--only", "memory", name, method, mode, str(batch)) for method in methods}
+        memory = {method: in_fresh_process("--only", "memory", name, method, mode) for method in methods}
     print(f"\n{name}, batch {batch}, {mode}: gradient {1000 * result['gradient']:.0f} ms", end="")
-    print(f", {memory['gradient']:.0f} MiB" if memory else "")
+    print(f", {memory['gradient']:.0f} MiB a sample" if memory else "")
     for method in METHODS:
         line = f"  {method:28} time {result['ratios'][method]:5.2f}"
         if memory:

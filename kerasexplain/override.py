@@ -29,7 +29,7 @@ from kerasexplain.operations import (
     Statistics,
 )
 from kerasexplain.rules import GradientRule, Ignore, LinearRule, PassThrough, SignalTakesAll, Slope
-from kerasexplain.rules.arithmetic import quotient, stabilize
+from kerasexplain.rules.arithmetic import share
 from kerasexplain.rules.step import LinearStep
 
 Tensor = Any
@@ -116,7 +116,7 @@ def quotient_at(y: Tensor, stabilizer: float | None) -> Tensor:
     """
 
     def backward(y: Tensor, signal: Tensor) -> tuple[Tensor]:
-        return (signal / stabilize(y, stabilizer) if stabilizer else quotient(signal, y),)
+        return (share(signal, y, stabilizer or 0.0),)
 
     return override(lambda y: (y, y), backward, y)
 

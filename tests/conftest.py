@@ -36,7 +36,8 @@ def reference_networks() -> ModuleType:
     if not path.exists():
         pytest.skip(f"the reference networks are not at {path}; set KERASEXPLAIN_REFERENCE_DATA")
     spec = importlib.util.spec_from_file_location("reference_networks", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     written, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # the folder may be read-only
     try:

@@ -23,7 +23,8 @@ def test_every_analyzer_has_a_docstring_that_says_what_it_computes() -> None:
 
     for name in kerasexplain.analyzer_names():
         method = registry.find(name)
-        assert method.__doc__ is not None and not method.__doc__.startswith(f"{method.__name__}("), name
+        # A dataclass without a docstring is given its signature for one.
+        assert not str(method.__doc__).startswith(("None", f"{method.__name__}(")), name
         assert method.name == name
 
 

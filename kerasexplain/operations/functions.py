@@ -94,7 +94,26 @@ def _routing(call: Call) -> Primitive:
         return opaque(call, "it joins activations with constants")
     if not joins and len(call.inputs) > 1:
         return opaque(call, "what it selects depends on another activation")
+    if _mixes_samples(call):
+        return opaque(call, "it moves values from one sample of the batch to another")
     return Routing(call.function())
+
+
+def _mixes_samples(call: Call) -> bool:
+    """Whether a routing operation does not treat every sample alike: tried out by exchanging two of five."""
+    order = np.array([1, 0, 2, 3, 4])
+    xs = []
+    for value in call.inputs:
+        shape = (5, *(4 if size is None else size for size in value.shape[1:]))
+        xs.append(np.arange(np.prod(shape), dtype="float32").reshape(shape))
+    if any(value.shape[0] not in (None, 5) for value in call.inputs):
+        return False  # a fixed batch: its positions may be meant
+    function = call.function()
+    plain, permuted = (
+        [ops.convert_to_numpy(y) for y in keras.tree.flatten(function(*map(ops.convert_to_tensor, given)))]
+        for given in (xs, [x[order] for x in xs])
+    )
+    return any(len(y) != 5 or not np.array_equal(y[order], z) for y, z in zip(plain, permuted, strict=True))
 
 
 @describes("ops.Cast")
@@ -115,9 +134,9 @@ def _pad(call: Call) -> Primitive:
 
 
 def _constant(call: Call) -> Any:
-    """The constant operand of a binary operation with one activation: an array, or a live variable."""
+    """The constant operand of a binary operation with one activation: an array, or what may be a live variable."""
     operand = call.args[1] if id(call.args[0]) == id(call.inputs[0]) else call.args[0]
-    return operand if isinstance(operand, keras.Variable) else np.asarray(operand)
+    return operand if isinstance(operand, keras.Variable) or ops.is_tensor(operand) else np.asarray(operand)
 
 
 def _has_batch_axis(call: Call, constant: Any) -> bool:
@@ -131,7 +150,7 @@ def _is_binary_with_constant(call: Call) -> bool:
 
 
 def _bounds(constant: Any) -> Interval:
-    if isinstance(constant, keras.Variable):
+    if not isinstance(constant, np.ndarray):
         return Interval()
     return Interval(float(constant.min()), float(constant.max()))
 
@@ -153,7 +172,7 @@ def _subtract(call: Call) -> Primitive:
     constant = _constant(call)
     if id(call.args[0]) != id(call.inputs[0]):
         return affine_constant(call, constant, np.asarray(-1.0), negative)
-    if isinstance(constant, keras.Variable):
+    if not isinstance(constant, np.ndarray):
         return opaque(call, "it subtracts a variable: add its negative instead")
     return affine_constant(call, -constant)
 
@@ -202,7 +221,7 @@ def _maximum(call: Call) -> Primitive:
     if not _is_binary_with_constant(call):
         return Maximum(call.function(), operand_candidates, first=True)
     constant = _constant(call)
-    if isinstance(constant, keras.Variable) or constant.ndim:
+    if not isinstance(constant, np.ndarray) or constant.ndim:
         return opaque(call, "a maximum with an array of constants has no rule yet")
     floor = float(constant)
     return Elementwise(
@@ -220,7 +239,7 @@ def _minimum(call: Call) -> Primitive:
     if not _is_binary_with_constant(call):
         return Routing(call.function())  # the smaller operand takes all
     constant = _constant(call)
-    if isinstance(constant, keras.Variable) or constant.ndim:
+    if not isinstance(constant, np.ndarray) or constant.ndim:
         return opaque(call, "a minimum with an array of constants has no rule yet")
     ceiling = float(constant)
     return Elementwise(

@@ -26,7 +26,7 @@ from kerasexplain.operations.base import (
     live,
     placed,
 )
-from kerasexplain.operations.catalogue import Step, describes, opaque
+from kerasexplain.operations.catalogue import Step, describe, describes, opaque
 from kerasexplain.operations.elementwise import Elementwise
 from kerasexplain.operations.maximum import Maximum, operand_candidates, reduction_candidates, window_candidates
 
@@ -34,7 +34,12 @@ Tensor = Any
 
 
 def activation_steps(function: Any, suffix: bool) -> list[Step]:
-    """The step for an activation function; none for the identity."""
+    """The step for an activation function, or a layer given as one; none for the identity."""
+    if isinstance(function, keras.layers.Layer):
+        slot = object()  # stands for the activation's input, of which no activation layer asks anything
+        (step,) = describe(Call(function, (slot,), {}, (slot,)))
+        own_name = f"/{function.name}" if suffix else ""
+        return [dataclasses.replace(step, suffix=own_name, operation=function, type=type(function).__name__)]
     name = _activation_name(function)
     if name == "linear":
         return []

@@ -9,19 +9,22 @@ from keras import ops
 Tensor = Any
 
 
-def stabilize(d: Tensor, stabilizer: float, sign: int = 0) -> Tensor:
-    """`d + stabilizer * sign(d)` with sign(0) = +1.
+def share(n: Tensor, d: Tensor, stabilizer: float, sign: int = 0) -> Tensor:
+    """`n / st(d)` with `st(d) = d + stabilizer * sign(d)`, sign(0) = +1; `quotient(n, d)` if the stabilizer is 0.
 
     Args:
+        n: What is shared.
         d: A denominator.
         stabilizer: What keeps it from zero.
         sign: +1 or -1 where d is known never to have the other sign: then no sign has to be taken.
     """
+    if stabilizer == 0:
+        return quotient(n, d)
     if sign:
-        return d + sign * stabilizer
+        return n / (d + sign * stabilizer)
     # In d's own precision: Keras turns a bare Python number into float32 first.
     eps = ops.convert_to_tensor(stabilizer, dtype=d.dtype)
-    return d + ops.where(d < 0, -eps, eps)
+    return n / (d + ops.where(d < 0, -eps, eps))
 
 
 def quotient(n: Tensor, d: Tensor) -> Tensor:

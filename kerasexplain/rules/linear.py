@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasexplain.rules.arithmetic import quotient, stabilize
+from kerasexplain.rules.arithmetic import quotient, share
 from kerasexplain.rules.base import Rule, check_nonnegative, default_stabilizer
 from kerasexplain.rules.step import LinearStep
 
@@ -112,7 +112,7 @@ class Epsilon(LinearRule):
 
     def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
         z, sign = (step.z, step.sign_of_z) if self.bias else (step.xW, 0)
-        s = R / stabilize(z, default_stabilizer(self.epsilon), sign)
+        s = share(R, z, default_stabilizer(self.epsilon), sign)
         return step.T(s), s if self.bias else None
 
 
@@ -138,7 +138,7 @@ class ZPlus(_Stabilized):
     """
 
     def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
-        s = R / stabilize(step.P, self.eps, sign=+1)
+        s = share(R, step.P, self.eps, sign=+1)
         return step.P_T(s), None
 
 
@@ -151,7 +151,7 @@ class ZPlusFast(_Stabilized):
     """
 
     def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
-        s = R / stabilize(step.forward(step.x, step.W_pos), self.eps)
+        s = share(R, step.forward(step.x, step.W_pos), self.eps)
         return step.T(s, step.W_pos), None
 
 
@@ -192,10 +192,10 @@ class AlphaBeta(LinearRule):
     def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
         eps = default_stabilizer(self.stabilizer)
         b_pos, b_neg = (step.b_pos, step.b_neg) if self.bias else (0.0, 0.0)
-        s1 = self.alpha * R / stabilize(step.P + b_pos, eps, sign=+1)
+        s1 = share(self.alpha * R, step.P + b_pos, eps, sign=+1)
         if self.beta == 0:
             return step.P_T(s1), self._of_bias(step, s1, None)
-        s2 = -self.beta * R / stabilize(step.N + b_neg, eps, sign=-1)
+        s2 = share(-self.beta * R, step.N + b_neg, eps, sign=-1)
         return step.split_T(s1, s2), self._of_bias(step, s1, s2)
 
     def _of_bias(self, step: LinearStep, s1: Tensor, s2: Tensor | None) -> Tensor | None:
@@ -250,8 +250,8 @@ class Gamma(LinearRule):
         b_pos, b_neg = (step.b_pos, step.b_neg) if self.bias else (0.0, 0.0)
         z = step.z if self.bias else step.P + step.N
         none = ops.zeros_like(R)
-        s1 = ops.where(z > 0, R / stabilize(z + gamma * (step.P + b_pos), eps, sign=+1), none)
-        s2 = ops.where(z < 0, R / stabilize(z + gamma * (step.N + b_neg), eps, sign=-1), none)
+        s1 = ops.where(z > 0, share(R, z + gamma * (step.P + b_pos), eps, sign=+1), none)
+        s2 = ops.where(z < 0, share(R, z + gamma * (step.N + b_neg), eps, sign=-1), none)
         both = s1 + s2
         of_positive, of_negative = both + gamma * s1, both + gamma * s2
         if step.b is None or not self.bias:
@@ -289,7 +289,7 @@ class ZB(LinearRule):
     def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
         low, high = like_one_sample(self.low, step.x), like_one_sample(self.high, step.x)
         corner = step.forward(low, step.W_pos) + step.forward(high, step.W_neg)
-        s = R / stabilize(step.xW - corner, default_stabilizer(self.stabilizer))
+        s = share(R, step.xW - corner, default_stabilizer(self.stabilizer))
         return step.x * step.T(s) - low * step.T(s, step.W_pos) - high * step.T(s, step.W_neg), None
 
 
@@ -310,7 +310,7 @@ class WSquare(_Stabilized):
 
     def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
         square = ops.square(step.W)
-        s = R / stabilize(step.forward(like_one_sample(1.0, step.x), square), self.eps, sign=+1)
+        s = share(R, step.forward(like_one_sample(1.0, step.x), square), self.eps, sign=+1)
         return step.T(s, square), None
 
 
@@ -326,7 +326,7 @@ class Flat(_Stabilized):
 
     def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
         ones = ops.ones_like(step.W)
-        s = R / stabilize(step.forward(like_one_sample(1.0, step.x), ones), self.eps, sign=+1)
+        s = share(R, step.forward(like_one_sample(1.0, step.x), ones), self.eps, sign=+1)
         return step.T(s, ones), None
 
 
