@@ -13,7 +13,7 @@ pytest.importorskip("matplotlib")
 import keras
 from PIL import Image
 
-from kerasexplain import cli
+from kerasexplain import cli, create_analyzer
 from kerasexplain import demo as demo_module
 
 
@@ -49,6 +49,15 @@ def test_every_analyzer_explains_every_digit(demo: demo_module.Demo) -> None:
 
 def test_the_books_are_balanced(demo: demo_module.Demo) -> None:
     np.testing.assert_allclose(demo.audit.explained, demo.audit.inputs + demo.audit.biases, rtol=1e-4)
+
+
+def test_inputs_and_biases_add_up_to_the_logit(demo: demo_module.Demo) -> None:
+    model = keras.saving.load_model(demo.files[0], compile=False)
+    explanation = create_analyzer("lrp.bias_as_input", model).explain(demo.images, bias=True)
+    parts = [explanation.relevance, *explanation.bias.values()]
+    flat = np.concatenate([part.reshape(len(demo.images), -1) for part in parts], axis=1)
+    error = np.abs(flat.sum(axis=1) - explanation.explained)
+    assert np.all(error <= 1e-5 * np.abs(flat).sum(axis=1))
 
 
 def test_files_are_written_and_told(demo: demo_module.Demo) -> None:
