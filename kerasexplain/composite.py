@@ -11,7 +11,7 @@ import keras
 
 from kerasexplain import rules as rule_catalogue
 from kerasexplain.config import Configurable
-from kerasexplain.domains import ANY, Interval
+from kerasexplain.domains import ANY, Interval, union
 from kerasexplain.errors import UnsupportedModelError
 from kerasexplain.graph import Graph, Node, Shape, Value
 from kerasexplain.operations import (
@@ -163,15 +163,12 @@ def _first_kernels(graph: Graph, nodes: Sequence[Node]) -> set[Node]:
 
 def _row(node: Node, domains: dict[Value, Interval], first: bool) -> Row:
     input_domains = tuple(domains.get(value, ANY) for value in node.inputs)
-    joined = input_domains[0]
-    for other in input_domains[1:]:
-        joined = joined | other
     kernel = isinstance(node.primitive, Linear)
     return Row(
         name=node.name,
         type=node.type,
         rule=None,
-        domain=joined,
+        domain=union(input_domains),
         input_shapes=tuple(value.shape for value in node.inputs),
         output_shapes=tuple(value.shape for value in node.outputs),
         supported=not isinstance(node.primitive, Opaque),

@@ -7,7 +7,9 @@ operand known to lie in [0, 1] is a gate.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+from collections.abc import Sequence
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +47,11 @@ class Interval:
         low = "(-inf" if math.isinf(self.low) else f"[{self.low:g}"
         high = "inf)" if math.isinf(self.high) else f"{self.high:g}]"
         return f"{low}, {high}"
+
+
+def union(domains: Sequence[Interval]) -> Interval:
+    """The smallest interval that holds all of them."""
+    return functools.reduce(lambda one, other: one | other, domains)
 
 
 def _times(a: float, b: float) -> float:

@@ -178,7 +178,9 @@ def linear_override(
         # Where the rule needs both parts, their sum is the output, and saves the ordinary product.
         z = linear.add_bias(at.P + at.N, at.b) if rule.split else at.z
         y = ops.relu(z) if rectified else z
-        return y, (operands, {"z": y, **({"P": at.P, "N": at.N} if rule.split else {})})
+        # The parts of W are cheap to keep: their size is that of the weights, whatever the batch.
+        parts = {"P": at.P, "N": at.N, "W_pos": at.W_pos, "W_neg": at.W_neg} if rule.split else {}
+        return y, (operands, {"z": y, **parts})
 
     def apply(xs: Sequence[Tensor], tap: Tensor | None) -> Tensor:
         kernel = ops.cast(linear.kernel(), xs[0].dtype)

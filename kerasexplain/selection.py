@@ -101,7 +101,8 @@ def _indices(index: np.ndarray, shape: tuple[int | None, ...]) -> Selection:
     if np.any((index < -sizes) | (index >= sizes)):
         wrong = index[np.any((index < -sizes) | (index >= sizes), axis=1)][0]
         shown = int(wrong[0]) if len(shape) == 1 else tuple(int(i) for i in wrong)
-        raise IndexError(f"neuron_selection {shown} is out of range: the output has {shape} neurons per sample")
+        size = shape[0] if len(shape) == 1 else shape
+        raise IndexError(f"neuron_selection {shown} is out of range: the output has {size} neurons per sample")
     index = index % sizes
     flat = np.ravel_multi_index(tuple(index.T), tuple(sizes))
     return Selection("index", flat.astype("int64"), index[:, 0] if len(shape) == 1 else index)

@@ -69,7 +69,7 @@ def test_several_inputs_that_do_not_fit(of_two: Analyzer, x: Any, message: str) 
 @pytest.mark.parametrize(
     ("selection", "error", "message"),
     [
-        (4, IndexError, r"neuron_selection 4 is out of range: the output has \(4,\) neurons"),
+        (4, IndexError, r"neuron_selection 4 is out of range: the output has 4 neurons"),
         (-5, IndexError, "neuron_selection -5 is out of range"),
         ([0, 4], IndexError, "neuron_selection 4 is out of range"),
         ([0, 1, 2], InputError, r"has shape \(3,\); for 2 samples and this output it must be an int or one per sample"),

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasexplain.domains import ANY, Interval
+from kerasexplain.domains import ANY, Interval, union
 
 Tensor = Any
 
@@ -92,9 +92,7 @@ class Routing(Primitive):
         return self.function(*xs)
 
     def domain(self, *domains: Interval) -> Interval:
-        joined = domains[0]
-        for other in domains[1:]:
-            joined = joined | other
+        joined = union(domains)
         return joined | Interval(0.0, 0.0) if self.pads else joined
 
 

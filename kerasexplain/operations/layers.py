@@ -26,7 +26,7 @@ from kerasexplain.operations.base import (
     live,
     placed,
 )
-from kerasexplain.operations.catalogue import Step, describe, describes, opaque
+from kerasexplain.operations.catalogue import Step, describe, describes, keras_class, opaque
 from kerasexplain.operations.elementwise import Elementwise
 from kerasexplain.operations.maximum import Maximum, operand_candidates, reduction_candidates, window_candidates
 
@@ -67,34 +67,21 @@ def _applied(layer: Any) -> Any:
     return lambda x: layer.call(x)
 
 
-@describes("layers.Dense")
-def _dense(call: Call) -> list[Step]:
+_LINEAR = {
+    "Dense": linear.dense,
+    "EinsumDense": linear.einsum_dense,
+    **dict.fromkeys(("Conv1D", "Conv2D", "Conv3D"), linear.convolution),
+    **dict.fromkeys(("DepthwiseConv1D", "DepthwiseConv2D"), linear.depthwise_convolution),
+    **dict.fromkeys(("Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"), linear.transposed_convolution),
+}
+
+
+@describes(*(f"layers.{name}" for name in _LINEAR))
+def _linear(call: Call) -> list[Step]:
     layer = call.operation
-    return [Step(linear.dense(layer)), *activation_steps(layer.activation, suffix=True)]
-
-
-@describes("layers.EinsumDense")
-def _einsum_dense(call: Call) -> list[Step]:
-    layer = call.operation
-    return [Step(linear.einsum_dense(layer)), *activation_steps(layer.activation, suffix=True)]
-
-
-@describes("layers.Conv1D", "layers.Conv2D", "layers.Conv3D")
-def _convolution(call: Call) -> list[Step]:
-    layer = call.operation
-    return [Step(linear.convolution(layer)), *activation_steps(layer.activation, suffix=True)]
-
-
-@describes("layers.DepthwiseConv1D", "layers.DepthwiseConv2D")
-def _depthwise(call: Call) -> list[Step]:
-    layer = call.operation
-    return [Step(linear.depthwise_convolution(layer)), *activation_steps(layer.activation, suffix=True)]
-
-
-@describes("layers.Conv1DTranspose", "layers.Conv2DTranspose", "layers.Conv3DTranspose")
-def _transposed(call: Call) -> list[Step]:
-    layer = call.operation
-    return [Step(linear.transposed_convolution(layer)), *activation_steps(layer.activation, suffix=True)]
+    kind = keras_class(layer)
+    assert kind is not None
+    return [Step(_LINEAR[kind.__name__](layer)), *activation_steps(layer.activation, suffix=True)]
 
 
 @describes("layers.SeparableConv1D", "layers.SeparableConv2D")

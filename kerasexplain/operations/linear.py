@@ -107,21 +107,22 @@ def convolution(layer: Any) -> Linear:
 
 
 def depthwise_convolution(layer: Any) -> Linear:
-    def product(x: Tensor, kernel: Tensor) -> Tensor:
-        return ops.depthwise_conv(
-            x,
-            kernel,
-            strides=layer.strides,
-            padding=layer.padding,
-            dilation_rate=layer.dilation_rate,
-            data_format=layer.data_format,
-        )
-
     def scaled(kernel: Tensor, scale: Tensor) -> Tensor:
         # The output channels of a depthwise kernel (..., channels, multiplier) are its last two axes, flattened.
         return kernel * ops.reshape(scale, kernel.shape[-2:])
 
-    return _from_layer(layer, product, scaled)
+    return _from_layer(layer, _depthwise_product(layer), scaled)
+
+
+def _depthwise_product(layer: Any) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda x, kernel: ops.depthwise_conv(
+        x,
+        kernel,
+        strides=layer.strides,
+        padding=layer.padding,
+        dilation_rate=layer.dilation_rate,
+        data_format=layer.data_format,
+    )
 
 
 def transposed_convolution(layer: Any) -> Linear:
@@ -143,23 +144,13 @@ def transposed_convolution(layer: Any) -> Linear:
 def separable_convolution(layer: Any) -> tuple[Linear, Linear]:
     """The depthwise and the pointwise convolution that the layer does one after the other."""
 
-    def depthwise(x: Tensor, kernel: Tensor) -> Tensor:
-        return ops.depthwise_conv(
-            x,
-            kernel,
-            strides=layer.strides,
-            padding=layer.padding,
-            dilation_rate=layer.dilation_rate,
-            data_format=layer.data_format,
-        )
-
     def pointwise(x: Tensor, kernel: Tensor) -> Tensor:
         return ops.conv(x, kernel, strides=1, padding="valid", data_format=layer.data_format)
 
     second = _from_layer(layer, pointwise, lambda kernel, scale: kernel * scale, kernel="pointwise_kernel")
     first = dataclasses.replace(
         second,
-        product=depthwise,
+        product=_depthwise_product(layer),
         kernel=lambda: live(layer.depthwise_kernel),
         bias=None,
         bias_shape=None,

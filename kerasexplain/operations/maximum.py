@@ -9,7 +9,7 @@ from typing import Any
 
 from keras import ops
 
-from kerasexplain.domains import Interval
+from kerasexplain.domains import Interval, union
 from kerasexplain.operations.base import Primitive
 
 Tensor = Any
@@ -33,10 +33,7 @@ class Maximum(Primitive):
         return self.function(*xs)
 
     def domain(self, *domains: Interval) -> Interval:
-        joined = domains[0]
-        for other in domains[1:]:
-            joined = joined | other
-        return joined
+        return union(domains)
 
 
 def window_candidates(

@@ -298,36 +298,43 @@ def like_one_sample(value: Any, x: Tensor) -> Tensor:
     return ops.broadcast_to(ops.convert_to_tensor(value, dtype=x.dtype), (1, *ops.shape(x)[1:]))
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class _Weighted(_Stabilized):
+    """`R_i = (V^T (R / st(1 V)))_i` with weights V that are never negative and do not depend on x."""
+
+    absolute = True
+
+    def weights(self, W: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
+        V = self.weights(step.W)
+        s = share(R, step.forward(like_one_sample(1.0, step.x), V), self.eps, sign=+1)
+        return step.T(s, V), None
+
+
 @serializable
 @dataclass(frozen=True, eq=False, repr=False)
-class WSquare(_Stabilized):
+class WSquare(_Weighted):
     """`R_i = ((W^2)^T (R / st(1 W^2)))_i`, independent of x; the ones stand at real inputs only, not at padding.
 
     Source: Montavon et al. 2017, the w^2 rule.
     """
 
-    absolute = True
-
-    def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
-        square = ops.square(step.W)
-        s = share(R, step.forward(like_one_sample(1.0, step.x), square), self.eps, sign=+1)
-        return step.T(s, square), None
+    def weights(self, W: Tensor) -> Tensor:
+        return ops.square(W)
 
 
 @serializable
 @dataclass(frozen=True, eq=False, repr=False)
-class Flat(_Stabilized):
+class Flat(_Weighted):
     """`R_i = (1^T (R / n))_i`, n the inputs really in the window: everyone gets the same.
 
     Source: Lapuschkin et al. 2016, the flat rule of the LRP toolbox.
     """
 
-    absolute = True
-
-    def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
-        ones = ops.ones_like(step.W)
-        s = share(R, step.forward(like_one_sample(1.0, step.x), ones), self.eps, sign=+1)
-        return step.T(s, ones), None
+    def weights(self, W: Tensor) -> Tensor:
+        return ops.ones_like(W)
 
 
 @serializable
