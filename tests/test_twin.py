@@ -77,6 +77,12 @@ def _einsum(equation: str, shape: tuple[int, ...], axes: str) -> Callable[[Any],
     return lambda x: layers.EinsumDense(equation, output_shape=shape, bias_axes=axes)(x)
 
 
+def _adapted(axis: int) -> Any:
+    layer = layers.Normalization(axis=axis)
+    layer.adapt(np.random.default_rng(1).normal(1.0, 2.0, (20, *ROWS)))
+    return layer
+
+
 LAYERS: dict[str, Case] = {
     "Dense": (lambda x: layers.Dense(3)(layers.Dense(5, "relu")(x)), (VECTOR,)),
     "EinsumDense": (_einsum("...x,xy->...y", 5, "y"), (ROWS,)),
@@ -127,7 +133,10 @@ LAYERS: dict[str, Case] = {
     "Rescaling by channel": (lambda x: layers.Rescaling([1.0, 2, 3, 4], [0.3, 0.2, 0.1, 0.4])(x), (ROWS,)),
     "Rescaling without offset": (lambda x: layers.Rescaling(0.1)(x), (ROWS,)),
     "Normalization": (lambda x: layers.Normalization(mean=[1.0, 2, 3, 4], variance=[1.0, 2, 3, 4])(x), (ROWS,)),
-    "Normalization axis 1": (lambda x: layers.Normalization(axis=1, mean=[1.0] * 5, variance=[2.0] * 5)(x), (ROWS,)),
+    "Normalization axis 1": (
+        lambda x: _adapted(axis=1)(x),
+        (ROWS,),
+    ),
     "LayerNormalization": (lambda x: layers.LayerNormalization()(x), (ROWS,)),
     "LayerNormalization rms_scaling": (lambda x: layers.LayerNormalization(rms_scaling=True)(x), (ROWS,)),
     "RMSNormalization": (lambda x: layers.RMSNormalization()(x), (ROWS,)),
