@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# In a checkout, Python finds this folder before the installed package, which alone has `kerasexplain.analyzers`.
+__path__ = pkgutil.extend_path(__path__, __name__)
 
 # Everything is loaded when first used: importing the package must be quick, and must not import Keras in a process
 # that only wants its plugins.
