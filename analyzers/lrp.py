@@ -11,6 +11,7 @@ from kerasexplain.composite import Composite
 from kerasexplain.matches import UntilLayer, first_kernel, kernel
 from kerasexplain.method import Method
 from kerasexplain.rules import AlphaBeta, MaximumRule, Rule, WinnerTakesAll
+from kerasexplain.rules.base import check_nonnegative
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -35,8 +36,7 @@ class LRPMethod(Method):
     def __post_init__(self) -> None:
         if (self.until_layer_idx is None) != (self.until_layer_rule is None):
             raise ValueError("until_layer_idx and until_layer_rule go together")
-        if self.stabilizer is not None and not self.stabilizer >= 0:
-            raise ValueError(f"stabilizer must not be negative, got {self.stabilizer!r}")
+        check_nonnegative("stabilizer", self.stabilizer)
         self.composite()  # so that a bad rule is refused here, not at the first analysis
 
     def kernel_rules(self) -> Sequence[tuple[Any, Any]]:

@@ -91,6 +91,7 @@ class Program:
     def __init__(self, twin: ReverseGraph, method: Method, jit_compile: bool) -> None:
         self._twin, self._method, self._jit_compile = twin, method, jit_compile
         self._functions: dict[Question, compiled] = {}
+        self._nodes = {node.name: node for node in twin.graph.nodes}
         self.bounded = [(node, row.rule) for node, row in twin.rows.items() if isinstance(row.rule, ZB)]
 
     @property
@@ -167,7 +168,7 @@ class Program:
         return self._read(value, values[value], signal)
 
     def _tapped(self, tap: Tap) -> Value:
-        node = next(node for node in self._twin.graph.nodes if node.name == tap.node)
+        node = self._nodes[tap.node]
         return node.inputs[tap.index] if tap.kind == "edge" else node.outputs[tap.index]
 
     def _tap_tensors(self, taps: Sequence[Tap], inputs: Sequence[Tensor]) -> list[Tensor]:
