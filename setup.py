@@ -21,6 +21,7 @@ METHODS = {
         *("EpsilonAlpha2Beta1Flat", "EpsilonGammaBox", "ExcitationBackprop"),
     ],
     "deep_taylor": ["DeepTaylor", "BoundedDeepTaylor"],
+    "attention": ["Attention", "AttentionCP"],
 }
 
 

@@ -268,4 +268,4 @@ class BiasAsInput(LRPMethod):
         return [(kernel, rules.BiasAsInput())]
 
     def composite(self) -> Composite:
-        return dataclasses.replace(super().composite(), elementwise=rules.Slope())
+        return dataclasses.replace(super().composite(), elementwise=rules.Slope(), product=rules.Halve())

@@ -1,15 +1,29 @@
-"""Writes docs/analyzers.md from the docstrings: `python docs/make.py`. A test checks that the page is up to date."""
+"""Writes the pages that are made from the code: `python docs/make.py`. Tests check that they are up to date.
+
+`analyzers.md` is made from the docstrings, `support.md` from the examples that the tests run (`tests/operations`).
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
+import os
 import pathlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from kerasexplain import registry, rules
+import keras
+
+from kerasexplain import registry, rules, support
 from kerasexplain.analyzer import Analyzer
 
-PAGE = pathlib.Path(__file__).parent / "analyzers.md"
+if TYPE_CHECKING:
+    from operations.examples import Example
+
+HERE = pathlib.Path(__file__).parent
+PAGE = HERE / "analyzers.md"
 HEAD = """# Analyzers and rules
 
 Made from the docstrings by `python docs/make.py`.
@@ -21,7 +35,7 @@ input of a linear operation, `W` its kernel, `b` its bias, `z = x W + b`, `R` th
 
 
 def page() -> str:
-    """The page's text."""
+    """The page of analyzers and rules."""
     parts = [HEAD, "## Common options\n", _arguments(Analyzer), "\n## Analyzers\n"]
     for name in registry.names():
         method = registry.find(name)
@@ -60,5 +74,82 @@ def _arguments(kind: type) -> str:
     return text[text.index("Args:") :]
 
 
+SUPPORT_PAGE = HERE / "support.md"
+SUPPORT_HEAD = """# Layers and functions
+
+Made with Keras {version} by `python docs/make.py` from the examples that the tests run, in
+`tests/operations/examples.py`. For each example the tests compare the twin's output with the model's and check that,
+under `lrp.bias_as_input`, inputs and constants take what the output has; where one is refused, that it says why.
+
+* *Opened*: the layer's own code is followed, and what it calls is explained; so is what your own layers call.
+* *By its parts*: it is explained as the simpler operations that it is made of.
+* *Rules*: those it takes, where there is a choice. Everything else is shared out in proportion.
+* *No relevance*: what depends on an input only through whole numbers or truth values gets its relevance elsewhere: a
+  comparison chooses which activations pass, and those take it.
+* *Refused*: an analyzer raises `UnsupportedModelError` with the reason, unless `on_unsupported="gradient"`.
+
+Under `lrp.*` the matrix products of attention take `Halve`; a Dense layer quantised to 8 bits is explained through the
+kernel that its whole numbers stand for, and the rounding of its inputs passes relevance on.
+"""
+
+
+def support_page() -> str:
+    """The page of what is supported."""
+    sys.path.insert(0, str(HERE.parent / "tests"))
+    from operations.examples import EXAMPLES
+
+    by_subject: dict[str, list[Example]] = {}
+    for example in EXAMPLES:
+        if example.exists:
+            by_subject.setdefault(example.subject, []).append(example)
+    parts = [SUPPORT_HEAD.format(version=_minor(keras.__version__))]
+    for heading, prefix in (("Layers", "layers."), ("Functions", "ops.")):
+        parts.append(f"## {heading}\n\n| `keras.{prefix[:-1]}` | treatment | rules | tested |\n|---|---|---|---|")
+        for subject in support.subjects():
+            if subject.startswith(prefix):
+                parts += _support_rows(subject, by_subject.get(subject, []))
+        parts.append("")
+    return "\n".join(parts)
+
+
+def _support_rows(subject: str, examples: list[Example]) -> list[str]:
+    """One row for each way in which a layer or function is treated."""
+    name = subject.partition(".")[2]
+    if not examples:
+        return [f"| `{name}` | {support.without_example(subject)} | | |"]
+    rows: dict[tuple[str, str], list[str]] = {}
+    for example in examples:
+        with precision(example.dtype):
+            treated = support.treatment(example.model())
+        special = example.name.partition(" (")[2].rstrip(")")
+        rows.setdefault((treated.text, treated.rules), []).append(special)
+    lines = []
+    for (text, treating_rules), specials in rows.items():
+        label = ", ".join(special for special in dict.fromkeys(specials) if special)
+        label = f" ({label})" if label and len(rows) > 1 else ""
+        times = f"{len(specials)} examples" if len(specials) > 1 else "1 example"
+        lines.append(f"| `{name}`{label} | {text} | {treating_rules} | {times} |")
+    return lines
+
+
+@contextmanager
+def precision(dtype: str) -> Iterator[None]:
+    """Keras in a precision."""
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(before[0])
+        keras.config.set_dtype_policy(before[1])
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
 if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     PAGE.write_text(page(), encoding="utf-8")
+    SUPPORT_PAGE.write_text(support_page(), encoding="utf-8")

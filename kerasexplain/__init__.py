@@ -23,6 +23,8 @@ _HOME = {
     "UnsupportedModelError": "errors",
     "create_analyzer": "create",
     "load_analyzer": "create",
+    "register_leaf": "operations",
+    "register_rule": "operations",
     "relevance_pass": "backend",
 }
 _MODULES = ("rules", "visualize")
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from kerasexplain.errors import InputError, UnsupportedModelError
     from kerasexplain.explanation import Explanation
     from kerasexplain.method import Method
+    from kerasexplain.operations import register_leaf, register_rule
 
 
 def analyzer_names() -> list[str]:
@@ -69,6 +72,8 @@ __all__ = [
     "analyzer_names",
     "create_analyzer",
     "load_analyzer",
+    "register_leaf",
+    "register_rule",
     "relevance_pass",
     "rules",
     "visualize",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import pathlib
@@ -13,21 +12,21 @@ import keras
 import numpy as np
 
 from kerasexplain import registry
-from kerasexplain.audit import Audit, AuditRow
-from kerasexplain.backend import on_accelerator
-from kerasexplain.canonize import canonize
-from kerasexplain.composite import Row, assign
+from kerasexplain.audit import Audit, books, by_node
+from kerasexplain.composite import Row, with_steps
 from kerasexplain.config import deserialize, serialize
 from kerasexplain.errors import InputError, nearest
 from kerasexplain.explanation import Explanation
 from kerasexplain.graph import Graph
-from kerasexplain.inputs import batches, check_range, prepare
+from kerasexplain.inputs import Structure, batches, check_range, prepare
 from kerasexplain.method import Method
+from kerasexplain.pipeline import Pipeline, Pipelines
 from kerasexplain.program import Answer, Program, Question
-from kerasexplain.reverse_graph import ReverseGraph, Tap
+from kerasexplain.reverse_graph import ReverseGraph
 from kerasexplain.selection import MODES, Selection, select
+from kerasexplain.specification import Specification, needs_example
 from kerasexplain.tables import rules_table
-from kerasexplain.trace import trace
+from kerasexplain.taps import Tap
 
 #: The options that every analyzer takes, with their defaults.
 COMMON_OPTIONS: dict[str, Any] = {
@@ -39,6 +38,7 @@ COMMON_OPTIONS: dict[str, Any] = {
     "batch_size": 32,
     "input_range": None,
     "on_unsupported": "error",
+    "example": None,
 }
 
 
@@ -49,7 +49,7 @@ class Analyzer:
     is left on the model. It shares the model's variables, so that after training it explains the new weights.
 
     Args:
-        model: A Sequential or Functional Keras model.
+        model: A Keras model: Sequential, Functional or subclassed.
         method: The method and its options.
         neuron_selection_mode: "max_activation" explains the largest output of each sample, "index" the neuron given
             at each call, "all" the whole output at once.
@@ -62,6 +62,8 @@ class Analyzer:
         input_range: `(low, high)`, a promise about the inputs that makes some rules cheaper; `analyze` checks it.
         on_unsupported: "error" refuses a model with operations that have no rule; "gradient" sends relevance through
             them by their plain gradient.
+        example: An input, of which only structure, shapes and dtypes count, for a subclassed model that has not been
+            called. Without it such a model is looked at when first analysed.
 
     Raises:
         UnsupportedModelError: The model cannot be traced, or holds operations without a rule.
@@ -81,6 +83,7 @@ class Analyzer:
         batch_size: int = 32,
         input_range: tuple[float, float] | None = None,
         on_unsupported: str = "error",
+        example: Any = None,
     ) -> None:
         _check_choice("neuron_selection_mode", neuron_selection_mode, MODES)
         _check_choice("explain", explain, ("logits", "activation"))
@@ -103,9 +106,21 @@ class Analyzer:
             "input_range": None if input_range is None else tuple(input_range),
             "on_unsupported": on_unsupported,
         }
-        self._graph = canonize(trace(model), output=output, explain=explain)
         self._composite = method.composite()
-        self._rows = assign(self._graph, self._composite, input_range=input_range, on_unsupported=on_unsupported)
+        self._found: Pipelines | None = None
+        if example is not None or not needs_example(model):
+            self._look_at(example)
+
+    def _look_at(self, example: Any) -> Pipelines:
+        """Traces the model, if that has not been done, for inputs like the example, or as the model knows them."""
+        if self._found is None:
+            specification = Specification.of(self.model) if example is None else Specification.of_example(example)
+            self._found = Pipelines(self.model, self.method, self.options, specification)
+        return self._found
+
+    @property
+    def _first(self) -> Pipeline:
+        return self._look_at(None).first
 
     @property
     def name(self) -> str:
@@ -115,27 +130,22 @@ class Analyzer:
     @property
     def rows(self) -> list[Row]:
         """One row per operation: its rule, and what is known of its input."""
-        return list(self._rows)
+        return with_steps(self._first.rows)
 
     @property
     def graph(self) -> Graph:
         """The canonized graph that relevance runs through."""
-        return self._graph
+        return self._first.graph
 
-    @functools.cached_property
+    @property
     def twin(self) -> ReverseGraph:
         """The model whose gradient, during a relevance pass, is relevance."""
-        return ReverseGraph(self.model, self._graph, self._rows, self._composite)
-
-    @functools.cached_property
-    def _program(self) -> Program:
-        jit_compile = self.options["jit_compile"]
-        return Program(self.twin, self.method, on_accelerator() if jit_compile == "auto" else jit_compile)
+        return self._first.twin
 
     @property
     def traces(self) -> int:
         """How many times a compiled function has been traced; it does not grow from one analysis to the next."""
-        return self._program.traces
+        return self._look_at(None).traces
 
     def analyze(self, x: Any, neuron_selection: Any = None, batch_size: int | None = None, verbose: int = 0) -> Any:
         """The relevance of every input value.
@@ -188,17 +198,18 @@ class Analyzer:
             ValueError: A layer is not known.
             InputError: As for `analyze`.
         """
+        arrays, structure = self._prepared(x)
+        execution = self._first.twin.execution
         output_taps = {name: self._output_tap(name) for name in layers}
-        bias_taps = list(self.twin.bias_taps()) if bias else []
+        bias_taps = list(execution.bias_taps()) if bias else []
         # Once each: of two taps at one place only one would be read, and folded layers share theirs.
         taps = tuple(dict.fromkeys([*output_taps.values(), *bias_taps]))
-        arrays, structure = prepare(x, self._graph, self.twin.dtype_of_relevance)
         selection = self._select(neuron_selection, len(arrays[0]))
         answer = self._ask(arrays, selection, taps, False, batch_size, verbose)
         through = dict(zip(taps, answer.taps, strict=True))
         return Explanation(
             relevance=structure(answer.relevance),
-            bias={tap.node: through[tap] for tap in bias_taps},
+            bias=by_node(bias_taps, through),
             layers={name: through[tap] for name, tap in output_taps.items()},
             output=self._as_model_output(answer.outputs),
             neuron=selection.neuron if answer.index is None else answer.index,
@@ -221,31 +232,20 @@ class Analyzer:
         """
         if self._composite.plain:
             raise ValueError(f"{self.name!r} propagates no relevance that could be audited: use an lrp method")
-        arrays, _ = prepare(x, self._graph, self.twin.dtype_of_relevance)
+        arrays, _ = self._prepared(x)
         selection = self._select(neuron_selection, len(arrays[0]))
-        edges = [Tap("edge", row.name, i) for row in self._rows for i in range(len(row.node.inputs))]
-        bias_taps = list(self.twin.bias_taps())
-        answer = self._ask(arrays, selection, (*edges, *bias_taps), True, None, 0)
-        through = dict(zip((*edges, *bias_taps), answer.taps, strict=True))
-        nothing = np.zeros_like(answer.started)
-        received = dict.fromkeys(self._graph.values(), nothing)
-        received[self._graph.explained] = answer.started
-        rows = []
-        for row in reversed(self._rows):
-            delivered = nothing
-            for i, value in enumerate(row.node.inputs):
-                given = through[Tap("edge", row.name, i)]
-                received[value] = received[value] + given
-                delivered = delivered + given
-            arrived = sum((received[value] for value in row.node.outputs), nothing)
-            of_bias = through.get(Tap("bias", row.name), nothing)
-            rows.append(AuditRow(row.name, row.type, row.treatment, arrived, delivered, of_bias))
-        return Audit(
-            rows=rows[::-1],
-            explained=answer.started,
-            inputs=sum(answer.relevance, nothing),
-            biases=sum((through[tap] for tap in bias_taps), nothing),
-        )
+        execution = self._first.twin.execution
+        edges, biases = execution.edge_taps(), list(execution.bias_taps())
+        taps = tuple(dict.fromkeys([*edges, *biases]))
+        answer = self._ask(arrays, selection, taps, True, None, 0)
+        return books(execution, answer, dict(zip(taps, answer.taps, strict=True)))
+
+    def _prepared(self, x: Any) -> tuple[list[np.ndarray], Structure]:
+        example = None
+        if self._found is None and needs_example(self.model):
+            example = keras.tree.map_structure(np.asarray, x) if isinstance(x, dict) else _as_arrays(x)
+        pipelines = self._look_at(example)
+        return prepare(x, self._first.graph, self._first.twin.execution.dtype_of_relevance, pipelines.inputs)
 
     def _ask(
         self,
@@ -257,7 +257,7 @@ class Analyzer:
         verbose: int,
     ) -> Answer:
         if self.options["input_range"] is not None:
-            check_range(arrays, self._graph.input_names, self.options["input_range"])
+            check_range(arrays, self._first.graph.input_names, self.options["input_range"])
         start = self._start(len(arrays[0]))
         kind = "array" if isinstance(start, np.ndarray) else start
         extras = [array for array in (selection.values, start) if isinstance(array, np.ndarray)]
@@ -268,9 +268,11 @@ class Analyzer:
         count = len(arrays)
         progress = keras.utils.Progbar(len(arrays[0]), verbose=1, unit_name="sample") if verbose else None
         answers = []
-        for batch, samples in batches([*arrays, *extras], size, self._graph.inputs[0].shape[0]):
-            answer = self._program(question, batch[:count], batch[count:])
-            self._check_boxes(answer)
+        pipelines = self._look_at(None)
+        for batch, samples in batches([*arrays, *extras], size, pipelines.inputs[0][0]):
+            program = pipelines.of(batch[:count]).program
+            answer = program(question, batch[:count], batch[count:])
+            self._check_boxes(program, answer)
             answers.append(answer.first(samples))
             if progress is not None:
                 progress.add(samples)
@@ -282,9 +284,9 @@ class Analyzer:
             return self.method.default_start
         if isinstance(start, str):
             return start
-        shape = tuple(size or 1 for size in self._graph.explained.shape[1:])
+        shape = tuple(size or 1 for size in self._first.graph.explained.shape[1:])
         try:
-            full = np.broadcast_to(np.asarray(start, self.twin.dtype_of_relevance), (samples, *shape))
+            full = np.broadcast_to(np.asarray(start, self._first.twin.execution.dtype_of_relevance), (samples, *shape))
         except ValueError:
             raise InputError(
                 f"start has shape {np.shape(start)}; it must be shaped like the output, {shape} or {(samples, *shape)}"
@@ -292,11 +294,13 @@ class Analyzer:
         return np.reshape(full, (samples, -1))
 
     def _select(self, neuron_selection: Any, samples: int) -> Selection:
-        return select(neuron_selection, self.options["neuron_selection_mode"], samples, self._graph.explained.shape)
+        shape = self._first.graph.explained.shape
+        return select(neuron_selection, self.options["neuron_selection_mode"], samples, shape)
 
-    def _check_boxes(self, answer: Answer) -> None:
+    @staticmethod
+    def _check_boxes(program: Program, answer: Answer) -> None:
         tolerance = 1e-6
-        for (node, rule), outside in zip(self._program.bounded, answer.outside, strict=True):
+        for (node, rule), outside in zip(program.bounded, answer.outside, strict=True):
             width = float(np.max(np.asarray(rule.high) - np.asarray(rule.low)))
             if np.any(outside > tolerance * width):
                 raise InputError(
@@ -305,14 +309,16 @@ class Analyzer:
                 )
 
     def _output_tap(self, name: str) -> Tap:
-        for row in self._rows:
+        rows = self._first.rows
+        for row in rows:
             if name == row.name or name in row.node.absorbed:
                 return Tap("output", row.name)
-        raise ValueError(f"no operation is named {name!r}.{nearest(name, [row.name for row in self._rows])}")
+        raise ValueError(f"no operation is named {name!r}.{nearest(name, [row.name for row in rows])}")
 
     def _as_model_output(self, outputs: list[np.ndarray]) -> Any:
-        by_value = dict(zip(self._graph.outputs, outputs, strict=True))
-        structure = keras.tree.map_structure(lambda value: by_value[value], self._graph.structure)
+        graph = self._first.graph
+        by_value = dict(zip(graph.outputs, outputs, strict=True))
+        structure = keras.tree.map_structure(lambda value: by_value[value], graph.structure)
         single = isinstance(structure, (list, tuple)) and len(structure) == 1
         return structure[0] if single else structure
 
@@ -352,7 +358,15 @@ class Analyzer:
         return f"<Analyzer {self.name} of {self.model.name}: {self.method!r}>"
 
     def __str__(self) -> str:
-        return rules_table(f"{self.name} of {self.model.name}", self._rows, self._graph.notes)
+        title = f"{self.name} of {self.model.name}"
+        if self._found is None and needs_example(self.model):
+            return f"{title}: the model has not been called, so its operations are not known before the first analysis"
+        return rules_table(title, self.rows, self._first.graph.notes)
+
+
+def _as_arrays(x: Any) -> Any:
+    holds_arrays = isinstance(x, (list, tuple)) and all(hasattr(item, "shape") and item.ndim for item in x)
+    return [np.asarray(item) for item in x] if holds_arrays else np.asarray(x)
 
 
 def _check_choice(option: str, value: Any, legal: Sequence[Any]) -> None:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kerasexplain.tables import render
+from kerasexplain.taps import Tap
+
+if TYPE_CHECKING:
+    from kerasexplain.execution import Execution
+    from kerasexplain.program import Answer
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,6 +72,51 @@ class Audit:
             f"+ lost {_shown(self.lost)}"
         )
         return render(title, [*columns, *((name, "right") for name in numbers)], cells, [total])
+
+
+def books(execution: Execution, answer: Answer, through: Mapping[Tap, np.ndarray]) -> Audit:
+    """The audit of an answer.
+
+    Args:
+        execution: The graph that was run.
+        answer: What came of it, with relevance summed per sample.
+        through: What was read at every edge tap and every bias tap.
+    """
+    graph = execution.graph
+    nothing = np.zeros_like(answer.started)
+    received = dict.fromkeys(graph.values(), nothing)
+    received[graph.explained] = answer.started
+    of_biases = by_node(list(execution.bias_taps()), through)
+    at_inputs = {boundary.node for boundary in execution.boundaries if boundary.given is not None}
+    rows = []
+    for node, row in reversed(execution.rows.items()):
+        delivered = nothing
+        for i, value in enumerate(node.inputs):
+            given = through[Tap("edge", node.name, i)] if row.carrying[i] else nothing
+            received[value] = received[value] + given
+            delivered = delivered + given
+        arrived = sum((received[value] for value in node.outputs), nothing)
+        if node in at_inputs:
+            delivered = arrived  # relevance ends here, and is the input's
+        rows.append(AuditRow(row.name, row.type, row.treatment, arrived, delivered, of_biases.get(row.name, nothing)))
+    return Audit(
+        rows=rows[::-1],
+        explained=answer.started,
+        inputs=sum(answer.relevance, nothing),
+        biases=sum(of_biases.values(), nothing),
+    )
+
+
+def by_node(taps: Sequence[Tap], through: Mapping[Tap, np.ndarray]) -> dict[str, np.ndarray]:
+    """What constants took, by operation; of several constants of one operation, the sum per sample."""
+    found: dict[str, list[np.ndarray]] = {}
+    for tap in taps:
+        found.setdefault(tap.node, []).append(through[tap])
+    return {name: arrays[0] if len(arrays) == 1 else _summed(arrays) for name, arrays in found.items()}
+
+
+def _summed(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    return np.sum([array.reshape(len(array), -1).sum(axis=1) for array in arrays], axis=0)
 
 
 def _shown(values: np.ndarray) -> str:

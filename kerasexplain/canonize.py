@@ -1,18 +1,37 @@
 """Pass 2, canonize: from Keras operations to the primitives that rules are written for.
 
 Fused activations are split off, BatchNormalization and zero padding are folded into linear operations where that is
-exact, and an activation at the output is set aside, so that logits are explained.
+exact, the scale of written-out normalisation is detached, and an activation at the output is set aside, so that logits
+are explained.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from typing import Any
 
 import keras
+import numpy as np
 
 from kerasexplain.errors import UnsupportedModelError, nearest
 from kerasexplain.graph import Graph, Node, Value
-from kerasexplain.operations import BatchNorm, Call, Linear, Opaque, Routing, describe
+from kerasexplain.operations import (
+    Affine,
+    BatchNorm,
+    Call,
+    Linear,
+    Lookup,
+    Mixing,
+    Nonlinear,
+    Opaque,
+    Product,
+    Routing,
+    Scale,
+    Source,
+    catalogue_key,
+    describe,
+)
 
 #: Activations at the output that are set aside when logits are explained.
 OUTPUT_ACTIVATIONS = ("softmax", "sigmoid")
@@ -33,21 +52,35 @@ def canonize(graph: Graph, *, output: int | str = 0, explain: str = "logits") ->
     graph = graph.replace(explained=_chosen_output(graph, output))
     if explain == "logits":
         graph = explain_logits(graph)
-    graph = fold_padding(fold_batch_normalization(graph))
-    _refuse_integers(graph)
+    graph = folded(graph)
+    if graph.explained.fold != 1:
+        raise UnsupportedModelError("the explained output has several rows for every sample of the input")
+    if graph.explained not in graph.carriers:
+        raise UnsupportedModelError("the explained output does not depend on any input by real numbers")
     return graph
+
+
+def folded(graph: Graph) -> Graph:
+    """Joins, in a graph of primitives, what relevance sees as one operation."""
+    return fold_masks(fold_padding(fold_affine(detach_normalizers(graph))))
 
 
 def split_into_primitives(graph: Graph) -> Graph:
     """Each Keras call becomes the primitives the catalogue describes it by."""
-    nodes = []
-    for node in graph.nodes:
+    nodes: list[Node] = []
+    for traced in graph.nodes:
+        if isinstance(traced.primitive, Opaque):
+            nodes.append(traced)
+            continue
+        *before, node = _with_real_inputs(_with_sources(_with_copies(traced)))
+        nodes.extend(before)
         assert isinstance(node.primitive, Call)
         steps = describe(node.primitive)
         inputs = node.inputs
         for i, step in enumerate(steps):
             last = i == len(steps) - 1
-            outputs = node.outputs if last else (_between(node.outputs[0], step.channels),)
+            output = node.outputs[0]
+            outputs = node.outputs if last else (Value(step.shape or output.shape, output.dtype, output.fold),)
             nodes.append(
                 dataclasses.replace(
                     node,
@@ -63,13 +96,92 @@ def split_into_primitives(graph: Graph) -> Graph:
     return graph.replace(nodes=tuple(nodes))
 
 
-def _between(output: Value, channels: tuple[int, int] | None) -> Value:
-    """What is between two steps of one layer: shaped like the layer's output, up to the number of channels."""
-    shape = list(output.shape)
-    if channels is not None:
-        axis, count = channels
-        shape[axis] = count
-    return Value(tuple(shape), output.dtype)
+#: Operations whose constant operands become values of the graph: how, their gradients decide.
+_JOINING = ("Concatenate", "Stack", "Hstack", "Vstack", "Append", "Where")
+_COMBINING = ("Add", "Subtract", "Multiply")
+#: The same for layers, which know of no constants.
+_MERGING = ("layers.Add", "layers.Average", "layers.Maximum", "layers.Minimum", "layers.Subtract")
+
+#: Operations that multiply; of an activation with itself, the second appearance is a copy.
+_PRODUCTS = ("Matmul", "Einsum", "Dot", "Tensordot", "Multiply")
+
+
+def _with_copies(node: Node) -> list[Node]:
+    """The node, after copies of the operand that it multiplies by itself, so that each operand has a share."""
+    call = node.primitive
+    assert isinstance(call, Call)
+    squares = node.type == "Multiply" and not isinstance(node.operation, keras.layers.Layer)  # an elementwise function
+    if node.type not in _PRODUCTS or squares:
+        return [node]
+    copies: list[Node] = []
+    seen: set[Value] = set()
+
+    def copied(leaf: Any) -> Any:
+        if not isinstance(leaf, Value) or leaf not in seen:
+            seen.update([leaf] if isinstance(leaf, Value) else [])
+            return leaf
+        value = Value(leaf.shape, leaf.dtype, leaf.fold)
+        name = f"{node.name}/copy" + (f"@{len(copies) + 1}" if copies else "")
+        copy = dataclasses.replace(node, name=name, type="copy", operation=None, inputs=(leaf,), outputs=(value,))
+        copies.append(dataclasses.replace(copy, primitive=Routing(lambda x: x)))
+        return value
+
+    args, kwargs = keras.tree.map_structure(copied, (call.args, call.kwargs))
+    inputs = (*node.inputs, *(copy.outputs[0] for copy in copies))
+    return [*copies, dataclasses.replace(node, primitive=Call(call.operation, args, kwargs, inputs), inputs=inputs)]
+
+
+def _with_sources(nodes: list[Node]) -> list[Node]:
+    """The nodes, the last after sources for the constants that it joins with activations or adds sample by sample."""
+    *before, node = nodes
+    call = node.primitive
+    assert isinstance(call, Call)
+    rank = max(len(value.shape) for value in node.inputs)
+    joins = node.type in _JOINING or catalogue_key(node.operation) in _MERGING
+    if not joins and node.type not in _COMBINING:
+        return nodes
+    sources: list[Node] = []
+
+    def lifted(leaf: Any) -> Any:
+        if not _is_real_constant(leaf) or isinstance(leaf, Value):
+            return leaf
+        shape = np.shape(leaf) if isinstance(leaf, (float, int)) else tuple(leaf.shape)
+        if not joins and not (len(shape) == rank and shape[0] != 1):
+            return leaf
+        value = Value((1,) * (rank - len(shape)) + tuple(shape), node.outputs[0].dtype)
+        name = f"{node.name}/constant" + (f"@{len(sources) + 1}" if sources else "")
+        sources.append(dataclasses.replace(node, name=name, type="constant", inputs=(), outputs=(value,)))
+        sources[-1] = dataclasses.replace(sources[-1], primitive=Source(leaf, rank))
+        return value
+
+    args, kwargs = keras.tree.map_structure(lifted, (call.args, call.kwargs))
+    inputs = (*node.inputs, *(source.outputs[0] for source in sources))
+    node = dataclasses.replace(node, primitive=Call(call.operation, args, kwargs, inputs), inputs=inputs)
+    return [*before, *sources, node]
+
+
+def _is_real_constant(leaf: Any) -> bool:
+    if isinstance(leaf, bool) or leaf is None:
+        return False
+    return isinstance(leaf, float) or "float" in str(getattr(leaf, "dtype", ""))
+
+
+def _with_real_inputs(nodes: list[Node]) -> Iterator[Node]:
+    """The nodes, the last after a cast of its input, if that holds whole numbers that it does not take as indices."""
+    *sources, node = nodes
+    yield from sources
+    call = node.primitive
+    assert isinstance(call, Call)
+    whole = len(node.inputs) == 1 and "int" in node.inputs[0].dtype and node.outputs[0].is_float
+    if not whole or node.type == "Cast" or isinstance(describe(call)[0].primitive, (Lookup, Opaque)):
+        yield node
+        return
+    given, real = node.inputs[0], Value(node.inputs[0].shape, node.outputs[0].dtype, node.inputs[0].fold)
+    to_real = Lookup(lambda x: keras.ops.cast(x, real.dtype))
+    name = f"{node.name}/cast"
+    yield dataclasses.replace(node, name=name, type="Cast", operation=None, primitive=to_real, outputs=(real,))
+    args, kwargs = keras.tree.map_structure(lambda leaf: real if leaf is given else leaf, (call.args, call.kwargs))
+    yield dataclasses.replace(node, primitive=Call(call.operation, args, kwargs, (real,)), inputs=(real,))
 
 
 def _chosen_output(graph: Graph, output: int | str) -> Value:
@@ -101,50 +213,115 @@ def _activation_name(node: Node) -> str:
     return type(node.operation).__name__.lower()
 
 
-def _refuse_integers(graph: Graph) -> None:
-    needed = {value for node in graph.explained_nodes() for value in node.inputs}
-    for value, name in zip(graph.inputs, graph.input_names, strict=True):
-        if value in needed and not value.is_float:
-            raise UnsupportedModelError(
-                f"the explained output depends on the input {name!r}, which holds {value.dtype}: indices have no "
-                "relevance of their own, and relevance at an embedding is not supported yet. An input of real numbers "
-                'must be declared as such: keras.Input(..., dtype="float32")'
-            )
+#: Operations that are explained only where they scale another activation, as in normalisation.
+_NORMALIZING = ("Rsqrt", "Sqrt", "Reciprocal", "Power")
 
 
-def fold_batch_normalization(graph: Graph) -> Graph:
-    """Folds BatchNormalization into a linear operation whose only reader it is, from the live variables.
+def detach_normalizers(graph: Graph) -> Graph:
+    """Denominators, and factors such as `rsqrt(mean(x^2) + eps)`, become constants to relevance.
+
+    That is `DetachStatistics` for normalisation that is written out: the factor says how much, not what.
+    """
+    producer = graph.producer()
+
+    def normalizes(value: Value) -> bool:
+        node = producer.get(value)
+        while node is not None and isinstance(node.primitive, (Routing, Scale)) and len(node.inputs) == 1:
+            node = producer.get(node.inputs[0])
+        if node is None:
+            return False
+        if isinstance(node.primitive, Product) and node.primitive.elementwise:
+            return any(map(normalizes, node.inputs))
+        return isinstance(node.primitive, Opaque) and type(node.operation).__name__ in _NORMALIZING
+
+    nodes = []
+    for node in graph.nodes:
+        product = node.primitive
+        if isinstance(product, Product) and product.elementwise:
+            scales = {i for i, value in enumerate(node.inputs) if normalizes(value)}
+            if product.denominator is not None:
+                scales.add(product.denominator)
+            if len(scales) < len(node.inputs):
+                node = dataclasses.replace(node, detached=frozenset(scales))
+        nodes.append(node)
+    return graph.replace(nodes=tuple(nodes))
+
+
+def fold_affine(graph: Graph) -> Graph:
+    """Folds BatchNormalization, or an added bias, into a linear operation whose only reader it is, with live variables.
 
     The other order, a BatchNormalization before a convolution, is left alone: with zero padding it is not the same
     at the borders.
     """
     producer, consumers = graph.producer(), graph.consumers()
     kept = {*graph.outputs, graph.explained}
-    folded: dict[Node, Node | None] = {}
+    joined: dict[Node, Node | None] = {}
     for norm in graph.nodes:
-        linear = producer.get(norm.inputs[0])
+        linear = producer.get(norm.inputs[0]) if norm.inputs else None
         if linear is None or norm.inputs[0] in kept or len(consumers[norm.inputs[0]]) != 1:
             continue
-        joined = _folded(linear, norm)
-        if joined is not None:
-            folded[linear], folded[norm] = None, joined
-    nodes = (folded.get(node, node) for node in graph.nodes)
+        both = _joined(linear, norm)
+        if both is not None:
+            joined[linear], joined[norm] = None, both
+    nodes = (joined.get(node, node) for node in graph.nodes)
     return graph.replace(nodes=tuple(node for node in nodes if node is not None))
 
 
-def _folded(first: Node, second: Node) -> Node | None:
-    """A linear operation and a BatchNormalization over its output channels as one node; None for anything else."""
-    linear, norm = first.primitive, second.primitive
-    if not isinstance(linear, Linear) or not isinstance(norm, BatchNorm) or linear.scaled is None:
+def _joined(first: Node, second: Node) -> Node | None:
+    """A linear operation and what is affine in its output channels as one node; None for anything else."""
+    linear, affine = first.primitive, second.primitive
+    if not isinstance(linear, Linear) or not isinstance(affine, Affine):
         return None
-    if (linear.bias_axis or -1) != norm.axis:
-        return None
+    if isinstance(affine, BatchNorm):
+        if linear.scaled is None or (linear.bias_axis or -1) != affine.axis:
+            return None
+        joined = linear.with_affine(affine.per_channel, affine.offset, affine.bias_shape[0])
+    else:
+        # Code such as `ops.matmul(x, self.w) + self.b`; a constant added to a layer is a row of its own.
+        is_layer = isinstance(first.operation, keras.layers.Layer)
+        if is_layer or linear.bias is not None or affine.scale is not None or affine.axis != linear.bias_axis:
+            return None
+        joined = dataclasses.replace(linear, bias=affine.offset, bias_shape=affine.bias_shape)
     return dataclasses.replace(
         first,
         type=f"{first.type} + {second.type}",
-        primitive=linear.with_affine(norm.per_channel, norm.offset, norm.bias_shape[0]),
+        primitive=joined,
         outputs=second.outputs,
         absorbed=(*first.absorbed, second.name),
+    )
+
+
+def fold_masks(graph: Graph) -> Graph:
+    """Folds what masks scores into the softmax behind it.
+
+    Code that adds `(1 - mask) * -1e9` to the scores has a constant there whose share would be that large number times
+    a rounding error, wherever everything is masked.
+    """
+    producer, consumers = graph.producer(), graph.consumers()
+    joined: dict[Node, Node | None] = {}
+    for softmax in graph.nodes:
+        mask = producer.get(softmax.inputs[0]) if softmax.inputs else None
+        if mask is None or not isinstance(softmax.primitive, Nonlinear) or "softmax" not in _activation_name(softmax):
+            continue
+        carriers = [value for value in mask.inputs if value in graph.carriers]
+        if not isinstance(mask.primitive, Mixing) or len(carriers) != 1 or len(mask.inputs) < 2:
+            continue
+        if len(consumers[mask.outputs[0]]) == 1 and mask.outputs[0] not in {*graph.outputs, graph.explained}:
+            joined[mask], joined[softmax] = None, _masked(mask, softmax)
+    nodes = (joined.get(node, node) for node in graph.nodes)
+    return graph.replace(nodes=tuple(node for node in nodes if node is not None))
+
+
+def _masked(mask: Node, softmax: Node) -> Node:
+    masking, after = mask.primitive, softmax.primitive
+    assert isinstance(after, Nonlinear)
+    count = len(mask.inputs)
+    return dataclasses.replace(
+        softmax,
+        type=f"{mask.type} + {softmax.type}",
+        primitive=dataclasses.replace(after, function=lambda *xs: after(masking(*xs[:count]), *xs[count:])),
+        inputs=(*mask.inputs, *softmax.inputs[1:]),
+        absorbed=(mask.name, *softmax.absorbed),
     )
 
 
@@ -155,7 +332,7 @@ def fold_padding(graph: Graph) -> Graph:
     rules, exactly as with `padding="same"`.
     """
     producer = graph.producer()
-    nodes = [_with_padding(node, producer.get(node.inputs[0])) for node in graph.nodes]
+    nodes = [_with_padding(node, producer.get(node.inputs[0])) if node.inputs else node for node in graph.nodes]
     read = {value for node in nodes for value in node.inputs} | {*graph.outputs, graph.explained}
     return graph.replace(nodes=tuple(node for node in nodes if not _pads(node) or node.outputs[0] in read))
 

@@ -15,13 +15,17 @@ from kerasexplain.domains import ANY, Interval, union
 from kerasexplain.errors import UnsupportedModelError
 from kerasexplain.graph import Graph, Node, Shape, Value
 from kerasexplain.operations import (
+    Custom,
     Elementwise,
     Linear,
+    Lookup,
     Maximum,
+    Mixing,
     Nonlinear,
     Opaque,
     Pooling,
     Product,
+    Recurrent,
     Routing,
     Scale,
     Statistics,
@@ -60,6 +64,8 @@ class Row:
         convolution: Whether it is a convolution of any kind.
         first: Whether it is a kernel operation reached from a model input without passing another.
         layer_index: Position of its layer in `model.layers`; None for operations that are no layer.
+        carrying: Which of its inputs relevance goes to.
+        steps: The operations of the cell of a recurrent layer.
     """
 
     name: str
@@ -76,6 +82,16 @@ class Row:
     layer_index: int | None
     node: Node = dataclasses.field(repr=False, compare=False)
     input_domains: tuple[Interval, ...] = dataclasses.field(repr=False, compare=False)
+    carrying: tuple[bool, ...] = dataclasses.field(repr=False, compare=False)
+    steps: tuple[Row, ...] = dataclasses.field(default=(), repr=False, compare=False)
+
+    @property
+    def bias_edges(self) -> tuple[int, ...]:
+        """Positions of the inputs whose relevance is a bias entry: constants that are added, joined or chosen."""
+        if not isinstance(self.node.primitive, (Routing, Mixing, Maximum)):
+            return ()
+        inputs = enumerate(zip(self.node.inputs, self.carrying, strict=True))
+        return tuple(i for i, (value, carries) in inputs if not carries and value.is_float)
 
     @property
     def treatment(self) -> str:
@@ -84,7 +100,13 @@ class Row:
             return repr(self.rule)
         if isinstance(self.node.primitive, Opaque):
             return "gradient"
-        if isinstance(self.node.primitive, (Routing, Scale)):
+        if isinstance(self.node.primitive, Lookup):
+            return "ends here"
+        if self.steps:
+            return "step by step"
+        if isinstance(self.node.primitive, Custom):
+            return f"its own: {getattr(self.node.primitive.relevance, '__name__', 'a function')}"
+        if isinstance(self.node.primitive, (Routing, Scale, Product)):
             return "routing"
         return "proportional"
 
@@ -127,48 +149,82 @@ def assign(
         UnsupportedModelError: Operations that have no rule (all are listed), unless on_unsupported is "gradient".
         ValueError: A match that matches nothing, or a rule given to an operation that it is not for.
     """
-    nodes = graph.explained_nodes()
-    domains = infer_domains(graph, nodes, Interval(*input_range) if input_range else ANY)
-    first = _first_kernels(graph, nodes)
-    rows = [_row(node, domains, node in first) for node in nodes]
-    if not composite.plain:
-        _check_matches(rows, composite)
-        rows = [_with_rule(row, _rule(row, composite)) for row in rows]
-        if on_unsupported == "error":
-            _refuse_unsupported(rows)
+    of_input = Interval(*input_range) if input_range else ANY
+    rows = _rows(graph, [graph.explained], dict.fromkeys(graph.inputs, of_input), set(graph.inputs))
+    if composite.plain:
+        return rows
+    _check_matches(with_steps(rows), composite)
+    rows = [_with_rule(row, composite) for row in rows]
+    if on_unsupported == "error":
+        _refuse_unsupported(with_steps(rows))
     return rows
 
 
-def infer_domains(graph: Graph, nodes: Sequence[Node], of_inputs: Interval) -> dict[Value, Interval]:
+def with_steps(rows: Sequence[Row]) -> list[Row]:
+    """The rows, those of recurrent layers followed by the rows of their cells."""
+    return [found for row in rows for found in (row, *with_steps(row.steps))]
+
+
+def _rows(graph: Graph, targets: Sequence[Value], domains: dict[Value, Interval], raw: set[Value]) -> list[Row]:
+    """The rows of the operations between the inputs and the targets, without rules.
+
+    Args:
+        graph: A canonized graph.
+        targets: The values that relevance comes from.
+        domains: What is known of the inputs' ranges.
+        raw: The inputs that are the model's own, which no kernel operation has seen yet.
+    """
+    nodes = graph.nodes_towards(targets)
+    domains = infer_domains(nodes, domains)
+    first = _first_kernels(nodes, raw)
+    return [_row(node, graph, domains, node in first) for node in nodes]
+
+
+def _steps(row: Row) -> tuple[Row, ...]:
+    """The rows of a recurrent layer's cell."""
+    recurrent = row.node.primitive
+    if not isinstance(recurrent, Recurrent):
+        return ()
+    cell = recurrent.cell
+    domains = {cell.inputs[0]: row.input_domains[0]}
+    rows = _rows(cell, cell.outputs, domains, {cell.inputs[0]} if row.first else set())
+    return tuple(
+        dataclasses.replace(step, name=f"{row.name}/{step.name}", layer_index=row.layer_index) for step in rows
+    )
+
+
+def infer_domains(nodes: Sequence[Node], of_inputs: dict[Value, Interval]) -> dict[Value, Interval]:
     """What is known of the range of every value on the way."""
-    domains = dict.fromkeys(graph.inputs, of_inputs)
+    domains = dict(of_inputs)
     for node in nodes:
         domain = node.primitive.domain(*(domains.get(value, ANY) for value in node.inputs))
         domains.update(dict.fromkeys(node.outputs, domain))
     return domains
 
 
-def _first_kernels(graph: Graph, nodes: Sequence[Node]) -> set[Node]:
-    """Kernel operations reached from a model input without passing another kernel operation."""
-    raw = set(graph.inputs)
+def _first_kernels(nodes: Sequence[Node], raw: set[Value]) -> set[Node]:
+    """Kernel operations reached from the raw values without passing another kernel operation."""
+    raw = set(raw)
     first = set()
     for node in nodes:
-        if any(value in raw for value in node.inputs):
-            if isinstance(node.primitive, Linear):
+        if any(value in raw for value in node.attached()):
+            if isinstance(node.primitive, (Linear, Recurrent)):
                 first.add(node)
             else:
                 raw.update(node.outputs)
     return first
 
 
-def _row(node: Node, domains: dict[Value, Interval], first: bool) -> Row:
+def _row(node: Node, graph: Graph, domains: dict[Value, Interval], first: bool) -> Row:
     input_domains = tuple(domains.get(value, ANY) for value in node.inputs)
+    carrying = tuple(i not in node.detached and value in graph.carriers for i, value in enumerate(node.inputs))
+    of_carriers = [domain for domain, carries in zip(input_domains, carrying, strict=True) if carries]
     kernel = isinstance(node.primitive, Linear)
-    return Row(
+    row = Row(
         name=node.name,
         type=node.type,
         rule=None,
-        domain=union(input_domains),
+        domain=union(of_carriers) if of_carriers else ANY,
         input_shapes=tuple(value.shape for value in node.inputs),
         output_shapes=tuple(value.shape for value in node.outputs),
         supported=not isinstance(node.primitive, Opaque),
@@ -179,12 +235,16 @@ def _row(node: Node, domains: dict[Value, Interval], first: bool) -> Row:
         layer_index=node.layer_index,
         node=node,
         input_domains=input_domains,
+        carrying=carrying,
     )
+    return dataclasses.replace(row, steps=_steps(row))
 
 
-def _with_rule(row: Row, rule: Rule | None) -> Row:
+def _with_rule(row: Row, composite: Composite) -> Row:
+    rule = _rule(row, composite)
+    steps = tuple(_with_rule(step, composite) for step in row.steps)
     # What is not understood is supported all the same where it was given a rule (PassThrough).
-    return dataclasses.replace(row, rule=rule, supported=row.supported or rule is not None)
+    return dataclasses.replace(row, rule=rule, supported=row.supported or rule is not None, steps=steps)
 
 
 def _matches(match: Match, row: Row) -> bool:
@@ -206,8 +266,11 @@ def _rule(row: Row, composite: Composite) -> Rule | None:
     if isinstance(primitive, Maximum):
         return composite.maximum
     if isinstance(primitive, Product):
+        if sum(row.carrying) < 2:
+            return None  # the one operand that carries relevance takes it all
         gates = [domain.is_gate for domain in row.input_domains]
-        return composite.product or (SignalTakesAll() if any(gates) and not all(gates) else Halve())
+        gated = primitive.elementwise and any(gates) and not all(gates)
+        return composite.product or (SignalTakesAll() if gated else Halve())
     if isinstance(primitive, Nonlinear):
         return GradientRule()
     if isinstance(primitive, Statistics):
@@ -252,6 +315,7 @@ def _refuse_unsupported(rows: Sequence[Row]) -> None:
         listed = "\n".join(f"  {row.name} ({row.type}): {row.reason}" for row in unsupported)
         raise UnsupportedModelError(
             f"{len(unsupported)} of the model's {len(rows)} operations cannot be explained:\n{listed}\n"
-            'Pass on_unsupported="gradient" to send relevance through them by their plain gradient, or use an '
-            "analyzer of the gradient family."
+            "Say what such a layer is to relevance with kerasexplain.register_leaf or kerasexplain.register_rule, pass "
+            'on_unsupported="gradient" to send relevance through it by its plain gradient, or use an analyzer of the '
+            "gradient family."
         )

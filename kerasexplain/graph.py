@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from kerasexplain.operations.base import Primitive
+from kerasexplain.operations.base import Opaque, Primitive
 
 Shape = tuple["int | None", ...]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Value:
-    """A tensor of the graph: what a node makes and other nodes read. The batch comes first."""
+    """A tensor of the graph: what a node makes and other nodes read. The batch comes first.
+
+    Attributes:
+        shape, dtype: As of a tensor.
+        fold: How many rows a sample has, one behind the other: 1 but for code that moves other axes into the batch, to
+            treat windows or time steps like samples.
+    """
 
     shape: Shape
     dtype: str
+    fold: int = 1
 
     @property
     def is_float(self) -> bool:
@@ -36,6 +44,7 @@ class Node:
         outputs: The values made.
         layer_index: Position of its outermost layer in `model.layers`; None for bare operations.
         absorbed: Names of the layers that were folded into this node.
+        detached: Positions of inputs that are constants to relevance, such as the scale of a normalisation.
     """
 
     name: str
@@ -46,6 +55,22 @@ class Node:
     outputs: tuple[Value, ...]
     layer_index: int | None = None
     absorbed: tuple[str, ...] = ()
+    detached: frozenset[int] = frozenset()
+
+    def attached(self) -> Iterator[Value]:
+        """The inputs that are not detached."""
+        return (value for i, value in enumerate(self.inputs) if i not in self.detached)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class OpenedCall:
+    """A call of a layer that is not in the graph itself: its arguments and outputs, with values as leaves."""
+
+    layer: Any
+    name: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    outputs: Any
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -60,6 +85,7 @@ class Graph:
         output_names: Their names, in the same order.
         explained: The value whose relevance is asked for.
         structure: The model's outputs, as the model nests them, with values as leaves.
+        opened: The calls of layers whose own code was run, innermost first; plain nested models are none.
         notes: What the passes did to the graph, for people.
     """
 
@@ -70,7 +96,13 @@ class Graph:
     output_names: tuple[str, ...]
     explained: Value
     structure: Any
+    opened: tuple[OpenedCall, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def unopened(self) -> list[Node]:
+        """The layers whose code could not be run on symbolic tensors."""
+        return [node for node in self.nodes if isinstance(node.primitive, Opaque)]
 
     def producer(self) -> dict[Value, Node]:
         """The node that makes each value; graph inputs have none."""
@@ -89,17 +121,26 @@ class Graph:
         for node in self.nodes:
             yield from node.outputs
 
-    def explained_nodes(self) -> list[Node]:
-        """The nodes through which the explained value depends on an input, in order."""
-        reachable = set(self.inputs)
+    @functools.cached_property
+    def carriers(self) -> frozenset[Value]:
+        """The values that relevance reaches: what depends, differentiably, on inputs or on what indices look up."""
+        found = {value for value in self.inputs if value.is_float}
         for node in self.nodes:
-            if any(value in reachable for value in node.inputs):
-                reachable.update(node.outputs)
-        needed = {self.explained}
+            if node.primitive.is_boundary or any(value in found for value in node.attached()):
+                found.update(value for value in node.outputs if value.is_float)
+        return frozenset(found)
+
+    def explained_nodes(self) -> list[Node]:
+        """The nodes through which relevance goes from the explained value towards the inputs, in the order they run."""
+        return self.nodes_towards([self.explained])
+
+    def nodes_towards(self, targets: Iterable[Value]) -> list[Node]:
+        """The nodes through which relevance goes from some values towards the inputs, in the order they run."""
+        needed = set(targets)
         path = []
         for node in reversed(self.nodes):
-            if any(value in needed and value in reachable for value in node.outputs):
-                needed.update(node.inputs)
+            if any(value in needed and value in self.carriers for value in node.outputs):
+                needed.update(value for value in node.attached() if value in self.carriers)
                 path.append(node)
         return path[::-1]
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from kerasexplain.errors import InputError
-from kerasexplain.graph import Graph, Value
+from kerasexplain.graph import Graph, Shape, Value
 
 Structure = Callable[[list[np.ndarray]], Any]
 
 
-def prepare(x: Any, graph: Graph, dtype: str) -> tuple[list[np.ndarray], Structure]:
+def prepare(x: Any, graph: Graph, dtype: str, shapes: Sequence[Shape]) -> tuple[list[np.ndarray], Structure]:
     """The model's inputs as arrays, flattened, and a function that gives such a list the structure of x.
 
     Args:
@@ -21,14 +21,15 @@ def prepare(x: Any, graph: Graph, dtype: str) -> tuple[list[np.ndarray], Structu
             their names.
         graph: The traced model.
         dtype: The floating dtype that relevance is computed in.
+        shapes: The inputs' shapes as the model declares them.
 
     Raises:
         InputError: x does not fit the model: the input is named, with what was expected.
     """
     given, structure = _by_input(x, graph.input_names)
     arrays = [
-        _array(value, name, known, dtype)
-        for value, name, known in zip(given, graph.input_names, graph.inputs, strict=True)
+        _array(value, name, known, shape, dtype)
+        for value, name, known, shape in zip(given, graph.input_names, graph.inputs, shapes, strict=True)
     ]
     if len({len(array) for array in arrays}) > 1:
         sizes = ", ".join(f"{name}: {len(array)}" for name, array in zip(graph.input_names, arrays, strict=True))
@@ -55,15 +56,15 @@ def _holds_arrays(x: Sequence[Any]) -> bool:
     return all(hasattr(item, "shape") and len(item.shape) > 0 for item in x)
 
 
-def _array(x: Any, name: str, value: Value, dtype: str) -> np.ndarray:
+def _array(x: Any, name: str, value: Value, shape: Shape, dtype: str) -> np.ndarray:
     where = f"the model's input {name!r}"
     try:
         array = np.asarray(x)
     except ValueError as error:
-        raise InputError(f"{where} must be an array of numbers of shape {_shown(value.shape)}: {error}") from None
+        raise InputError(f"{where} must be an array of numbers of shape {_shown(shape)}: {error}") from None
     if array.dtype.kind not in "biuf" and str(array.dtype) not in ("bfloat16",):
         raise InputError(f"{where} must hold real numbers, got {array.dtype} ({type(x).__name__})")
-    _check_shape(array, where, value)
+    _check_shape(array, where, shape)
     with np.errstate(over="ignore"):  # what is too large for the dtype is told below
         array = array.astype(dtype if value.is_float else value.dtype)
     if value.is_float and not np.isfinite(array).all():
@@ -75,8 +76,7 @@ def _array(x: Any, name: str, value: Value, dtype: str) -> np.ndarray:
     return array
 
 
-def _check_shape(array: np.ndarray, where: str, value: Value) -> None:
-    expected = value.shape
+def _check_shape(array: np.ndarray, where: str, expected: Shape) -> None:
     fits = array.ndim == len(expected) and all(
         known is None or known == size for known, size in zip(expected[1:], array.shape[1:], strict=True)
     )

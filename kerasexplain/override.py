@@ -17,8 +17,10 @@ from kerasexplain.backend import override, pull_back, transposed
 from kerasexplain.composite import Composite, Row
 from kerasexplain.operations import (
     Affine,
+    Custom,
     Elementwise,
     Linear,
+    Lookup,
     Maximum,
     Nonlinear,
     Opaque,
@@ -28,7 +30,7 @@ from kerasexplain.operations import (
     Scale,
     Statistics,
 )
-from kerasexplain.rules import GradientRule, Ignore, LinearRule, PassThrough, SignalTakesAll, Slope
+from kerasexplain.rules import GradientRule, Ignore, LinearRule, PassThrough, Slope
 from kerasexplain.rules.arithmetic import share
 from kerasexplain.rules.step import LinearStep
 
@@ -77,8 +79,10 @@ def overridden(row: Row, arriving: Signal, composite: Composite) -> Overridden:
         return plain
     if isinstance(rule, PassThrough):
         return Overridden(_pass_relevance(plain.apply, arriving), arriving, Signal.R)
-    if isinstance(primitive, Opaque):
-        return plain
+    if isinstance(primitive, (Opaque, Lookup)):
+        return plain if isinstance(primitive, Opaque) else dataclasses.replace(plain, takes=arriving, gives=arriving)
+    if isinstance(primitive, Custom):
+        return Overridden(_custom(primitive, arriving), arriving, Signal.R)
     if isinstance(rule, LinearRule):
         linear = primitive if isinstance(primitive, Linear) else _as_linear(primitive)
         if rule.is_gradient and arriving is Signal.Q:
@@ -86,7 +90,8 @@ def overridden(row: Row, arriving: Signal, composite: Composite) -> Overridden:
         apply = linear_override(linear, rule, arriving, row.domain.nonnegative)
         return Overridden(apply, arriving, Signal.R if rule.absolute else Signal.Q, linear.bias_shape)
     if isinstance(primitive, Routing):
-        return dataclasses.replace(plain, takes=arriving, gives=arriving)
+        # Constants among what is moved take their share as a bias entry, for which Q is needed.
+        return plain if row.bias_edges else dataclasses.replace(plain, takes=arriving, gives=arriving)
     if isinstance(primitive, Maximum):
         # The backend's own gradient is the rule where it goes to the first winner.
         by_gradient = primitive.first and getattr(rule, "ties", None) == "first"
@@ -101,11 +106,11 @@ def overridden(row: Row, arriving: Signal, composite: Composite) -> Overridden:
         # One input, one output: dividing by the output would lose what passes through a zero.
         return Overridden(_pass_relevance(plain.apply, arriving), Signal.R, Signal.R)
     if isinstance(primitive, Product):
-        return Overridden(_product(primitive, rule, row), Signal.Q, Signal.Q)
+        return plain if rule is None else Overridden(_product(primitive, rule, row), Signal.Q, Signal.Q)
     if isinstance(primitive, Statistics):
         return Overridden(_detached(primitive), Signal.Q, Signal.Q, constant)
     if isinstance(primitive, Nonlinear):
-        return Overridden(_linearized(plain.apply), Signal.Q, Signal.Q, (), is_plain=True)
+        return Overridden(_linearized(plain.apply, row.carrying), Signal.Q, Signal.Q, (), is_plain=True)
     return plain
 
 
@@ -143,6 +148,20 @@ def _pass_relevance(run: Apply, arriving: Signal) -> Apply:
         return override(forward, backward, *xs)
 
     return apply
+
+
+def _custom(primitive: Custom, arriving: Signal) -> Apply:
+    def forward(*xs: Tensor) -> tuple[Tensor, tuple[Any, Tensor]]:
+        y = primitive(*xs)
+        return y, (xs, y)
+
+    def backward(residuals: tuple[Any, Tensor], signal: Tensor) -> Any:
+        xs, y = residuals
+        relevance = signal if arriving is Signal.R else signal * y
+        of_xs = primitive.relevance(primitive.layer, xs[0] if len(xs) == 1 else xs, y, relevance)
+        return (of_xs,) if len(xs) == 1 else tuple(of_xs)
+
+    return lambda xs, tap: override(forward, backward, *xs)
 
 
 def _as_linear(pooling: Any) -> Linear:
@@ -236,19 +255,28 @@ def _slope(primitive: Elementwise) -> Apply:
     return apply
 
 
-def _linearized(run: Apply) -> Apply:
+def _linearized(run: Apply, carrying: Sequence[bool] = (True,)) -> Apply:
     """The plain gradient; with a tap, what the linearisation leaves over, y - J x, is its relevance."""
 
     def apply(xs: Sequence[Tensor], tap: Tensor | None) -> Tensor:
         if tap is None:
             return run(xs, None)
 
-        def backward(x: Tensor, signal: Tensor) -> list[Tensor]:
-            y, _, pullback = pull_back(lambda x: (run([x], None), None), x)
-            (of_x,) = pullback(signal)
-            return [of_x, _sum_per_sample(signal * y) - _sum_per_sample(x * of_x)]
+        def backward(xs: Sequence[Tensor], signal: Tensor) -> list[Tensor | None]:
+            def of_carriers(*carriers: Tensor) -> tuple[Tensor, None]:
+                given = iter(carriers)
+                return run([next(given) if c else x for x, c in zip(xs, carrying, strict=True)], None), None
 
-        return override(lambda x, tap: (run([x], None), x), backward, *xs, tap)
+            carriers = [x for x, carries in zip(xs, carrying, strict=True) if carries]
+            y, _, pullback = pull_back(of_carriers, *carriers)
+            of_carrier = pullback(signal)
+            constant = _sum_per_sample(signal * y)
+            for x, of_x in zip(carriers, of_carrier, strict=True):
+                constant = constant - _sum_per_sample(x * of_x)
+            given = iter(of_carrier)
+            return [*(next(given) if carries else None for carries in carrying), constant]
+
+        return override(lambda *operands: (run(operands[:-1], None), operands[:-1]), backward, *xs, tap)
 
     return apply
 
@@ -267,15 +295,17 @@ def _maximum(primitive: Maximum, rule: Any) -> Apply:
 
 
 def _product(primitive: Product, rule: Any, row: Row) -> Apply:
-    gates = [isinstance(rule, SignalTakesAll) and domain.is_gate for domain in row.input_domains]
-    if all(gates):  # nothing but gates: they are the signal
-        gates = [False] * len(gates)
-    share = 1.0 / (len(gates) - sum(gates))
+    takes = rule.taking(row.input_domains, row.carrying)
+    share = 1.0 / sum(takes)
 
     def backward(xs: Sequence[Tensor], signal: Tensor) -> list[Tensor | None]:
-        _, _, pullback = pull_back(lambda *xs: (primitive(*xs), None), *xs)
-        of_xs = pullback(signal * share)
-        return [None if gate else of_x for of_x, gate in zip(of_xs, gates, strict=True)]
+        def of_takers(*takers: Tensor) -> tuple[Tensor, None]:
+            given = iter(takers)
+            return primitive(*(next(given) if taker else x for x, taker in zip(xs, takes, strict=True))), None
+
+        _, _, pullback = pull_back(of_takers, *(x for x, taker in zip(xs, takes, strict=True) if taker))
+        of_takers_ = iter(pullback(signal * share))
+        return [next(of_takers_) if taker else None for taker in takes]
 
     return lambda xs, tap: override(lambda *xs: (primitive(*xs), xs), backward, *xs)
 

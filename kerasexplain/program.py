@@ -10,12 +10,13 @@ import numpy as np
 from keras import ops
 
 from kerasexplain.backend import compiled, pull_back, relevance_pass
+from kerasexplain.execution import Execution
 from kerasexplain.graph import Value
 from kerasexplain.method import Method
 from kerasexplain.override import Signal
-from kerasexplain.reverse_graph import ReverseGraph, Tap
 from kerasexplain.rules import ZB
 from kerasexplain.selection import mask, unravelled
+from kerasexplain.taps import Tap
 
 Tensor = Any
 
@@ -83,16 +84,16 @@ class Program:
     """The compiled functions of one analyzer, one for each kind of question.
 
     Args:
-        twin: The model to run.
+        execution: The graph to run.
         method: What is done with the signal at the inputs.
         jit_compile: Whether XLA compiles.
     """
 
-    def __init__(self, twin: ReverseGraph, method: Method, jit_compile: bool) -> None:
-        self._twin, self._method, self._jit_compile = twin, method, jit_compile
+    def __init__(self, execution: Execution, method: Method, jit_compile: bool) -> None:
+        self._execution, self._method, self._jit_compile = execution, method, jit_compile
         self._functions: dict[Question, compiled] = {}
-        self._nodes = {node.name: node for node in twin.graph.nodes}
-        self.bounded = [(node, row.rule) for node, row in twin.rows.items() if isinstance(row.rule, ZB)]
+        self._nodes = {node.name: node for node in execution.graph.nodes}
+        self.bounded = [(node, row.rule) for node, row in execution.rows.items() if isinstance(row.rule, ZB)]
 
     @property
     def traces(self) -> int:
@@ -107,8 +108,8 @@ class Program:
         return Answer(**{"index": None, **result})
 
     def _compile(self, question: Question) -> compiled:
-        dtype = self._twin.dtype_of_relevance
-        graph = self._twin.graph
+        dtype = self._execution.dtype_of_relevance
+        graph = self._execution.graph
         signature = [(value.shape, dtype if value.is_float else value.dtype) for value in graph.inputs]
         if question.selection != "max":
             signature.append(((None,), "int64") if question.selection == "index" else ((None, None), dtype))
@@ -122,15 +123,19 @@ class Program:
         return compiled(function, self._jit_compile, signature)
 
     def _compute(self, question: Question, inputs: Sequence[Tensor], extras: list[Tensor]) -> dict[str, Any]:
-        twin, graph = self._twin, self._twin.graph
-        taps = self._tap_tensors(question.taps, inputs)
+        execution, graph = self._execution, self._execution.graph
+        wanted = tuple(dict.fromkeys([*question.taps, *(Tap("output", b.node.name) for b in execution.boundaries)]))
+        taps = self._tap_tensors(wanted, inputs)
 
-        def forward(inputs: Sequence[Tensor], taps: Sequence[Tensor]) -> tuple[Tensor, dict[Value, Tensor]]:
-            values = twin.run(inputs, dict(zip(question.taps, taps, strict=True)))
+        def forward(real: Sequence[Tensor], taps: Sequence[Tensor]) -> tuple[Tensor, dict[Value, Tensor]]:
+            given = iter(real)
+            xs = [next(given) if value.is_float else x for value, x in zip(graph.inputs, inputs, strict=True)]
+            values = execution.run(xs, dict(zip(wanted, taps, strict=True)))
             return values[graph.explained], values
 
         with relevance_pass():
-            y, values, pullback = pull_back(forward, list(inputs), taps)
+            real = [x for value, x in zip(graph.inputs, inputs, strict=True) if value.is_float]
+            y, values, pullback = pull_back(forward, real, taps)
             chosen = extras.pop(0) if question.selection != "max" else None
             weights, index = mask(question.selection, chosen, y)
             flat = ops.reshape(y, ops.shape(weights))
@@ -140,10 +145,15 @@ class Program:
             start = self._method.started(start)
             of_inputs, of_taps = pullback(ops.reshape(start, ops.shape(y)))
 
-        relevance = [
-            self._read(value, x, signal) for value, x, signal in zip(graph.inputs, inputs, of_inputs, strict=True)
-        ]
-        at_taps = [self._at_tap(tap, values, signal) for tap, signal in zip(question.taps, of_taps, strict=True)]
+        read = {tap: self._at_tap(tap, values, signal) for tap, signal in zip(wanted, of_taps, strict=True)}
+        of_indices = self._of_indices(read, dict(zip(graph.inputs, inputs, strict=True)))
+        relevance = []
+        signals = iter(of_inputs)
+        for value, x in zip(graph.inputs, inputs, strict=True):
+            nothing = ops.zeros(ops.shape(x), dtype=execution.dtype_of_relevance)
+            own = self._read(value, x, next(signals)) if value.is_float else nothing
+            relevance.append(own + of_indices[value] if value in of_indices else own)
+        at_taps = [self._per_sample(tap, read[tap]) for tap in question.taps]
         if question.summed:
             relevance, at_taps = [_summed(r) for r in relevance], [_summed(r) for r in at_taps]
         result = {
@@ -156,8 +166,23 @@ class Program:
         }
         return result if index is None else {**result, "index": unravelled(index, ops.shape(y)[1:])}
 
+    def _per_sample(self, tap: Tap, relevance: Tensor) -> Tensor:
+        """What was read at a tap, with one row per sample: rows that code made of one sample become an axis."""
+        fold = 1 if tap.kind == "bias" else self._tapped(tap).fold
+        return relevance if fold == 1 else ops.reshape(relevance, (-1, fold, *ops.shape(relevance)[1:]))
+
+    def _of_indices(self, read: Mapping[Tap, Tensor], inputs: Mapping[Value, Tensor]) -> dict[Value, Tensor]:
+        """What the inputs get through what is looked up by them."""
+        relevance: dict[Value, Tensor] = {}
+        for boundary in self._execution.boundaries:
+            if boundary.given is not None:
+                of_index = boundary.at_index(read[Tap("output", boundary.node.name)])
+                part = boundary.at_input(of_index, inputs[boundary.given])
+                relevance[boundary.given] = relevance.get(boundary.given, 0) + part
+        return relevance
+
     def _read(self, value: Value, x: Tensor, signal: Tensor) -> Tensor:
-        if self._twin.signals.get(value) is Signal.R:
+        if self._execution.signals.get(value) is Signal.R:
             return signal
         return self._method.attribution(x, signal)
 
@@ -174,18 +199,20 @@ class Program:
     def _tap_tensors(self, taps: Sequence[Tap], inputs: Sequence[Tensor]) -> list[Tensor]:
         if not taps:
             return []
-        batch, dtype = ops.shape(inputs[0])[0], self._twin.dtype_of_relevance
-        shapes = self._twin.bias_taps()
+        batch, dtype = ops.shape(inputs[0])[0], self._execution.dtype_of_relevance
+        shapes = self._execution.bias_taps()
         unknown = any(tap.kind != "bias" and None in self._tapped(tap).shape[1:] for tap in taps)
-        values = self._twin.run(inputs, dict.fromkeys(taps)) if unknown else {}
+        values = self._execution.run(inputs, dict.fromkeys(taps)) if unknown else {}
         tensors = []
         for tap in taps:
             if tap.kind == "bias":
                 tensors.append(ops.ones((batch, *shapes[tap]), dtype=dtype))
             elif unknown:
-                tensors.append(ops.zeros_like(values[self._tapped(tap)]))
+                sizes = ops.shape(values[self._tapped(tap)])[1:]
+                tensors.append(ops.zeros((batch * self._tapped(tap).fold, *sizes), dtype=dtype))
             else:
-                tensors.append(ops.zeros((batch, *self._tapped(tap).shape[1:]), dtype=dtype))
+                value = self._tapped(tap)
+                tensors.append(ops.zeros((batch * value.fold, *value.shape[1:]), dtype=dtype))
         return tensors
 
     @staticmethod

@@ -1,202 +1,232 @@
-"""Pass 1, trace: from a Keras model to one flat graph of operations.
-
-The graph is walked by operations, not by `model.layers`, which hides `x * 2` and `ops.relu`; nested models are
-opened, and a layer that is called twice is two nodes over the same weights.
-"""
+"""Pass 1, trace: from a Keras model to one flat graph of operations, by running its code on symbolic tensors."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+import math
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
 
 from kerasexplain.errors import UnsupportedModelError
-from kerasexplain.graph import Graph, Node, Value
-from kerasexplain.operations import Call
+from kerasexplain.expansions import expansion
+from kerasexplain.graph import Graph, Node, OpenedCall, Shape, Value
+from kerasexplain.operations import Call, Opaque, describe, is_described
+from kerasexplain.recorder import Opened, Record, Recorder, is_constant_tensor, recording
+from kerasexplain.specification import Specification, output_names
+from kerasexplain.weights import Recomputed, Region
 
 
-def trace(model: keras.Model) -> Graph:
-    """The operations of a Sequential or Functional model, in an order in which they can run.
+def trace(model: keras.Model, specification: Specification | None = None) -> Graph:
+    """The operations of a model, in an order in which they can run.
+
+    Args:
+        model: Any Keras model that can be built.
+        specification: Structure, shapes and dtypes of its inputs; by default what the model itself knows of them.
 
     Raises:
-        UnsupportedModelError: The model has not been built, is subclassed, or works with masks.
+        UnsupportedModelError: Nothing is known of the inputs' shapes, or the model's own code does not run on
+            symbolic tensors.
     """
-    _check_traceable(model)
-    tracer = _Tracer(model)
-    inputs = tuple(_value(tensor) for tensor in model.inputs)
-    known = {id(tensor): value for tensor, value in zip(model.inputs, inputs, strict=True)}
-    tracer.open(model, known, prefix="")
-    structure = keras.tree.map_structure(lambda tensor: known[id(tensor)], _output_structure(model))
-    outputs = tuple(keras.tree.flatten(structure))
-    return Graph(
-        inputs=inputs,
-        input_names=tuple(_input_names(model)),
-        nodes=tuple(tracer.nodes),
-        outputs=outputs,
-        output_names=tuple(_output_names(model)),
-        explained=outputs[0],
-        structure=structure,
-    )
-
-
-def _check_traceable(model: Any) -> None:
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"expected a keras.Model, got {type(model).__name__}")
-    kind = type(model).__name__
-    if isinstance(model, keras.Sequential) and not model.built:
+    specification = specification or Specification.of(model)
+    symbolic = specification.symbolic()
+    recorder = Recorder(_keep, expansion, _refusal)
+    try:
+        with recording(recorder), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Keras has to say, it said when the model was built
+            outputs = model(symbolic, **at_inference(model))
+    except UnsupportedModelError:
+        raise
+    except Exception as error:
         raise UnsupportedModelError(
-            f"the model {model.name!r} ({kind}) has not been built, so its input shape is not known: begin it with "
-            "keras.Input(shape), or call model.build((None, ...)) first"
-        )
-    if getattr(model, "inputs", None) is None or getattr(model, "outputs", None) is None:
-        raise UnsupportedModelError(
-            f"the model {model.name!r} ({kind}) is subclassed: its operations can only be seen by running its code, "
-            "which is not supported yet. If it can be called on symbolic inputs, wrap it: "
-            "keras.Model(inputs, outputs), built from its layers, can be explained"
-        )
-    if _redefines_call(model):
-        raise UnsupportedModelError(
-            f"the model {model.name!r} ({kind}) has a `call` of its own, so the graph it was built with is not what it "
-            "computes: explain keras.Model(model.inputs, model.outputs), if that graph is meant"
-        )
+            f"the code of the model {model.name!r} ({type(model).__name__}) does not run on symbolic tensors of the "
+            f"shapes {specification}: {error}"
+        ) from error
+    return _Builder(model, recorder).graph(specification, symbolic, outputs)
 
 
-def _redefines_call(model: Any) -> bool:
-    """Whether a subclass of a Sequential or Functional model computes something else than its graph."""
-    own = itertools.takewhile(lambda kind: not kind.__module__.startswith("keras."), type(model).__mro__)
-    return any("call" in vars(kind) or "__call__" in vars(kind) for kind in own)
+def trace_function(owner: Any, function: Callable[[Any], Any], specification: Specification) -> Graph:
+    """The operations of a function of tensors, such as one step of a recurrent layer; `owner` is named in errors."""
+    symbolic = specification.symbolic()
+    recorder = Recorder(_keep, expansion, _refusal)
+    with recording(recorder):
+        outputs = recorder.run(function, symbolic)
+    return _Builder(owner, recorder).graph(specification, symbolic, outputs)
 
 
-def _functional(model: keras.Model) -> Any:
-    # A Sequential model keeps its graph in a Functional one inside.
-    return getattr(model, "_functional", None) or model
+def at_inference(model: keras.Model) -> dict[str, bool]:
+    """What `model.predict` tells a model; else a layer whose own default is training=True tells all that follow it."""
+    return {"training": False} if getattr(model, "_call_has_training_arg", False) else {}
 
 
-def _input_names(model: keras.Model) -> list[str]:
-    """What a dict of inputs is keyed by, in the order of `model.inputs`."""
-    structure = getattr(_functional(model), "_inputs_struct", None)
-    if isinstance(structure, dict):
-        keys = {id(tensor): key for key, tensor in structure.items()}
-        if all(id(tensor) in keys for tensor in model.inputs):
-            return [keys[id(tensor)] for tensor in model.inputs]
-    return [tensor.name for tensor in model.inputs]
+def _keep(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    """Whether a layer is one operation of the graph: understood as it is, or not to be opened for a reason."""
+    if expansion(layer) is not None or not is_described(layer):
+        return None
+    if kwargs.get("training"):
+        return "it is called with training=True, and not as it predicts"
+    return None if _refusal(layer, args, kwargs) else ""
 
 
-def _output_names(model: keras.Model) -> list[str]:
-    structure = _output_structure(model)
-    flat = len(structure) == len(model.outputs) if isinstance(structure, dict) else False
-    return sorted(structure) if flat else list(_functional(model).output_names)
+def _refusal(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """What the catalogue has against a call of a layer that it knows; empty for nothing."""
+    if not is_described(layer):
+        return ""
+    tensors = _unique(keras.tree.flatten((args, kwargs)))
+    primitives = [step.primitive for step in describe(Call(layer, args, kwargs, tuple(tensors)))]
+    return next((primitive.reason for primitive in primitives if isinstance(primitive, Opaque)), "")
 
 
-def _output_structure(model: keras.Model) -> Any:
-    return getattr(_functional(model), "_outputs_struct", model.outputs)
+def _unique(leaves: Iterable[Any]) -> list[Any]:
+    """The symbolic tensors among some leaves, each once."""
+    return list({id(leaf): leaf for leaf in leaves if isinstance(leaf, keras.KerasTensor)}.values())
 
 
-def _value(tensor: Any) -> Value:
-    return Value(tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype))
+class _Builder:
+    """Makes a graph of what was recorded."""
 
-
-class _Tracer:
-    def __init__(self, model: keras.Model) -> None:
-        self.nodes: list[Node] = []
+    def __init__(self, model: keras.Model, recorder: Recorder) -> None:
+        self._records = recorder.records
+        self._opened = recorder.opened
+        self._model = model
+        self._layer_index = {id(layer): i for i, layer in enumerate(getattr(model, "layers", ()))}
+        self._known: dict[int, Value] = {}
         self._names: set[str] = set()
-        self._layer_index = {id(layer): i for i, layer in enumerate(model.layers)}
-        self._outermost: int | None = None
+        self._regions: dict[Opened, Region] = {}
+        self._constants: dict[int, list[Any]] = {}
+        self._doubles: set[int] = set()
 
-    def open(self, model: keras.Model, known: dict[int, Value], prefix: str) -> None:
-        """Adds the nodes of a model; `known` maps its symbolic tensors to values, and is extended."""
-        for keras_node in _in_order(model.outputs, set(known)):
-            operation = keras_node.operation
-            if not prefix:
-                self._outermost = self._layer_index.get(id(operation))
-            name = f"{prefix}{operation.name}"
-            if _can_be_opened(operation, keras_node):
-                inner = {id(tensor): value for tensor, value in _bound_inputs(operation, keras_node, known)}
-                self.open(operation, inner, prefix=f"{self._unique(name)}/")
-                for inside, outside in zip(operation.outputs, keras_node.outputs, strict=True):
-                    known[id(outside)] = inner[id(inside)]
-            else:
-                self._add(name, keras_node, known)
-
-    def _add(self, name: str, keras_node: Any, known: dict[int, Value]) -> None:
-        operation = keras_node.operation
-        _refuse_masks(operation)
-        arguments = keras_node.arguments
-        args, kwargs = keras.tree.map_structure(
-            lambda leaf: known.get(id(leaf), leaf), (arguments.args, arguments.kwargs)
+    def graph(self, specification: Specification, symbolic: Any, outputs: Any) -> Graph:
+        flat = keras.tree.flatten(symbolic)
+        inputs = tuple(Value(tuple(tensor.shape), _dtype(tensor)) for tensor in flat)
+        self._known = {id(tensor): value for tensor, value in zip(flat, inputs, strict=True)}
+        self._find_regions()
+        self._doubles = {id(leaf) for leaf in keras.tree.flatten(outputs) if _dtype(leaf) == "float64"}
+        needed = self._needed(outputs)
+        nodes = [node for i, record in enumerate(self._records) if i in needed for node in self._nodes(i, record)]
+        structure = keras.tree.map_structure(self._output, outputs)
+        values = tuple(keras.tree.flatten(structure))
+        return Graph(
+            inputs=inputs,
+            input_names=specification.names,
+            nodes=tuple(nodes),
+            outputs=values,
+            output_names=output_names(self._model, structure),
+            explained=values[0],
+            structure=structure,
+            opened=tuple(self._opened_calls()),
         )
-        inputs = tuple(dict.fromkeys(known[id(tensor)] for tensor in arguments.keras_tensors))
-        outputs = tuple(_value(tensor) for tensor in keras_node.outputs)
-        known.update({id(tensor): value for tensor, value in zip(keras_node.outputs, outputs, strict=True)})
-        self.nodes.append(
+
+    def _opened_calls(self) -> Iterator[OpenedCall]:
+        for opened in self._opened:
+            if _runs_its_graph(opened.layer) or not isinstance(opened.layer, keras.layers.Layer):
+                continue
+            args, kwargs, outputs = keras.tree.map_structure(
+                lambda leaf: self._known.get(id(leaf), leaf), (opened.args, opened.kwargs, opened.outputs)
+            )
+            yield OpenedCall(opened.layer, opened.name, args, kwargs, outputs)
+
+    def _output(self, tensor: Any) -> Value:
+        if id(tensor) not in self._known:
+            raise UnsupportedModelError(
+                f"an output of the model {self._model.name!r} does not depend on its inputs: {tensor!r}"
+            )
+        return self._known[id(tensor)]
+
+    def _needed(self, outputs: Any) -> set[int]:
+        """The records that the outputs depend on: masks, say, are computed whether or not they are used."""
+        wanted = {id(leaf) for leaf in keras.tree.flatten(outputs)}
+        needed = set()
+        for i in reversed(range(len(self._records))):
+            record = self._records[i]
+            if any(id(output) in wanted for output in record.outputs):
+                needed.add(i)
+                wanted.update(id(leaf) for leaf in keras.tree.flatten((record.args, record.kwargs)))
+        return needed
+
+    def _find_regions(self) -> None:
+        """For every layer whose code computes with its weights: the constants among its operations' arguments."""
+        recorded: dict[Opened, list[int]] = {}
+        for i, record in enumerate(self._records):
+            if record.region is not None:
+                recorded.setdefault(record.region, []).append(i)
+        for opened, indices in recorded.items():
+            counts = [len(self._records[i].constants()) for i in indices]
+            region = Region(opened, tuple(counts), expansion)
+            position = itertools.count()
+            for i in indices:
+                self._constants[i] = [
+                    Recomputed(region, next(position), tuple(constant.shape), _dtype(constant))
+                    for constant in self._records[i].constants()
+                ]
+
+    def _nodes(self, index: int, record: Record) -> list[Node]:
+        live = iter(self._constants.get(index, ()))
+
+        def filled(leaf: Any) -> Any:
+            if id(leaf) in self._known:
+                return self._known[id(leaf)]
+            return next(live) if index in self._constants and is_constant_tensor(leaf) else leaf
+
+        args, kwargs = keras.tree.map_structure(filled, (record.args, record.kwargs))
+        inputs = tuple(self._known[id(tensor)] for tensor in _unique(keras.tree.flatten((record.args, record.kwargs))))
+        inputs = tuple(dict.fromkeys(inputs))
+        if _changes_nothing(record, inputs) and not self._makes_double(record, inputs):
+            # Relevance is computed in one precision, the output's: between floating types nothing happens.
+            self._known[id(record.outputs[0])] = inputs[0]
+            return []
+        fold = folded_rows(record.operation, inputs, tuple(record.outputs[0].shape))
+        outputs = tuple(Value(tuple(tensor.shape), _dtype(tensor), fold or 1) for tensor in record.outputs)
+        self._known.update({id(tensor): value for tensor, value in zip(record.outputs, outputs, strict=True)})
+        call = Call(record.operation, args, kwargs, inputs)
+        return [
             Node(
-                name=self._unique(name),
-                type=type(operation).__name__,
-                operation=operation,
-                primitive=Call(operation, args, kwargs, inputs),
+                name=self._unique_name(record.full_name),
+                type=type(record.operation).__name__,
+                operation=record.operation,
+                primitive=Opaque(call, record.reason) if record.reason else call,
                 inputs=inputs,
                 outputs=outputs,
-                layer_index=self._outermost,
+                layer_index=self._layer_index.get(id(record.outermost)),
             )
-        )
+        ]
 
-    def _unique(self, name: str) -> str:
-        # A layer may itself be called "dense@2": so it is asked whether the name is taken, not how often it was.
+    def _makes_double(self, record: Record, inputs: Sequence[Value]) -> bool:
+        """Whether it gives an output double precision, after a model in double precision was less precise for once."""
+        return id(record.outputs[0]) in self._doubles and inputs[0].dtype != "float64"
+
+    def _unique_name(self, name: str) -> str:
         names = (f"{name}@{number}" if number > 1 else name for number in itertools.count(1))
         unique = next(candidate for candidate in names if candidate not in self._names)
         self._names.add(unique)
         return unique
 
 
-def _can_be_opened(operation: Any, keras_node: Any) -> bool:
-    """Whether a call is that of a nested model which computes its own graph, at inference and without masks."""
-    if not isinstance(operation, keras.Model) or getattr(operation, "inputs", None) is None:
+def folded_rows(operation: Any, inputs: Sequence[Value], shape: Shape) -> int | None:
+    """How many rows a sample has in the output of an operation; None where rows are not of one sample each."""
+    rows = max((value.fold for value in inputs), default=1)
+    if type(operation).__name__ != "Reshape" or None in (*inputs[0].shape[1:], *shape[1:]):
+        return rows
+    # In row-major order a sample's values stay together, whatever the shape.
+    values, per_row = rows * math.prod(inputs[0].shape[1:]), math.prod(shape[1:])  # type: ignore[arg-type]
+    return values // per_row if per_row and values % per_row == 0 else None
+
+
+def _runs_its_graph(layer: Any) -> bool:
+    """Whether a Sequential or Functional model computes nothing but the graph it was built with."""
+    own = itertools.takewhile(lambda kind: not kind.__module__.startswith("keras."), type(layer).__mro__)
+    is_graph = isinstance(layer, keras.Sequential) or hasattr(layer, "_inputs_struct")
+    return is_graph and not any("call" in vars(kind) or "__call__" in vars(kind) for kind in own)
+
+
+def _changes_nothing(record: Record, inputs: Sequence[Value]) -> bool:
+    if type(record.operation).__name__ not in ("Cast", "ConvertToTensor") or len(inputs) != 1:
         return False
-    arguments = keras_node.arguments
-    given = [leaf for name, value in arguments.kwargs.items() if name != "inputs" for leaf in keras.tree.flatten(value)]
-    return not _redefines_call(operation) and all(leaf is None or leaf is False for leaf in given)
+    dtype = _dtype(record.outputs[0])
+    return dtype == inputs[0].dtype or (inputs[0].is_float and "float" in dtype)
 
 
-def _bound_inputs(model: keras.Model, keras_node: Any, known: dict[int, Value]) -> Iterator[tuple[Any, Value]]:
-    """Each input of a nested model with the value it is called on."""
-    given = keras_node.arguments.args[0] if keras_node.arguments.args else keras_node.arguments.kwargs["inputs"]
-    names = _input_names(model)
-    flat = [given[name] for name in names] if _keyed_by(given, names) else keras.tree.flatten(given)
-    for tensor, argument in zip(model.inputs, flat, strict=True):
-        yield tensor, known[id(argument)]
-
-
-def _keyed_by(given: Any, names: Sequence[str]) -> bool:
-    return isinstance(given, dict) and set(names) <= set(given)
-
-
-def _in_order(outputs: Sequence[Any], given: set[int]) -> list[Any]:
-    """The Keras nodes that compute `outputs` from the tensors `given` (by id), each after those it needs."""
-    order: list[Any] = []
-    finished: set[int] = set()
-    stack = [(tensor, False) for tensor in reversed(outputs)]
-    while stack:
-        tensor, expanded = stack.pop()
-        if id(tensor) in given:
-            continue
-        operation, index, _ = tensor._keras_history
-        node = operation._inbound_nodes[index]
-        if id(node) in finished:
-            continue
-        if expanded:
-            finished.add(id(node))
-            order.append(node)
-        else:
-            stack.append((tensor, True))
-            stack.extend((needed, False) for needed in reversed(node.input_tensors))
-    return order
-
-
-def _refuse_masks(operation: Any) -> None:
-    if isinstance(operation, keras.layers.Masking) or getattr(operation, "mask_zero", False):
-        raise UnsupportedModelError(
-            f"the layer {operation.name!r} ({type(operation).__name__}) makes a mask, and masks are not supported "
-            "yet: the relevance would not be that of the model's own output"
-        )
+def _dtype(tensor: Any) -> str:
+    return str(keras.backend.standardize_dtype(tensor.dtype))

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from kerasexplain.tokens import COLOURS
+
 try:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import CenteredNorm, Colormap, LinearSegmentedColormap
@@ -25,10 +27,8 @@ except ImportError as error:
 #: ColorBrewer's red to blue with an exactly white middle. The lightness falls evenly and equally on both sides, and
 #: neighbouring steps differ at most 2:1 (CIEDE2000), where "seismic" has 5:1 and its blue ends much darker than its
 #: red. Matplotlib's perceptually uniform diverging maps (berlin, managua, vanimo) are dark in the middle: unfit here.
-_BLUES = ("#053061", "#2166ac", "#4393c3", "#92c5de", "#d1e5f0")
-_REDS = ("#fddbc7", "#f4a582", "#d6604d", "#b2182b", "#67001f")
 # An odd number of colours, so that one of them is the middle.
-RELEVANCE = LinearSegmentedColormap.from_list("relevance", [*_BLUES, "#ffffff", *_REDS], N=257)
+RELEVANCE = LinearSegmentedColormap.from_list("relevance", COLOURS, N=257)
 
 
 def heatmap(

@@ -76,6 +76,9 @@ def pull_back(
         `(y, auxiliary, pullback)`; `pullback(cotangent)` gives one gradient per primal, in the primal's structure,
         zeros where y does not depend on it.
     """
+    # In the backward pass of a loop, a tensor of the forward pass is replaced by what was kept of it: a tape that
+    # watches the tensor itself does not see that, and gives zeros.
+    primals = tf.nest.map_structure(tf.identity, primals)
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(primals)
         y, auxiliary = function(*primals)
@@ -88,6 +91,7 @@ def pull_back(
 
 def transposed(linear: Callable[[Tensor], Tensor], x: Tensor, s: Tensor) -> Tensor:
     """The transposed product `J^T s` of a linear map of tensors like `x` (whose values do not matter)."""
+    x = tf.nest.map_structure(tf.identity, x)  # see pull_back
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(x)
         y = linear(x)

@@ -6,6 +6,8 @@ from kerasexplain.operations import functions, layers
 from kerasexplain.operations.base import (
     Affine,
     Call,
+    LiveConstant,
+    Lookup,
     Mixing,
     Nonlinear,
     Opaque,
@@ -14,20 +16,26 @@ from kerasexplain.operations.base import (
     Product,
     Routing,
     Scale,
+    Source,
     Statistics,
 )
-from kerasexplain.operations.catalogue import Step, describe, keras_class
+from kerasexplain.operations.catalogue import Step, catalogue_key, describe, is_described, keras_class
 from kerasexplain.operations.elementwise import Elementwise
 from kerasexplain.operations.layers import BatchNorm
+from kerasexplain.operations.leaves import Custom, register_leaf, register_rule
 from kerasexplain.operations.linear import Linear
 from kerasexplain.operations.maximum import Maximum
+from kerasexplain.operations.recurrent import Recurrent
 
 __all__ = [
     "Affine",
     "BatchNorm",
     "Call",
+    "Custom",
     "Elementwise",
     "Linear",
+    "LiveConstant",
+    "Lookup",
     "Maximum",
     "Mixing",
     "Nonlinear",
@@ -35,12 +43,18 @@ __all__ = [
     "Pooling",
     "Primitive",
     "Product",
+    "Recurrent",
     "Routing",
     "Scale",
+    "Source",
     "Statistics",
     "Step",
+    "catalogue_key",
     "describe",
     "functions",
+    "is_described",
     "keras_class",
     "layers",
+    "register_leaf",
+    "register_rule",
 ]

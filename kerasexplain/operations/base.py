@@ -27,6 +27,8 @@ class Primitive:
 
     #: Shape of the operation's constant term; None where it has none.
     bias_shape: tuple[int, ...] | None = None
+    #: Whether relevance ends here, because what goes in are indices.
+    is_boundary: bool = False
 
     def __call__(self, *xs: Tensor, tap: Tensor | None = None) -> Tensor:
         raise NotImplementedError
@@ -69,7 +71,10 @@ class Call(Primitive):
     def fill(self, *xs: Tensor) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The call's arguments, with the tensors `xs` in place of the graph's values."""
         known = {id(value): x for value, x in zip(self.inputs, xs, strict=True)}
-        return keras.tree.map_structure(lambda leaf: known.get(id(leaf), leaf), (self.args, self.kwargs))
+        dtype = next((x.dtype for x in xs if keras.backend.is_float_dtype(x.dtype)), None)
+        return keras.tree.map_structure(
+            lambda leaf: known[id(leaf)] if id(leaf) in known else now(leaf, dtype), (self.args, self.kwargs)
+        )
 
     def function(self) -> Callable[..., Tensor]:
         """The bare computation: without Keras' call preamble, so nothing is cast to a lower precision."""
@@ -94,6 +99,39 @@ class Routing(Primitive):
     def domain(self, *domains: Interval) -> Interval:
         joined = union(domains)
         return joined | Interval(0.0, 0.0) if self.pads else joined
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Source(Primitive):
+    """A constant operand as a value of the graph: what relevance it gets is a bias entry of its reader.
+
+    Attributes:
+        leaf: The constant.
+        rank: Its rank, ones in front, so that the batch can come first.
+    """
+
+    leaf: Any
+    rank: int
+
+    def __call__(self, *xs: Tensor, tap: Tensor | None = None) -> Tensor:
+        value = ops.convert_to_tensor(now(self.leaf))
+        return ops.reshape(value, (1,) * (self.rank - len(value.shape)) + tuple(value.shape))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Lookup(Primitive):
+    """What stands for an index: an embedding, a one-hot vector. Relevance ends here, and belongs to the index."""
+
+    function: Callable[..., Tensor]
+    range: Interval = ANY
+
+    is_boundary = True
+
+    def __call__(self, *xs: Tensor, tap: Tensor | None = None) -> Tensor:
+        return self.function(*xs)
+
+    def domain(self, *domains: Interval) -> Interval:
+        return self.range
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -177,16 +215,17 @@ class Nonlinear(Primitive):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Product(Primitive):
-    """A product of activations: Multiply, matmul, Dot."""
+    """A product of activations: Multiply, matmul, Dot, or a quotient, whose denominator is detached."""
 
     function: Callable[..., Tensor]
     elementwise: bool = False
+    denominator: int | None = None
 
     def __call__(self, *xs: Tensor, tap: Tensor | None = None) -> Tensor:
         return self.function(*xs)
 
     def domain(self, *domains: Interval) -> Interval:
-        if not self.elementwise:
+        if not self.elementwise or self.denominator is not None:
             return ANY
         product = domains[0]
         for other in domains[1:]:
@@ -212,6 +251,25 @@ class Statistics(Primitive):
     def detached(self, x: Tensor, tap: Tensor | None) -> Tensor:
         """The same value, with the scale a constant to the gradient."""
         return self.function(x, ops.stop_gradient, tap)
+
+
+class LiveConstant:
+    """A constant operand that is computed from weights: its shape and dtype, and what it is now."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    def value(self) -> Tensor:
+        raise NotImplementedError
+
+
+def now(leaf: Any, dtype: Any = None) -> Any:
+    """What an argument of a call is now: tensors of real numbers in the precision asked for, the rest as it is."""
+    if isinstance(leaf, LiveConstant):
+        leaf = leaf.value()
+    if dtype is not None and ops.is_tensor(leaf) and not isinstance(leaf, keras.Variable):
+        return ops.cast(leaf, dtype) if keras.backend.is_float_dtype(leaf.dtype) else leaf
+    return leaf
 
 
 def live(variable: Any) -> Tensor:

@@ -20,29 +20,47 @@ class Step:
         suffix: Added to the operation's name; empty for the main one.
         operation: The Keras operation this step stands for, where it is not the whole one (a fused activation).
         type: What a reader calls it, where that is not the operation's class.
-        channels: Axis and number of channels of its output, where the last step's are others.
+        shape: Shape of its output, where that is not the last step's.
     """
 
     primitive: Primitive
     suffix: str = ""
     operation: Any = None
     type: str = ""
-    channels: tuple[int, int] | None = None
+    shape: tuple[int | None, ...] | None = None
 
 
 Describer = Callable[[Call], "Primitive | list[Step]"]
 _DESCRIBERS: dict[str, Describer] = {}
+_BY_CLASS: dict[type, Describer] = {}
+#: Layers whose description holds with a mask too.
+_MASKED: set[str] = set()
 #: Methods and attributes that decide what a layer computes: a subclass that has its own is another operation.
 _DEFINING = ("call", "__call__", "convolution_op", "kernel", "quantized_call")
 
 
-def describes(*keys: str) -> Callable[[Describer], Describer]:
-    """Registers a function that says what an operation is made of, under `layers.Name` or `ops.Name`."""
+def describes(*keys: str, masked: bool = False) -> Callable[[Describer], Describer]:
+    """Registers a function that says what an operation is made of, under `layers.Name` or `ops.Name`.
+
+    With `masked`, what it says holds for calls with a mask too.
+    """
 
     def register(describer: Describer) -> Describer:
         for key in keys:
             assert key not in _DESCRIBERS, key
             _DESCRIBERS[key] = describer
+            if masked:
+                _MASKED.add(key)
+        return describer
+
+    return register
+
+
+def describes_class(kind: type) -> Callable[[Describer], Describer]:
+    """Registers a function that says what operations of a class, and of its subclasses, are made of."""
+
+    def register(describer: Describer) -> Describer:
+        _BY_CLASS[kind] = describer
         return describer
 
     return register
@@ -53,16 +71,13 @@ def describe(call: Call) -> list[Step]:
 
     What is not understood comes back as one `Opaque` step that says why.
     """
-    key = _key(call.operation)
-    describer = _DESCRIBERS.get(key) if key else None
-    if call.kwargs.get("training"):
-        return [Step(opaque(call, "it is called with training=True, and not as it predicts"))]
-    if any(leaf is not None for leaf in keras.tree.flatten(call.kwargs.get("mask"))):
-        return [Step(opaque(call, "it is called with a mask, and masks have no rule yet"))]
+    key = catalogue_key(call.operation)
+    describer = _describer(call.operation)
     if describer is None:
-        return [Step(opaque(call, "there is no rule for this operation yet"))]
-    if getattr(call.operation, "quantization_mode", None) is not None:
-        return [Step(opaque(call, "quantised layers have no rule yet"))]
+        return [Step(opaque(call, "there is no rule for this operation"))]
+    masked = any(leaf is not None for leaf in keras.tree.flatten(call.kwargs.get("mask")))
+    if masked and key not in _MASKED and key in _DESCRIBERS:
+        return [Step(opaque(call, "it is called with a mask, which has no rule for this operation"))]
     described = describer(call)
     return described if isinstance(described, list) else [Step(described)]
 
@@ -82,11 +97,24 @@ def keras_class(operation: Any) -> type | None:
     return None
 
 
-def _key(operation: Any) -> str | None:
+def is_described(operation: Any) -> bool:
+    """Whether the catalogue knows the operation's class."""
+    return _describer(operation) is not None
+
+
+def _describer(operation: Any) -> Describer | None:
+    own = next((_BY_CLASS[kind] for kind in type(operation).__mro__ if kind in _BY_CLASS), None)
+    return own or _DESCRIBERS.get(catalogue_key(operation) or "")
+
+
+def catalogue_key(operation: Any) -> str | None:
+    """`layers.Name`, `ops.Name` or `activations.Name`; None for what is no layer or operation of Keras."""
     layer = keras_class(operation)
     if layer is not None and layer not in (keras.layers.Layer, keras.layers.Wrapper):
         return f"layers.{layer.__name__}"
     # The classes behind keras.ops are not exported; their names are those of the functions.
+    if type(operation).__module__.startswith("keras.src.activations."):
+        return f"activations.{type(operation).__name__}"
     if type(operation).__module__.startswith("keras.src.ops."):
         return f"ops.{type(operation).__name__}"
     return None

@@ -89,29 +89,60 @@ def named(name: str, function: Callable[[Tensor], Tensor]) -> Elementwise | None
         function,
         at_zero=at_zero,
         range=_SMOOTH[name],
-        keeps_sign=name != "log_sigmoid",
-        smooth=name not in ("hard_shrink", "soft_shrink"),
+        keeps_sign=name not in _CHANGES_SIGN,
+        smooth=name not in _ABRUPT,
     )
 
 
-_HOMOGENEOUS = {"linear": ANY, "relu": NONNEGATIVE, "leaky_relu": ANY, "abs": NONNEGATIVE}
 _SYMMETRIC = Interval(-1.0, 1.0)
+_HOMOGENEOUS = {
+    "abs": NONNEGATIVE,
+    "fabs": NONNEGATIVE,
+    "leaky_relu": ANY,
+    "linear": ANY,
+    "nan_to_num": ANY,
+    "relu": NONNEGATIVE,
+}
+#: Functions that may be negative where their argument is not.
+_CHANGES_SIGN = ("cos", "log_sigmoid", "sin", "sinc", "tan", "threshold")
+#: Functions that jump or have a kink away from zero: near it, their chord is no mean of derivatives.
+_ABRUPT = ("ceil", "floor", "hard_shrink", "round", "soft_shrink", "threshold", "trunc")
 # Functions with a finite value and slope at zero, and what is known of their values.
 _SMOOTH: dict[str, Interval] = {
+    "arccos": Interval(0.0, math.pi),
+    "arcsin": Interval(-math.pi / 2, math.pi / 2),
+    "arcsinh": ANY,
+    "arctan": Interval(-math.pi / 2, math.pi / 2),
+    "arctanh": ANY,
+    "ceil": ANY,
     "celu": ANY,
+    "cos": _SYMMETRIC,
+    "cosh": Interval(1.0, math.inf),
     "elu": ANY,
+    "erf": _SYMMETRIC,
+    "erfc": Interval(0.0, 2.0),
+    "erfinv": ANY,
+    "exp2": NONNEGATIVE,
+    "expm1": Interval(-1.0, math.inf),
     "exponential": NONNEGATIVE,
+    "floor": ANY,
     "gelu": Interval(-0.18, math.inf),
     "hard_shrink": ANY,
     "hard_sigmoid": UNIT,
     "hard_silu": Interval(-0.376, math.inf),
     "hard_tanh": _SYMMETRIC,
+    "i0": Interval(1.0, math.inf),
+    "log1p": ANY,
     "log_sigmoid": Interval(-math.inf, 0.0),
     "mish": Interval(-0.31, math.inf),
     "relu6": Interval(0.0, 6.0),
+    "round": ANY,
     "selu": ANY,
     "sigmoid": UNIT,
     "silu": Interval(-0.279, math.inf),
+    "sin": _SYMMETRIC,
+    "sinc": Interval(-0.218, 1.0),
+    "sinh": ANY,
     "soft_shrink": ANY,
     "softplus": NONNEGATIVE,
     "softsign": _SYMMETRIC,
@@ -119,6 +150,9 @@ _SMOOTH: dict[str, Interval] = {
     "sparse_sigmoid": UNIT,
     "square": NONNEGATIVE,
     "squareplus": NONNEGATIVE,
+    "tan": ANY,
     "tanh": _SYMMETRIC,
     "tanh_shrink": ANY,
+    "threshold": ANY,
+    "trunc": ANY,
 }

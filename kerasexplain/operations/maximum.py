@@ -7,10 +7,11 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from kerasexplain.domains import Interval, union
-from kerasexplain.operations.base import Primitive
+from kerasexplain.operations.base import Call, Primitive
 
 Tensor = Any
 
@@ -34,6 +35,18 @@ class Maximum(Primitive):
 
     def domain(self, *domains: Interval) -> Interval:
         return union(domains)
+
+
+def pooling_maximum(call: Call) -> Maximum:
+    """Max pooling, as the layer or the operation of the call says."""
+    pooling, rank = call.operation, len(call.inputs[0].shape) - 2
+    pool_size, strides = (
+        (n,) * rank if isinstance(n, int) else tuple(n)
+        for n in (pooling.pool_size, pooling.pool_size if pooling.strides is None else pooling.strides)
+    )
+    candidates = window_candidates(pool_size, strides, pooling.padding, pooling.data_format == "channels_last")
+    # With padding, the gradient that XLA makes goes to another of equal winners than the plain graph's.
+    return Maximum(call.function(), candidates, first=pooling.padding == "valid")
 
 
 def window_candidates(
@@ -61,6 +74,38 @@ def window_candidates(
                 index[axis] = slice(offset, offset + (m - 1) * stride + 1, stride)
             seen.append(x[tuple(index)])
         return ops.stack(seen, axis=-1)
+
+    return candidates
+
+
+def adaptive_maximum(call: Call) -> Maximum:
+    """Max pooling to a given size, whose windows may overlap and differ in size by one."""
+    pooling, rank = call.operation, len(call.inputs[0].shape) - 2
+    sizes = (pooling.output_size,) * rank if isinstance(pooling.output_size, int) else tuple(pooling.output_size)
+    first_axis = 1 if pooling.data_format == "channels_last" else 2
+    return Maximum(call.function(), adaptive_candidates(sizes, first_axis), first=False)
+
+
+def adaptive_candidates(sizes: Sequence[int], first_axis: int) -> Callable[[Tensor], Tensor]:
+    """What each window of an adaptive pooling sees: of n positions, those from `i n // m` to `ceil((i + 1) n / m)`."""
+
+    def candidates(x: Tensor) -> Tensor:
+        y = ops.expand_dims(x, -1)
+        for axis, m in enumerate(sizes, start=first_axis):
+            n = x.shape[axis]
+            if n is None:
+                raise ValueError("shared winners in adaptive max pooling need an input of known size")
+            windows = [range(i * n // m, -(-(i + 1) * n // m)) for i in range(m)]
+            width = max(map(len, windows))
+            # A window with one position less is filled up by a position that is -inf and never wins.
+            indices = [[*window, *(n for _ in range(width - len(window)))] for window in windows]
+            edge = [[0, int(i == axis)] for i in range(len(y.shape))]
+            seen = ops.take(ops.pad(y, edge, constant_values=float("-inf")), np.asarray(indices).ravel(), axis=axis)
+            shape = ops.shape(y)
+            split = ops.reshape(seen, (*shape[:axis], m, width, *shape[axis + 1 :]))
+            last = ops.moveaxis(split, axis + 1, -1)
+            y = ops.reshape(last, (*shape[:axis], m, *shape[axis + 1 : -1], shape[-1] * width))
+        return y
 
     return candidates
 

@@ -24,6 +24,7 @@ from kerasexplain.rules.linear import (
     with_stabilizer,
 )
 from kerasexplain.rules.others import (
+    CPLRP,
     DetachStatistics,
     ElementwiseRule,
     GradientRule,
@@ -40,7 +41,7 @@ _NAMED: dict[str, Any] = {
     rule.__name__: rule
     for rule in (
         *(AlphaBeta, BiasAsInput, Epsilon, Flat, Gamma, PassThrough, WSquare, Z, ZPlus, ZPlusFast),
-        *(Ignore, Slope, GradientRule, WinnerTakesAll, Halve, SignalTakesAll, DetachStatistics),
+        *(Ignore, Slope, GradientRule, WinnerTakesAll, Halve, SignalTakesAll, CPLRP, DetachStatistics),
     )
 }
 _NAMED |= {"ZIB": lambda: Z(bias=False), "EpsilonIB": lambda: Epsilon(bias=False)}
@@ -78,6 +79,7 @@ def get(rule: Any) -> Rule:
 
 
 __all__ = [
+    "CPLRP",
     "ZB",
     "AlphaBeta",
     "BiasAsInput",

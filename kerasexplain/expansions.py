@@ -1,0 +1,204 @@
+"""Operations that are explained as the simpler ones they are made of: run in their stead while a model is traced."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from kerasexplain.domains import UNIT
+from kerasexplain.operations import Call, Nonlinear, Primitive, catalogue_key
+from kerasexplain.operations.catalogue import describes_class
+
+Tensor = Any
+_EXPANSIONS: dict[str, Callable[..., Any]] = {}
+
+
+def expands(*keys: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Registers a function `(operation, *args, **kwargs) -> outputs` for `layers.Name` or `ops.Name`."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        _EXPANSIONS.update(dict.fromkeys(keys, function))
+        return function
+
+    return register
+
+
+def expansion(operation: Any) -> Callable[..., Any] | None:
+    """What runs instead of an operation; None for most."""
+    return _EXPANSIONS.get(catalogue_key(operation) or "")
+
+
+@expands("ops.DotProductAttention")
+def _dot_product_attention(
+    operation: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Tensor | None = None,
+    mask: Tensor | None = None,
+    scale: float | None = None,
+) -> Tensor:
+    """`softmax(q k^T / sqrt(d) + bias) v` on (batch, time, heads, d); fewer key heads serve groups of query heads."""
+    groups = query.shape[2] // key.shape[2]
+    if groups > 1:
+        key, value = (ops.repeat(x, groups, axis=2) for x in (key, value))
+    scale = 1.0 / math.sqrt(query.shape[-1]) if scale is None else scale
+    scale = ops.cast(ops.convert_to_tensor(scale, "float32"), query.dtype)  # rounded as Keras rounds it
+    scores = ops.multiply(ops.einsum("bqhd,bkhd->bhqk", query, key), scale)
+    if bias is not None:
+        scores = ops.add(scores, bias)
+    if operation.is_causal:
+        causal = ops.tril(ops.ones((query.shape[1], key.shape[1]), dtype="bool"))
+        mask = causal if mask is None else ops.logical_and(mask, causal)
+    weights = ops.softmax(scores, axis=-1) if mask is None else MaskedSoftmax()(scores, mask)
+    return ops.einsum("bhqk,bkhd->bqhd", weights, value)
+
+
+class MaskedSoftmax(keras.Operation):
+    """Softmax over the last axis where a mask is true; over everything where it is nowhere true.
+
+    One operation, because the large number that stands for masked scores is none that relevance should be booked on.
+    """
+
+    def call(self, scores: Tensor, mask: Tensor) -> Tensor:
+        return ops.softmax(ops.where(mask, scores, ops.full_like(scores, -1e30)), axis=-1)
+
+    def compute_output_spec(self, scores: Tensor, mask: Tensor) -> Any:
+        return keras.KerasTensor(scores.shape, scores.dtype)
+
+
+@describes_class(MaskedSoftmax)
+def _masked_softmax(call: Call) -> Primitive:
+    return Nonlinear(call.function(), UNIT)
+
+
+@expands("layers.TimeDistributed")
+def _time_distributed(layer: Any, inputs: Tensor, training: Any = None, mask: Tensor | None = None) -> Tensor:
+    steps = inputs.shape[1]
+    if steps is None:
+        raise ValueError("TimeDistributed over an unknown number of steps cannot be unrolled")
+    return ops.stack([layer.layer(inputs[:, step]) for step in range(steps)], axis=1)
+
+
+@expands("ops.Ndim")
+def _rank(operation: Any, x: Tensor) -> int:
+    return len(x.shape)  # code that asks goes on with a number
+
+
+@expands("ops.Moments")
+def _moments(operation: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    mean = ops.mean(x, axis=operation.axes, keepdims=True)
+    variance = ops.mean(ops.square(ops.subtract(x, mean)), axis=operation.axes, keepdims=operation.keepdims)
+    return (mean if operation.keepdims else ops.squeeze(mean, axis=operation.axes)), variance
+
+
+@expands("ops.Var")
+def _variance(operation: Any, x: Tensor) -> Tensor:
+    mean = ops.mean(x, axis=operation.axis, keepdims=True)
+    return ops.mean(ops.square(ops.subtract(x, mean)), axis=operation.axis, keepdims=operation.keepdims)
+
+
+@expands("ops.Ptp")
+def _range(operation: Any, x: Tensor) -> Tensor:
+    greatest, least = (of(x, axis=operation.axis, keepdims=operation.keepdims) for of in (ops.max, ops.min))
+    return ops.subtract(greatest, least)
+
+
+@expands("ops.Average")
+def _average(operation: Any, x: Tensor, weights: Tensor | None = None) -> Tensor:
+    axis = operation.axis
+    if weights is None:
+        return ops.mean(x, axis=axis)
+    if len(weights.shape) == len(x.shape):
+        return ops.divide(ops.sum(ops.multiply(x, weights), axis=axis), ops.sum(weights, axis=axis))
+    along = [-1 if i == axis % len(x.shape) else 1 for i in range(len(x.shape))]
+    return ops.divide(ops.sum(ops.multiply(x, ops.reshape(weights, along)), axis=axis), ops.sum(weights))
+
+
+@expands("ops.Select")
+def _select(operation: Any, condlist: list[Tensor], choicelist: list[Tensor], default: Any = 0.0) -> Tensor:
+    # A bare Python number would be rounded to single precision.
+    chosen = ops.convert_to_tensor(default, choicelist[0].dtype)
+    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
+        chosen = ops.where(condition, choice, chosen)
+    return chosen
+
+
+@expands("ops.Inner")
+def _inner(operation: Any, x1: Tensor, x2: Tensor) -> Tensor:
+    return ops.tensordot(x1, x2, axes=[[-1], [-1]])
+
+
+@expands("ops.Unfold")
+def _unfold(operation: Any, x: Tensor) -> Tensor:
+    """Patches of images whose channels come first, as the columns of a matrix."""
+    kernel, dilation, padding, stride = (
+        (n, n) if isinstance(n, int) else tuple(n)
+        for n in (operation.kernel_size, operation.dilation, operation.padding, operation.stride)
+    )
+    channels = x.shape[1]
+    images = ops.pad(ops.transpose(x, (0, 2, 3, 1)), [[0, 0], *([n, n] for n in padding), [0, 0]])
+    patches = ops.image.extract_patches(images, kernel, stride, dilation, data_format="channels_last")
+    columns = ops.reshape(patches, (-1, patches.shape[1] * patches.shape[2], kernel[0] * kernel[1], channels))
+    return ops.reshape(ops.transpose(columns, (0, 3, 2, 1)), (-1, channels * kernel[0] * kernel[1], columns.shape[1]))
+
+
+@expands("ops.Glu")
+def _gated_linear_unit(operation: Any, x: Tensor) -> Tensor:
+    signal, gate = ops.split(x, 2, axis=operation.axis)
+    return ops.multiply(signal, ops.sigmoid(gate))
+
+
+@expands("ops.SeparableConv")
+def _separable_convolution(
+    operation: Any, inputs: Tensor, depthwise_kernel: Tensor, pointwise_kernel: Tensor
+) -> Tensor:
+    x = ops.depthwise_conv(
+        inputs,
+        depthwise_kernel,
+        strides=operation.strides,
+        padding=operation.padding,
+        data_format=operation.data_format,
+        dilation_rate=operation.dilation_rate,
+    )
+    return ops.conv(x, pointwise_kernel, strides=1, padding="valid", data_format=operation.data_format)
+
+
+@expands("ops.BatchNorm")
+def _batch_normalization(
+    operation: Any, x: Tensor, mean: Tensor, variance: Tensor, offset: Tensor | None = None, scale: Tensor | None = None
+) -> Tensor:
+    shape = [1] * len(x.shape)
+    shape[operation.axis] = x.shape[operation.axis]
+    factor = ops.rsqrt(ops.add(ops.reshape(variance, shape), operation.epsilon))
+    y = ops.multiply(ops.subtract(x, ops.reshape(mean, shape)), factor)
+    if scale is not None:
+        y = ops.multiply(y, ops.reshape(scale, shape))
+    return y if offset is None else ops.add(y, ops.reshape(offset, shape))
+
+
+@expands("ops.MultiHot")
+def _multi_hot(operation: Any, inputs: Tensor) -> Tensor:
+    """The greatest of the one-hot vectors: of equal indices, the first takes the relevance."""
+    of_each = ops.one_hot(inputs, operation.num_classes, axis=operation.axis, dtype=operation.dtype)
+    return ops.max(of_each, axis=1)
+
+
+@expands("layers.CategoryEncoding")
+def _category_encoding(layer: Any, inputs: Tensor, count_weights: Tensor | None = None) -> Tensor:
+    if layer.output_mode == "one_hot" and inputs.shape[-1] == 1:
+        inputs = ops.squeeze(inputs, axis=-1)
+    elif layer.output_mode != "one_hot" and len(inputs.shape) == 1:
+        inputs = ops.expand_dims(inputs, axis=-1)
+    of_each = ops.one_hot(inputs, layer.num_tokens, dtype=layer.dtype)
+    if layer.output_mode == "one_hot":
+        return of_each
+    if layer.output_mode == "multi_hot":
+        return ops.max(of_each, axis=-2)
+    if count_weights is not None:
+        of_each = ops.multiply(of_each, ops.expand_dims(count_weights, axis=-1))
+    return ops.sum(of_each, axis=-2)

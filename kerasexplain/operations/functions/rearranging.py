@@ -1,0 +1,117 @@
+"""What moves, repeats, drops or pads values, and what looks them up."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from kerasexplain.domains import UNIT
+from kerasexplain.operations.base import Call, Lookup, Mixing, Nonlinear, Primitive, Routing
+from kerasexplain.operations.batches import MOVES, keeps_samples_apart
+from kerasexplain.operations.catalogue import describes, opaque
+
+#: Below whatever is at stake in a maximum.
+_LOWEST = -3e38
+_JOINS = ("Append", "Concatenate", "Dstack", "Hstack", "Meshgrid", "Stack", "Vstack")
+
+
+@describes(
+    *(f"ops.{name}" for name in _JOINS),
+    "ops.ArraySplit",
+    "ops.BroadcastTo",
+    "ops.Copy",
+    "ops.CropImages",
+    "ops.DepthToSpace",
+    "ops.Diagonal",
+    "ops.Dsplit",
+    "ops.ExpandDims",
+    "ops.ExtractPatches",
+    "ops.ExtractSequences",
+    "ops.Flip",
+    "ops.Fliplr",
+    "ops.Flipud",
+    "ops.GetItem",
+    "ops.Hsplit",
+    "ops.Identity",
+    "ops.Moveaxis",
+    "ops.Ravel",
+    "ops.Rearrange",
+    "ops.Repeat",
+    "ops.Reshape",
+    "ops.Roll",
+    "ops.Rot90",
+    "ops.Slice",
+    "ops.SpaceToDepth",
+    "ops.Split",
+    "ops.Squeeze",
+    "ops.Swapaxes",
+    "ops.Take",
+    "ops.TakeAlongAxis",
+    "ops.Tile",
+    "ops.Transpose",
+    "ops.Unstack",
+    "ops.Vsplit",
+)
+def _routing(call: Call) -> Primitive:
+    of_real = [value for value in call.inputs if "float" in value.dtype]
+    if len(of_real) > 1 and type(call.operation).__name__ not in _JOINS:
+        return opaque(call, "what it selects depends on another activation")
+    if not keeps_samples_apart(call):
+        return opaque(call, MOVES)
+    return Routing(call.function())
+
+
+@describes("ops.Diag", "ops.Diagflat", "ops.PadImages", "ops.Tril", "ops.Triu")
+def _among_zeros(call: Call) -> Primitive:
+    return Routing(call.function(), pads=True) if keeps_samples_apart(call) else opaque(call, MOVES)
+
+
+@describes("ops.Pad")
+def _pad(call: Call) -> Primitive:
+    operation = call.operation
+    if np.any(np.broadcast_to(operation.pad_width, (len(call.inputs[0].shape), 2))[0]):
+        return opaque(call, "it adds samples to the batch")
+    fill = getattr(operation, "constant_values", None)
+    fill = call.kwargs.get("constant_values", fill)
+    if operation.mode == "constant" and fill == -math.inf:
+        # Before a maximum. Finite, since 0 times infinity is no number, and no padding as linear operations know it.
+        return Routing(lambda x: operation.call(x, constant_values=_LOWEST))
+    if operation.mode == "constant" and fill not in (None, 0):
+        return opaque(call, f"it pads with the constant {fill}")
+    return Routing(call.function(), pads=operation.mode == "constant")
+
+
+@describes("ops.StopGradient")
+def _stop_gradient(call: Call) -> Primitive:
+    return Routing(lambda x: x)  # it says what is trained, not what the output is made of
+
+
+@describes("ops.Cast", "ops.SaturateCast", "ops.ConvertToTensor", "ops.View", "ops.Array")
+def _cast(call: Call) -> Primitive:
+    given, dtype = call.inputs[0], str(call.operation.dtype or call.inputs[0].dtype)
+    if type(call.operation).__name__ == "View" and given.dtype != dtype:
+        return opaque(call, "it reads the bits of a number as another's")
+    if "int" in given.dtype and "float" in dtype:
+        return Lookup(call.function())
+    return Routing((lambda x: x) if given.dtype == dtype else call.function())
+
+
+@describes("ops.Real", "ops.Conj", "ops.Conjugate")
+def _of_real_numbers(call: Call) -> Primitive:
+    return Routing(call.function()) if "float" in call.inputs[0].dtype else opaque(call, "complex numbers have no rule")
+
+
+@describes("ops.Where")
+def _where(call: Call) -> Primitive:
+    return Mixing(call.function())  # linear in what is chosen; the condition is no real number
+
+
+@describes("ops.FullLike", "ops.OnesLike", "ops.ZerosLike")
+def _constant(call: Call) -> Primitive:
+    return Nonlinear(call.function())  # its gradient is zero, so all its relevance is a bias entry
+
+
+@describes("ops.OneHot")
+def _one_hot(call: Call) -> Primitive:
+    return Lookup(call.function(), UNIT)

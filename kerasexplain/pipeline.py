@@ -1,0 +1,93 @@
+"""From a model to a compiled function: the five passes, once for all batch sizes or once for each input shape."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasexplain.backend import on_accelerator
+from kerasexplain.canonize import canonize
+from kerasexplain.composite import Composite, Row, assign
+from kerasexplain.graph import Graph, Shape
+from kerasexplain.method import Method
+from kerasexplain.probe import traced
+from kerasexplain.program import Program
+from kerasexplain.reverse_graph import ReverseGraph
+from kerasexplain.specification import Specification
+from kerasexplain.trace import trace
+
+
+class Pipeline:
+    """One traced graph of a model, its rules, its twin and its compiled functions.
+
+    Args:
+        model: The model.
+        graph: Its traced graph.
+        method: What is asked of it.
+        options: The analyzer's common options.
+    """
+
+    def __init__(self, model: keras.Model, graph: Graph, method: Method, options: dict[str, Any]) -> None:
+        self._model, self._method, self._options = model, method, options
+        self.composite: Composite = method.composite()
+        self.graph = canonize(graph, output=options["output"], explain=options["explain"])
+        self.rows: list[Row] = assign(
+            self.graph,
+            self.composite,
+            input_range=options["input_range"],
+            on_unsupported=options["on_unsupported"],
+        )
+
+    @functools.cached_property
+    def twin(self) -> ReverseGraph:
+        return ReverseGraph(self._model, self.graph, self.rows, self.composite, unroll=self._jit_compile)
+
+    @functools.cached_property
+    def program(self) -> Program:
+        return Program(self.twin.execution, self._method, self._jit_compile)
+
+    @property
+    def _jit_compile(self) -> bool:
+        jit_compile = self._options["jit_compile"]
+        return on_accelerator() if jit_compile == "auto" else jit_compile
+
+
+class Pipelines:
+    """The pipelines of one analyzer: a single one for most models, one per input shape where the model needs it.
+
+    Args:
+        model: The model.
+        method: What is asked of it.
+        options: The analyzer's common options.
+        specification: What the model's inputs look like.
+    """
+
+    def __init__(
+        self, model: keras.Model, method: Method, options: dict[str, Any], specification: Specification
+    ) -> None:
+        self._model, self._method, self._options = model, method, options
+        self._specification = specification
+        graph, self.is_static = traced(model, specification)
+        self.first = Pipeline(model, graph, method, options)
+        shapes = tuple(value.shape for value in graph.inputs)
+        self._by_shape: dict[tuple[Shape, ...], Pipeline] = {shapes: self.first}
+        #: The model's inputs as it declares them: sizes that were only filled in to trace it are open.
+        self.inputs = tuple(given.shape for given in specification.inputs)
+
+    def of(self, arrays: list[np.ndarray]) -> Pipeline:
+        """The pipeline for inputs of those shapes."""
+        if not self.is_static:
+            return self.first
+        shapes = tuple(array.shape for array in arrays)
+        if shapes not in self._by_shape:
+            graph = trace(self._model, self._specification.with_shapes(shapes))
+            self._by_shape[shapes] = Pipeline(self._model, graph, self._method, self._options)
+        return self._by_shape[shapes]
+
+    @property
+    def traces(self) -> int:
+        """How many times a compiled function has been traced so far."""
+        return sum(pipeline.program.traces for pipeline in self._by_shape.values())

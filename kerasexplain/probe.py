@@ -1,0 +1,161 @@
+"""Whether a traced graph gives what the model gives: tried out on an input, and where it does not, found out why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasexplain.canonize import split_into_primitives
+from kerasexplain.errors import UnsupportedModelError
+from kerasexplain.graph import Graph, Node, Value
+from kerasexplain.indices import boundaries
+from kerasexplain.specification import Specification
+from kerasexplain.trace import at_inference, trace
+from kerasexplain.weights import computed_once
+
+Tensor = Any
+#: Sizes that are tried for axes of unknown size, where a model's code needs to know them.
+_SIZES = (16, 64)
+_BATCH = 2
+
+
+def traced(model: keras.Model, specification: Specification) -> tuple[Graph, bool]:
+    """A graph that gives the model's own output, and whether it holds for its input shapes alone.
+
+    Code that asks for the batch size, to reshape by it or to repeat a class token, can only be run on symbolic
+    tensors of known shapes; every other model is traced once, for all batch sizes.
+
+    Raises:
+        UnsupportedModelError: The model's code cannot be traced, or the graph gives another output.
+    """
+    candidates: list[tuple[Graph, bool]] = []
+    refused: UnsupportedModelError | None = None
+    for candidate in [specification, *_static(specification)]:
+        is_static = candidate is not specification or specification.is_static
+        try:
+            graph = trace(model, candidate)
+            check(model, graph, candidate)
+        except UnsupportedModelError as error:
+            refused = refused or error
+            continue
+        if not graph.unopened:
+            return graph, is_static
+        candidates.append((graph, is_static))
+    if not candidates:
+        assert refused is not None
+        raise refused
+    return min(candidates, key=lambda found: len(found[0].unopened))
+
+
+def _static(specification: Specification) -> list[Specification]:
+    if specification.is_static:
+        return []
+    sizes = _SIZES if any(None in given.shape[1:] for given in specification.inputs) else (0,)
+    return [
+        specification.with_shapes(
+            [(given.shape[0] or _BATCH, *(axis or size for axis in given.shape[1:])) for given in specification.inputs]
+        )
+        for size in sizes
+    ]
+
+
+def check(model: keras.Model, graph: Graph, specification: Specification) -> None:
+    """Compares the graph with the model on made-up inputs, the last samples with zeros at the end, as for padding.
+
+    Raises:
+        UnsupportedModelError: They differ; the operation where they begin to is named.
+    """
+    if not graph.opened:
+        return  # a plain graph of Keras layers, run as Keras runs it
+    shapes = [(value.shape[0] or _BATCH, *(size or _SIZES[0] for size in value.shape[1:])) for value in graph.inputs]
+    try:
+        xs = [_made_up(graph, value, shape) for value, shape in zip(graph.inputs, shapes, strict=True)]
+        with keras.StatelessScope(initialize_variables=False):
+            given = keras.tree.map_structure(lambda position: xs[position], specification.structure)
+            expected = model(given, **at_inference(model))
+            values = run(graph, xs)
+    except Exception as error:
+        raise UnsupportedModelError(
+            f"the operations traced from the model {model.name!r} do not run: {type(error).__name__}: {error}"
+        ) from error
+    outputs = [values[value] for value in graph.outputs]
+    tolerance = _tolerance(graph)
+    if all(_close(y, z, tolerance) for y, z in zip(outputs, keras.tree.flatten(expected), strict=True)):
+        return
+    where = _first_difference(graph, values, tolerance)
+    raise UnsupportedModelError(
+        f"the operations traced from the model {model.name!r} give another output than the model itself; they begin "
+        f"to differ at {where}. Tell kerasexplain to keep that layer in one piece: kerasexplain.register_leaf"
+    )
+
+
+def run(graph: Graph, xs: Sequence[Tensor]) -> dict[Value, Tensor]:
+    """All values of a graph, by ordinary computation."""
+    values = dict(zip(graph.inputs, xs, strict=True))
+    with computed_once():
+        for node in graph.nodes:
+            values.update(zip(node.outputs, outputs_of(node, values), strict=True))
+    return values
+
+
+def outputs_of(node: Node, values: dict[Value, Tensor]) -> list[Tensor]:
+    outputs = node.primitive(*(values[value] for value in node.inputs))
+    return [leaf for leaf in keras.tree.flatten(outputs) if leaf is not None]
+
+
+def _made_up(graph: Graph, value: Value, shape: tuple[int, ...]) -> Tensor:
+    rng = np.random.default_rng(0)
+    limit = _index_limit(graph, value)
+    if value.is_float and limit is None:
+        return ops.convert_to_tensor(rng.normal(size=shape), dtype=value.dtype)
+    x = rng.integers(0, limit or 2, size=shape)
+    if len(shape) > 1:
+        x[-1, shape[1] // 2 :] = 0
+    return ops.convert_to_tensor(x, dtype=value.dtype)
+
+
+def _index_limit(graph: Graph, value: Value) -> int | None:
+    """How many things an input's whole numbers can stand for; None if it is not used as indices."""
+    graph = split_into_primitives(graph)
+    limits = []
+    for boundary in boundaries(graph, list(graph.nodes)):
+        size = getattr(boundary.node.operation, "input_dim", None)
+        if size is not None and boundary.given is value:
+            limits.append(int(size))
+    return min(limits, default=None)
+
+
+def _tolerance(graph: Graph) -> float:
+    """Relative to the largest output: a graph of the same operations differs by rounding alone."""
+    dtypes = {value.dtype for value in graph.values() if value.is_float}
+    if any("16" in dtype for dtype in dtypes):
+        return 0.05
+    return 1e-4 if "float32" in dtypes else 1e-9
+
+
+def _close(y: Any, z: Any, tolerance: float) -> bool:
+    y, z = (np.asarray(ops.convert_to_numpy(ops.cast(t, "float64"))) for t in (y, z))
+    if y.shape != z.shape:
+        return False
+    scale = max(float(np.max(np.abs(z), initial=0.0)), 1e-6)
+    return bool(np.all(np.abs(y - z) <= tolerance * scale)) or not np.isfinite(z).all()
+
+
+def _first_difference(graph: Graph, values: dict[Value, Tensor], tolerance: float) -> str:
+    """The first opened layer, innermost first, that gives something else than its operations."""
+    for call in graph.opened:
+        leaves = keras.tree.flatten((call.args, call.kwargs, call.outputs))
+        if any(isinstance(leaf, Value) and leaf not in values for leaf in leaves):
+            continue  # a value that no output depends on was not computed
+        args, kwargs, given = keras.tree.map_structure(
+            lambda leaf: values[leaf] if isinstance(leaf, Value) else leaf, (call.args, call.kwargs, call.outputs)
+        )
+        expected = call.layer(*args, **kwargs)
+        pairs = zip(keras.tree.flatten(given), keras.tree.flatten(expected), strict=True)
+        if any(ops.is_tensor(y) and not _close(y, z, tolerance) for y, z in pairs):
+            return f"the layer {call.name!r} ({type(call.layer).__name__})"
+    return "no layer in particular"

@@ -1,0 +1,52 @@
+"""Every layer of `keras.layers` and every function of `keras.ops`, one by one: the twin gives what it gives, and its
+relevance adds up, or it is refused with a reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import pytest
+
+import kerasexplain
+from kerasexplain import UnsupportedModelError
+from operations.examples import EXAMPLES, Example
+
+EXISTING = [example for example in EXAMPLES if example.exists]
+
+
+@pytest.fixture
+def example(request: pytest.FixtureRequest) -> Iterator[Example]:
+    """The example, with Keras in its precision."""
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx(request.param.dtype)
+    keras.config.set_dtype_policy(request.param.dtype)
+    yield request.param
+    keras.config.set_floatx(before[0])
+    keras.config.set_dtype_policy(before[1])
+
+
+def some(*, refused: bool) -> pytest.MarkDecorator:
+    chosen = [example for example in EXISTING if bool(example.refused) == refused]
+    return pytest.mark.parametrize("example", chosen, ids=[example.name for example in chosen], indirect=True)
+
+
+@some(refused=False)
+def test_the_twin_gives_the_output_and_relevance_adds_up_to_it(example: Example) -> None:
+    model, x = example.model(), example.inputs()
+    analyzer = kerasexplain.create_analyzer(
+        "lrp.bias_as_input", model, neuron_selection_mode="all", explain="activation"
+    )
+    assert "unsupported" not in str(analyzer)
+    tolerance = 1e-9 if example.dtype == "float64" else 3e-5
+    np.testing.assert_allclose(analyzer.twin(x), model(x, training=False), rtol=tolerance, atol=tolerance)
+    audit = analyzer.audit(x)
+    np.testing.assert_allclose(audit.inputs + audit.biases, audit.explained, rtol=tolerance, atol=tolerance)
+
+
+@some(refused=True)
+def test_what_is_refused_says_why(example: Example) -> None:
+    with pytest.raises(UnsupportedModelError, match=example.refused):
+        kerasexplain.create_analyzer("lrp.bias_as_input", example.model(), explain="activation")
