@@ -19,6 +19,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from kerasexplain.errors import UnsupportedModelError
+
 SymbolicTensor = Any
 #: Says how an operation is recorded: None to open it, else a text, empty where it is understood as it is.
 Keep = Callable[[Any, tuple[Any, ...], dict[str, Any]], "str | None"]
@@ -160,7 +162,17 @@ class Recorder:
             except Exception as error:
                 reason = self._refusal(layer, args, kwargs)
                 reason = reason or f"its code does not run on symbolic tensors ({_first_line(error)})"
-        return self._record(layer, args, kwargs, reason)
+        try:
+            return self._record(layer, args, kwargs, reason)
+        except UnsupportedModelError:
+            raise
+        except Exception as error:
+            name = "/".join([*self.path, layer.name])
+            raise UnsupportedModelError(
+                f"the layer {name!r} ({type(layer).__name__}) can neither be opened nor kept in one piece: "
+                f"{reason or _first_line(error)}, and Keras cannot tell the shape of its output. Python's own control "
+                "flow must not depend on tensors: use ops.where or ops.cond"
+            ) from error
 
     def operation(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """An operation of `keras.ops` that is called on symbolic tensors."""

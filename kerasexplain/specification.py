@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,10 +79,10 @@ class Specification:
                 f"the model {model.name!r} ({kind}) is subclassed and has not been called, so its input shape is not "
                 "known: call it once, or pass example= to create_analyzer"
             )
-        if len(shapes) > 1:
+        if len(shapes) > 1 or _required(model.call) > 1:
             raise UnsupportedModelError(
-                f"the `call` of the model {model.name!r} ({kind}) takes several tensors, {list(shapes)}: let it take "
-                "one list or dict of them, as model.predict needs too, and pass that as x"
+                f"the `call` of the model {model.name!r} ({kind}) takes several tensors: let it take one list or dict "
+                "of them, as model.predict needs too, and pass that as x"
             )
         (shape,) = shapes.values()
         return cls._of_shapes(shape)
@@ -142,6 +143,12 @@ def needs_example(model: Any) -> bool:
 def _dtype(array: Any) -> str:
     dtype = keras.backend.standardize_dtype(array.dtype)
     return keras.config.floatx() if "float" in dtype else dtype
+
+
+def _required(call: Any) -> int:
+    """How many arguments a model's `call` cannot do without."""
+    parameters = inspect.signature(call).parameters.values()
+    return sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
 
 
 def _is_shape(shapes: Any) -> bool:

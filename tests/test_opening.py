@@ -353,3 +353,33 @@ def test_samples_that_are_exchanged_are_refused() -> None:
     for mixed in (ops.flip(inputs, axis=0), ops.transpose(ops.matmul(inputs, ops.transpose(inputs)))):
         with pytest.raises(UnsupportedModelError, match=r"sample|batch"):
             create_analyzer("lrp.z", keras.Model(inputs, layers.Dense(2)(mixed) if mixed.shape[1] else mixed))
+
+
+def test_control_flow_on_values_is_refused_by_the_layer_s_name() -> None:
+    class Branching(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return x * 2.0 if ops.mean(x) > 0 else x
+
+    class Own(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.branching, self.dense = Branching(name="branching"), layers.Dense(2)
+
+        def call(self, x: Any) -> Any:
+            return self.dense(self.branching(x))
+
+    model = Own()
+    model(X[:, 0])
+    with pytest.raises(UnsupportedModelError, match=r"the layer 'branching' \(Branching\) can neither .*control flow"):
+        create_analyzer("lrp.z", model, example=X[:, 0])
+
+
+def test_a_call_of_several_arguments_is_refused_as_predict_refuses_it() -> None:
+    class Two(keras.Model):
+        def call(self, a: Any, b: Any) -> Any:
+            return a * b
+
+    model = Two()
+    model(X, X)
+    with pytest.raises(UnsupportedModelError, match="takes several tensors: let it take one list or dict"):
+        create_analyzer("lrp.z", model)

@@ -149,3 +149,16 @@ def test_a_recurrent_model_that_is_trained_is_explained_as_it_is_now() -> None:
     given = analyzer.analyze(X, 0)
     np.testing.assert_allclose(given, create_analyzer("lrp.epsilon", model).analyze(X, 0), atol=1e-12)
     assert analyzer.traces == 1
+
+
+def test_masked_sequences_of_any_length() -> None:
+    inputs = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(9, 4, mask_zero=True)(inputs)
+    model = keras.Model(inputs, layers.Dense(2)(layers.Bidirectional(layers.LSTM(3))(x)))
+    tokens = RNG.integers(1, 9, size=(3, 5))
+    tokens[1, 2:] = 0
+    for steps in (3, 5):
+        explanation = create_analyzer("lrp.bias_as_input", model).explain(tokens[:, :steps], 0, bias=True)
+        np.testing.assert_allclose(explanation.output, model(tokens[:, :steps]), atol=1e-10)
+        np.testing.assert_allclose(total(explanation), explanation.explained, atol=1e-10)
+        assert not explanation.relevance[tokens[:, :steps] == 0].any()

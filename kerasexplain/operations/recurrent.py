@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -102,12 +103,23 @@ def _scan(advance: Any, carry: Any, xs: Tensor, masks: Tensor | None, unroll: bo
             outputs.append(carry[0])
         return carry, ops.stack(outputs)
 
-    def step(carry: Any, x_and_mask: Any) -> Any:
-        carry = advance(carry, x_and_mask if masks is not None else (x_and_mask, None))
+    def step(carry: Any, x: Any) -> Any:
+        carry = advance(carry, (x, None) if masks is None else _unpacked(x, xs))
         return carry, carry  # TensorFlow's scan collects no other structure than the carry's
 
-    last, collected = ops.scan(step, carry, xs if masks is None else (xs, masks))
+    last, collected = ops.scan(step, carry, xs if masks is None else _packed(xs, masks))
     return last, collected[0]
+
+
+def _packed(xs: Tensor, masks: Tensor) -> Tensor:
+    """Sequence and mask in one tensor: Keras' scan over two of unknown length fails on TensorFlow."""
+    steps, samples = ops.shape(xs)[:2]
+    mask = ops.cast(ops.reshape(masks, (steps, samples, 1)), xs.dtype)
+    return ops.concatenate([ops.reshape(xs, (steps, samples, math.prod(xs.shape[2:]))), mask], axis=-1)
+
+
+def _unpacked(packed: Tensor, xs: Tensor) -> tuple[Tensor, Tensor]:
+    return ops.reshape(packed[:, :-1], (-1, *xs.shape[2:])), packed[:, -1] > 0.5
 
 
 @describes("layers.LSTM", "layers.GRU", "layers.SimpleRNN", "layers.RNN", masked=True)
