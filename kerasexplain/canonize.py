@@ -53,8 +53,8 @@ def canonize(graph: Graph, *, output: int | str = 0, explain: str = "logits") ->
     if explain == "logits":
         graph = explain_logits(graph)
     graph = folded(graph)
-    if graph.explained.fold != 1:
-        raise UnsupportedModelError("the explained output has several rows for every sample of the input")
+    if graph.explained.fold != 1 or graph.explained.batch_axis != 0:
+        raise UnsupportedModelError("the explained output is not batch first, with one row for every sample")
     if graph.explained not in graph.carriers:
         raise UnsupportedModelError("the explained output does not depend on any input by real numbers")
     return graph
@@ -80,7 +80,7 @@ def split_into_primitives(graph: Graph) -> Graph:
         for i, step in enumerate(steps):
             last = i == len(steps) - 1
             output = node.outputs[0]
-            outputs = node.outputs if last else (Value(step.shape or output.shape, output.dtype, output.fold),)
+            outputs = node.outputs if last else (dataclasses.replace(output, shape=step.shape or output.shape),)
             nodes.append(
                 dataclasses.replace(
                     node,
@@ -120,7 +120,7 @@ def _with_copies(node: Node) -> list[Node]:
         if not isinstance(leaf, Value) or leaf not in seen:
             seen.update([leaf] if isinstance(leaf, Value) else [])
             return leaf
-        value = Value(leaf.shape, leaf.dtype, leaf.fold)
+        value = dataclasses.replace(leaf)
         name = f"{node.name}/copy" + (f"@{len(copies) + 1}" if copies else "")
         copy = dataclasses.replace(node, name=name, type="copy", operation=None, inputs=(leaf,), outputs=(value,))
         copies.append(dataclasses.replace(copy, primitive=Routing(lambda x: x)))
@@ -176,7 +176,7 @@ def _with_real_inputs(nodes: list[Node]) -> Iterator[Node]:
     if not whole or node.type == "Cast" or isinstance(describe(call)[0].primitive, (Lookup, Opaque)):
         yield node
         return
-    given, real = node.inputs[0], Value(node.inputs[0].shape, node.outputs[0].dtype, node.inputs[0].fold)
+    given, real = node.inputs[0], dataclasses.replace(node.inputs[0], dtype=node.outputs[0].dtype)
     to_real = Lookup(lambda x: keras.ops.cast(x, real.dtype))
     name = f"{node.name}/cast"
     yield dataclasses.replace(node, name=name, type="Cast", operation=None, primitive=to_real, outputs=(real,))

@@ -14,17 +14,19 @@ Shape = tuple["int | None", ...]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Value:
-    """A tensor of the graph: what a node makes and other nodes read. The batch comes first.
+    """A tensor of the graph: what a node makes and other nodes read.
 
     Attributes:
         shape, dtype: As of a tensor.
         fold: How many rows a sample has, one behind the other: 1 but for code that moves other axes into the batch, to
             treat windows or time steps like samples.
+        batch_axis: Where the batch is: in front, but for code that moves it to take queries, keys and values apart.
     """
 
     shape: Shape
     dtype: str
     fold: int = 1
+    batch_axis: int = 0
 
     @property
     def is_float(self) -> bool:

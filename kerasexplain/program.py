@@ -168,8 +168,12 @@ class Program:
 
     def _per_sample(self, tap: Tap, relevance: Tensor) -> Tensor:
         """What was read at a tap, with one row per sample: rows that code made of one sample become an axis."""
-        fold = 1 if tap.kind == "bias" else self._tapped(tap).fold
-        return relevance if fold == 1 else ops.reshape(relevance, (-1, fold, *ops.shape(relevance)[1:]))
+        if tap.kind == "bias":
+            return relevance
+        value = self._tapped(tap)
+        if value.batch_axis:
+            relevance = ops.moveaxis(relevance, value.batch_axis, 0)
+        return relevance if value.fold == 1 else ops.reshape(relevance, (-1, value.fold, *ops.shape(relevance)[1:]))
 
     def _of_indices(self, read: Mapping[Tap, Tensor], inputs: Mapping[Value, Tensor]) -> dict[Value, Tensor]:
         """What the inputs get through what is looked up by them."""
@@ -201,18 +205,18 @@ class Program:
             return []
         batch, dtype = ops.shape(inputs[0])[0], self._execution.dtype_of_relevance
         shapes = self._execution.bias_taps()
-        unknown = any(tap.kind != "bias" and None in self._tapped(tap).shape[1:] for tap in taps)
+        unknown = any(tap.kind != "bias" and _open_sizes(self._tapped(tap)) for tap in taps)
         values = self._execution.run(inputs, dict.fromkeys(taps)) if unknown else {}
         tensors = []
         for tap in taps:
             if tap.kind == "bias":
                 tensors.append(ops.ones((batch, *shapes[tap]), dtype=dtype))
             elif unknown:
-                sizes = ops.shape(values[self._tapped(tap)])[1:]
-                tensors.append(ops.zeros((batch * self._tapped(tap).fold, *sizes), dtype=dtype))
+                value = self._tapped(tap)
+                tensors.append(ops.zeros(_with_batch(ops.shape(values[value]), value, batch), dtype=dtype))
             else:
                 value = self._tapped(tap)
-                tensors.append(ops.zeros((batch * value.fold, *value.shape[1:]), dtype=dtype))
+                tensors.append(ops.zeros(_with_batch(value.shape, value, batch), dtype=dtype))
         return tensors
 
     @staticmethod
@@ -221,6 +225,15 @@ class Program:
         below = ops.convert_to_tensor(np.asarray(rule.low), dtype=x.dtype) - x
         above = x - ops.convert_to_tensor(np.asarray(rule.high), dtype=x.dtype)
         return ops.max(ops.maximum(below, above), axis=list(range(1, len(x.shape))))
+
+
+def _with_batch(shape: Sequence[Any], value: Value, batch: Any) -> tuple[Any, ...]:
+    """A shape like that value's, for a batch of that size."""
+    return (*shape[: value.batch_axis], batch * value.fold, *shape[value.batch_axis + 1 :])
+
+
+def _open_sizes(value: Value) -> bool:
+    return any(size is None for axis, size in enumerate(value.shape) if axis != value.batch_axis)
 
 
 def _summed(x: Tensor) -> Tensor:

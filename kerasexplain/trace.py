@@ -14,6 +14,7 @@ from kerasexplain.errors import UnsupportedModelError
 from kerasexplain.expansions import expansion
 from kerasexplain.graph import Graph, Node, OpenedCall, Shape, Value
 from kerasexplain.operations import Call, Opaque, describe, is_described
+from kerasexplain.operations.batches import moved_batch_axis
 from kerasexplain.recorder import Opened, Record, Recorder, is_constant_tensor, recording
 from kerasexplain.specification import Specification, output_names
 from kerasexplain.weights import Recomputed, Region
@@ -177,8 +178,9 @@ class _Builder:
             # Relevance is computed in one precision, the output's: between floating types nothing happens.
             self._known[id(record.outputs[0])] = inputs[0]
             return []
-        fold = folded_rows(record.operation, inputs, tuple(record.outputs[0].shape))
-        outputs = tuple(Value(tuple(tensor.shape), _dtype(tensor), fold or 1) for tensor in record.outputs)
+        fold = folded_rows(record.operation, inputs, tuple(record.outputs[0].shape)) or 1
+        axis = moved_batch_axis(Call(record.operation, args, kwargs, inputs)) or 0
+        outputs = tuple(Value(tuple(tensor.shape), _dtype(tensor), fold, axis) for tensor in record.outputs)
         self._known.update({id(tensor): value for tensor, value in zip(record.outputs, outputs, strict=True)})
         call = Call(record.operation, args, kwargs, inputs)
         return [

@@ -383,3 +383,32 @@ def test_a_call_of_several_arguments_is_refused_as_predict_refuses_it() -> None:
     model(X, X)
     with pytest.raises(UnsupportedModelError, match="takes several tensors: let it take one list or dict"):
         create_analyzer("lrp.z", model)
+
+
+class Joint(layers.Layer):
+    """Attention as it is often written: one kernel for queries, keys and values, taken apart in front of the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.joint, self.out = layers.Dense(3 * 8), layers.Dense(4)
+
+    def call(self, x: Any) -> Any:
+        x = ops.transpose(ops.reshape(self.joint(x), (-1, x.shape[1], 3, 2, 4)), (2, 0, 3, 1, 4))
+        query, key, value = x[0] * 0.5, x[1], x[2]
+        weights = ops.softmax(ops.matmul(query, ops.transpose(key, (0, 1, 3, 2))))
+        x = ops.transpose(ops.matmul(weights, value), (0, 2, 1, 3))
+        return self.out(ops.reshape(x, (-1, x.shape[1], 8)))
+
+
+def test_the_batch_may_leave_the_front_and_come_back() -> None:
+    inputs = keras.Input((6, 4))
+    model = built(keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling1D()(Joint()(inputs)))))
+    conserves(model, X, 1)
+    analyzer = create_analyzer("lrp.attention", model)
+    together = analyzer.analyze(X, 1)
+    apart = np.concatenate([analyzer.analyze(x[None], 1) for x in X])
+    np.testing.assert_allclose(together, apart, rtol=1e-4, atol=1e-6)
+    moved = next(row.name for row in analyzer.rows if row.type == "Transpose")
+    assert analyzer.explain(X, 1, layers=[moved]).layers[moved].shape == (3, 3, 2, 6, 4)
+    audit = analyzer.audit(X, 1)
+    np.testing.assert_allclose(audit.lost, 0, atol=1e-5)

@@ -16,7 +16,7 @@ from keras import layers, ops
 from kerasexplain import create_analyzer
 
 RNG = np.random.default_rng(0)
-X = RNG.normal(size=(3, 5, 4))
+X = RNG.normal(size=(3, 4, 4))
 
 
 class Minimal(layers.Layer):
@@ -54,7 +54,7 @@ LAYERS: dict[str, Callable[[], Any]] = {
 
 
 def model_of(layer: Any, masked: bool = False) -> keras.Model:
-    inputs = keras.Input((5, 4), dtype="float64")
+    inputs = keras.Input((4, 4), dtype="float64")
     x = layers.Masking(dtype="float64")(inputs) if masked else inputs
     model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(layer(x))))
     for variable in model.trainable_variables:
@@ -82,8 +82,9 @@ def total(explanation: Any) -> np.ndarray:
 def test_the_twin_follows_and_the_books_close(kind: str, masked: bool) -> None:
     model, x = model_of(LAYERS[kind](), masked), X.copy()
     if masked:
-        x[0, 3:] = x[1, :2] = 0.0
-    for jit_compile in (False, True):
+        x[0, 2:] = x[1, :1] = 0.0
+    # Steps laid out one after the other, which XLA compiles for long, are compared below.
+    for jit_compile in (False, True)[: 2 if kind in ("LSTM", "custom cell") else 1]:
         explanation = create_analyzer("lrp.bias_as_input", model, jit_compile=jit_compile).explain(x, 1, bias=True)
         np.testing.assert_allclose(explanation.output, model(x), rtol=0, atol=1e-10)
         np.testing.assert_allclose(total(explanation), explanation.explained, rtol=0, atol=1e-10)
@@ -91,8 +92,16 @@ def test_the_twin_follows_and_the_books_close(kind: str, masked: bool) -> None:
             assert not explanation.relevance[x == 0].any()
 
 
-@pytest.mark.parametrize("name", ["lrp.epsilon", "lrp.z_plus", "lrp.alpha_2_beta_1", "lrp.flat", "lrp.gamma"])
-@pytest.mark.parametrize("kind", ["LSTM", "GRU", "custom cell", "stacked cells"])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("GRU", "lrp.epsilon"),
+        ("custom cell", "lrp.z_plus"),
+        ("LSTM", "lrp.alpha_2_beta_1"),
+        ("GRU", "lrp.flat"),
+        ("SimpleRNN", "lrp.gamma"),
+    ],
+)
 def test_a_loop_gives_what_its_steps_give(kind: str, name: str) -> None:
     model = model_of(LAYERS[kind]())
     loop, steps = (create_analyzer(name, model, jit_compile=jit).analyze(X, 0) for jit in (False, True))
@@ -100,7 +109,7 @@ def test_a_loop_gives_what_its_steps_give(kind: str, name: str) -> None:
 
 
 def test_the_first_layer_s_rule_holds_for_the_first_cell_alone() -> None:
-    inputs = keras.Input((5, 4))
+    inputs = keras.Input((4, 4))
     x = layers.LSTM(3, return_sequences=True, name="one")(inputs)
     model = keras.Model(inputs, layers.Dense(2)(layers.LSTM(3, name="two")(x)))
     rows = create_analyzer("lrp.epsilon", model, input_layer_rule="Flat").rows
@@ -111,7 +120,7 @@ def test_the_first_layer_s_rule_holds_for_the_first_cell_alone() -> None:
 
 
 def test_initial_states_are_inputs_like_any_other() -> None:
-    sequence, h, c = keras.Input((5, 4)), keras.Input((3,)), keras.Input((3,))
+    sequence, h, c = keras.Input((4, 4)), keras.Input((3,)), keras.Input((3,))
     outputs, *states = layers.LSTM(3, return_state=True)(sequence, initial_state=[h, c])
     model = keras.Model([sequence, h, c], layers.Dense(2)(ops.concatenate([outputs, *states], axis=-1)))
     x = [X, RNG.normal(size=(3, 3)), RNG.normal(size=(3, 3))]
@@ -125,7 +134,7 @@ def test_sequences_of_any_length() -> None:
     inputs = keras.Input((None, 4))
     model = keras.Model(inputs, layers.Dense(2)(layers.GRU(3)(inputs)))
     analyzer = create_analyzer("lrp.epsilon", model)
-    for steps in (2, 5):
+    for steps in (2, 4):
         np.testing.assert_allclose(analyzer.explain(X[:, :steps], 0).output, model(X[:, :steps]), atol=1e-10)
     assert analyzer.traces == 1
 

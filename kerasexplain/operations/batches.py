@@ -32,7 +32,57 @@ def keeps_samples_apart(call: Call) -> bool:
 
     Where its arguments do not say so, it is tried out by exchanging two samples, and by changing one.
     """
+    if any(_batch_axis(value) for value in call.inputs) or type(call.operation).__name__ in _MOVERS:
+        return moved_batch_axis(call) is not None
     return _is_within_samples(call) or _commutes_with_exchange(call)
+
+
+#: Operations that may take the batch away from the front; those that may meet it elsewhere.
+_MOVERS = ("Transpose", "Swapaxes", "Moveaxis")
+AWAY_FROM_FRONT = (*_MOVERS, "GetItem", "Unstack", "Split", "Squeeze", "Multiply", "Divide", "TrueDivide")
+
+
+def _batch_axis(value: Any) -> int:
+    return getattr(value, "batch_axis", 0)
+
+
+def moved_batch_axis(call: Call) -> int | None:
+    """Where the batch is in the output of an operation, given where it is in its inputs; None if that is not told."""
+    operation, name = call.operation, type(call.operation).__name__
+    batch, rank = max(map(_batch_axis, call.inputs), default=0), len(call.inputs[0].shape) if call.inputs else 0
+    if name in _MOVERS:
+        return _permutation(operation, rank).index(batch)
+    if batch == 0 or name in ("Multiply", "Divide", "TrueDivide"):
+        return batch if len(call.inputs) == 1 or batch == 0 else None
+    if name == "GetItem":
+        return _after_index(call.args[1] if len(call.args) > 1 else call.kwargs.get("key"), batch)
+    if name in ("Split", "Unstack", "Squeeze"):
+        axes = axes_of(operation.axis, rank)
+        gone = 0 if name == "Split" else sum(axis < batch for axis in axes)
+        return None if batch in axes else batch - gone
+    return None
+
+
+def _permutation(operation: Any, rank: int) -> list[int]:
+    """Where each axis of the output comes from."""
+    name, order = type(operation).__name__, list(range(rank))
+    if name == "Transpose":
+        return [axis % rank for axis in operation.axes] if operation.axes else order[::-1]
+    if name == "Swapaxes":
+        one, other = operation.axis1 % rank, operation.axis2 % rank
+        order[one], order[other] = order[other], order[one]
+        return order
+    return list(np.moveaxis(np.empty(order), operation.source, operation.destination).shape)
+
+
+def _after_index(key: Any, batch: int) -> int | None:
+    """Where the batch is behind an index that takes it as a whole: whole numbers in front of it drop their axes."""
+    keys = key if isinstance(key, tuple) else (key,)
+    before = keys[:batch]
+    simple = all(isinstance(k, (int, slice)) and not isinstance(k, bool) for k in before)
+    if not simple or (len(keys) > batch and keys[batch] not in (slice(None), Ellipsis)):
+        return None
+    return batch - sum(isinstance(k, int) for k in before)
 
 
 def _is_within_samples(call: Call) -> bool:
@@ -41,8 +91,6 @@ def _is_within_samples(call: Call) -> bool:
     name, rank = type(operation).__name__, len(call.inputs[0].shape)
     if name in ("Copy", "Identity", "DepthToSpace", "SpaceToDepth"):
         return True
-    if name == "Transpose":
-        return bool(operation.axes) and operation.axes[0] == 0
     if name == "Reshape":
         target = tuple(operation.compute_output_spec(keras.KerasTensor(shape)).shape)
         known = None not in shape[1:] and None not in target[1:]
@@ -55,9 +103,6 @@ def _is_within_samples(call: Call) -> bool:
         return first is Ellipsis or (isinstance(first, slice) and first == slice(None))
     if name in ("Concatenate", "Flip", "Roll", "Repeat", "Split", "Squeeze", "Take", "TakeAlongAxis", "Unstack"):
         return operation.axis is not None and 0 not in axes_of(operation.axis, rank)
-    if name in ("Swapaxes", "Moveaxis"):
-        moved = (operation.axis1, operation.axis2) if name == "Swapaxes" else (operation.source, operation.destination)
-        return 0 not in axes_of(tuple(keras.tree.flatten(moved)), rank)
     if name == "Tile":
         return not isinstance(operation.repeats, int) and len(operation.repeats) == rank and operation.repeats[0] == 1
     if name in ("ExpandDims", "Stack"):

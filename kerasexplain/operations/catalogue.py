@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from kerasexplain.operations.base import Call, Opaque, Primitive
+from kerasexplain.operations.batches import AWAY_FROM_FRONT
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -75,6 +76,9 @@ def describe(call: Call) -> list[Step]:
     describer = _describer(call.operation)
     if describer is None:
         return [Step(opaque(call, "there is no rule for this operation"))]
+    moved = any(getattr(value, "batch_axis", 0) for value in call.inputs)
+    if moved and type(call.operation).__name__ not in AWAY_FROM_FRONT:
+        return [Step(opaque(call, "the batch is not the first axis of its input"))]
     masked = any(leaf is not None for leaf in keras.tree.flatten(call.kwargs.get("mask")))
     if masked and key not in _MASKED and key in _DESCRIBERS:
         return [Step(opaque(call, "it is called with a mask, which has no rule for this operation"))]

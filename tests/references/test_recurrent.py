@@ -198,7 +198,8 @@ def test_a_step_of_an_lstm_by_hand() -> None:
 @of_every_kind
 def test_the_analyzer_agrees_with_the_reference(kind: str, shape: str, padded: bool) -> None:
     c = case(kind, shape, padded)
-    for damping in (DAMPING, Damping(0.05, 0.01)):
+    # That the two numbers are not exchanged, one shape is enough to tell.
+    for damping in (DAMPING, Damping(0.05, 0.01))[: 2 if shape == "one" else 1]:
         if kind.startswith("GRU"):
             # A sum is divided by only where R arrives. What a GRU adds up is read by kernels alone, which hand on R per
             # unit of it: there the sum is exactly proportional. (Arras et al. write LSTMs, where a tanh reads the sum.)
