@@ -24,7 +24,7 @@ from kerasexplain.pipeline import Pipeline, Pipelines
 from kerasexplain.program import Answer, Program, Question
 from kerasexplain.reverse_graph import ReverseGraph
 from kerasexplain.selection import MODES, Selection, select
-from kerasexplain.specification import Specification, needs_example
+from kerasexplain.specification import Specification, holds_whole_numbers, needs_example
 from kerasexplain.tables import rules_table
 from kerasexplain.taps import Tap
 
@@ -116,6 +116,8 @@ class Analyzer:
         if self._found is None:
             specification = Specification.of(self.model) if example is None else Specification.of_example(example)
             self._found = Pipelines(self.model, self.method, self.options, specification)
+        elif self._found.is_outdated:  # its layers compute something else now: quantised, say, or with LoRA
+            self._found = Pipelines(self.model, self.method, self.options, self._found.specification)
         return self._found
 
     @property
@@ -198,20 +200,20 @@ class Analyzer:
             ValueError: A layer is not known.
             InputError: As for `analyze`.
         """
-        arrays, structure = self._prepared(x)
-        execution = self._first.twin.execution
-        output_taps = {name: self._output_tap(name) for name in layers}
+        arrays, structure, pipeline = self._prepared(x, batch_size)
+        execution = pipeline.twin.execution
+        output_taps = {name: self._output_tap(pipeline, name) for name in layers}
         bias_taps = list(execution.bias_taps()) if bias else []
         # Once each: of two taps at one place only one would be read, and folded layers share theirs.
         taps = tuple(dict.fromkeys([*output_taps.values(), *bias_taps]))
-        selection = self._select(neuron_selection, len(arrays[0]))
-        answer = self._ask(arrays, selection, taps, False, batch_size, verbose)
+        selection = self._select(pipeline, neuron_selection, len(arrays[0]))
+        answer = self._ask(pipeline, arrays, selection, taps, False, batch_size, verbose)
         through = dict(zip(taps, answer.taps, strict=True))
         return Explanation(
             relevance=structure(answer.relevance),
             bias=by_node(bias_taps, through),
             layers={name: through[tap] for name, tap in output_taps.items()},
-            output=self._as_model_output(answer.outputs),
+            output=self._as_model_output(pipeline.graph, answer.outputs),
             neuron=selection.neuron if answer.index is None else answer.index,
             explained=answer.explained,
             analyzer=self._description(),
@@ -232,23 +234,33 @@ class Analyzer:
         """
         if self._composite.plain:
             raise ValueError(f"{self.name!r} propagates no relevance that could be audited: use an lrp method")
-        arrays, _ = self._prepared(x)
-        selection = self._select(neuron_selection, len(arrays[0]))
-        execution = self._first.twin.execution
+        arrays, _, pipeline = self._prepared(x, None)
+        selection = self._select(pipeline, neuron_selection, len(arrays[0]))
+        execution = pipeline.twin.execution
         edges, biases = execution.edge_taps(), list(execution.bias_taps())
         taps = tuple(dict.fromkeys([*edges, *biases]))
-        answer = self._ask(arrays, selection, taps, True, None, 0)
+        answer = self._ask(pipeline, arrays, selection, taps, True, None, 0)
         return books(execution, answer, dict(zip(taps, answer.taps, strict=True)))
 
-    def _prepared(self, x: Any) -> tuple[list[np.ndarray], Structure]:
-        example = None
+    def _prepared(self, x: Any, batch_size: int | None) -> tuple[list[np.ndarray], Structure, Pipeline]:
+        """The input as arrays, how to give relevance its structure, and the pipeline for its shapes."""
+        if batch_size is not None:
+            _check_batch_size(batch_size)
         if self._found is None and needs_example(self.model):
-            example = keras.tree.map_structure(np.asarray, x) if isinstance(x, dict) else _as_arrays(x)
-        pipelines = self._look_at(example)
-        return prepare(x, self._first.graph, self._first.twin.execution.dtype_of_relevance, pipelines.inputs)
+            self._look_at(_as_arrays(x))
+        pipelines = self._look_at(None)
+        if pipelines.specification.assumed and holds_whole_numbers(_as_arrays(x)):
+            self._found = None
+            pipelines = self._look_at(_as_arrays(x))
+        first = pipelines.first
+        arrays, structure = prepare(x, first.graph, first.twin.execution.dtype_of_relevance, pipelines.inputs)
+        size = batch_size or self.options["batch_size"]
+        batch, _ = next(batches(arrays, size, pipelines.inputs[0][0]))
+        return arrays, structure, pipelines.of(batch)
 
     def _ask(
         self,
+        pipeline: Pipeline,
         arrays: list[np.ndarray],
         selection: Selection,
         taps: tuple[Tap, ...],
@@ -257,45 +269,43 @@ class Analyzer:
         verbose: int,
     ) -> Answer:
         if self.options["input_range"] is not None:
-            check_range(arrays, self._first.graph.input_names, self.options["input_range"])
-        start = self._start(len(arrays[0]))
+            check_range(arrays, pipeline.graph.input_names, self.options["input_range"])
+        start = self._start(pipeline, len(arrays[0]))
         kind = "array" if isinstance(start, np.ndarray) else start
         extras = [array for array in (selection.values, start) if isinstance(array, np.ndarray)]
         question = Question(selection.kind, kind, taps, summed)
-        if batch_size is not None:
-            _check_batch_size(batch_size)
         size = batch_size or self.options["batch_size"]
         count = len(arrays)
         progress = keras.utils.Progbar(len(arrays[0]), verbose=1, unit_name="sample") if verbose else None
         answers = []
         pipelines = self._look_at(None)
         for batch, samples in batches([*arrays, *extras], size, pipelines.inputs[0][0]):
-            program = pipelines.of(batch[:count]).program
-            answer = program(question, batch[:count], batch[count:])
-            self._check_boxes(program, answer)
+            answer = pipeline.program(question, batch[:count], batch[count:])
+            pipelines.verify(batch[:count], answer.outputs)
+            self._check_boxes(pipeline.program, answer)
             answers.append(answer.first(samples))
             if progress is not None:
                 progress.add(samples)
         return Answer.joined(answers)
 
-    def _start(self, samples: int) -> Any:
+    def _start(self, pipeline: Pipeline, samples: int) -> Any:
         start = self.options["start"]
         if start is None:
             return self.method.default_start
         if isinstance(start, str):
             return start
-        shape = tuple(size or 1 for size in self._first.graph.explained.shape[1:])
+        shape = tuple(size or 1 for size in pipeline.graph.explained.shape[1:])
         try:
-            full = np.broadcast_to(np.asarray(start, self._first.twin.execution.dtype_of_relevance), (samples, *shape))
+            full = np.broadcast_to(np.asarray(start, pipeline.twin.execution.dtype_of_relevance), (samples, *shape))
         except ValueError:
             raise InputError(
                 f"start has shape {np.shape(start)}; it must be shaped like the output, {shape} or {(samples, *shape)}"
             ) from None
         return np.reshape(full, (samples, -1))
 
-    def _select(self, neuron_selection: Any, samples: int) -> Selection:
-        shape = self._first.graph.explained.shape
-        return select(neuron_selection, self.options["neuron_selection_mode"], samples, shape)
+    def _select(self, pipeline: Pipeline, neuron_selection: Any, samples: int) -> Selection:
+        mode = self.options["neuron_selection_mode"]
+        return select(neuron_selection, mode, samples, pipeline.graph.explained.shape)
 
     @staticmethod
     def _check_boxes(program: Program, answer: Answer) -> None:
@@ -308,17 +318,18 @@ class Analyzer:
                     f"leaves them by up to {float(outside.max()):g}: give the bounds of the (preprocessed) input"
                 )
 
-    def _output_tap(self, name: str) -> Tap:
-        rows = self._first.rows
+    @staticmethod
+    def _output_tap(pipeline: Pipeline, name: str) -> Tap:
+        rows = pipeline.rows
         for row in rows:
             if name == row.name or name in row.node.absorbed:
                 return Tap("output", row.name)
         raise ValueError(f"no operation is named {name!r}.{nearest(name, [row.name for row in rows])}")
 
-    def _as_model_output(self, outputs: list[np.ndarray]) -> Any:
-        graph = self._first.graph
+    @staticmethod
+    def _as_model_output(graph: Graph, outputs: list[np.ndarray]) -> Any:
         by_value = dict(zip(graph.outputs, outputs, strict=True))
-        structure = keras.tree.map_structure(lambda value: by_value[value], graph.structure)
+        structure = keras.tree.map_structure(by_value.get, graph.structure)
         single = isinstance(structure, (list, tuple)) and len(structure) == 1
         return structure[0] if single else structure
 
@@ -365,6 +376,8 @@ class Analyzer:
 
 
 def _as_arrays(x: Any) -> Any:
+    if isinstance(x, dict):
+        return keras.tree.map_structure(np.asarray, x)
     holds_arrays = isinstance(x, (list, tuple)) and all(hasattr(item, "shape") and item.ndim for item in x)
     return [np.asarray(item) for item in x] if holds_arrays else np.asarray(x)
 

@@ -76,7 +76,7 @@ def split_into_primitives(graph: Graph) -> Graph:
         nodes.extend(before)
         assert isinstance(node.primitive, Call)
         steps = describe(node.primitive)
-        inputs = node.inputs
+        inputs = node.inputs[:1] if isinstance(steps[0].primitive, Affine) else node.inputs  # the rest are masks
         for i, step in enumerate(steps):
             last = i == len(steps) - 1
             output = node.outputs[0]

@@ -29,6 +29,7 @@ from kerasexplain.operations import (
     Routing,
     Scale,
     Statistics,
+    StopGradient,
 )
 from kerasexplain.rules import GradientRule, Ignore, LinearRule, PassThrough, Slope
 from kerasexplain.rules.arithmetic import share
@@ -89,6 +90,8 @@ def overridden(row: Row, arriving: Signal, composite: Composite) -> Overridden:
             return plain
         apply = linear_override(linear, rule, arriving, row.domain.nonnegative)
         return Overridden(apply, arriving, Signal.R if rule.absolute else Signal.Q, linear.bias_shape)
+    if isinstance(primitive, StopGradient):
+        return Overridden(lambda xs, tap: xs[0], arriving, arriving)
     if isinstance(primitive, Routing):
         # Constants among what is moved take their share as a bias entry, for which Q is needed.
         return plain if row.bias_edges else dataclasses.replace(plain, takes=arriving, gives=arriving)
@@ -159,7 +162,14 @@ def _custom(primitive: Custom, arriving: Signal) -> Apply:
         xs, y = residuals
         relevance = signal if arriving is Signal.R else signal * y
         of_xs = primitive.relevance(primitive.layer, xs[0] if len(xs) == 1 else xs, y, relevance)
-        return (of_xs,) if len(xs) == 1 else tuple(of_xs)
+        given = (of_xs,) if len(xs) == 1 else tuple(of_xs)
+        shapes = [None if r is None else tuple(r.shape) for r in given]
+        if shapes != [tuple(x.shape) for x in xs]:
+            raise ValueError(
+                f"the rule registered for the layer {primitive.layer.name!r} ({type(primitive.layer).__name__}) gave "
+                f"relevance of the shapes {shapes} for inputs of the shapes {[tuple(x.shape) for x in xs]}"
+            )
+        return given
 
     return lambda xs, tap: override(forward, backward, *xs)
 

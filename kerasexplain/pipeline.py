@@ -13,7 +13,8 @@ from kerasexplain.canonize import canonize
 from kerasexplain.composite import Composite, Row, assign
 from kerasexplain.graph import Graph, Shape
 from kerasexplain.method import Method
-from kerasexplain.probe import traced
+from kerasexplain.operations import Call, Recurrent, describe
+from kerasexplain.probe import traced, verify
 from kerasexplain.program import Program
 from kerasexplain.reverse_graph import ReverseGraph
 from kerasexplain.specification import Specification
@@ -43,16 +44,11 @@ class Pipeline:
 
     @functools.cached_property
     def twin(self) -> ReverseGraph:
-        return ReverseGraph(self._model, self.graph, self.rows, self.composite, unroll=self._jit_compile)
+        return ReverseGraph(self._model, self.graph, self.rows, self.composite, unroll=_by_xla(self._options))
 
     @functools.cached_property
     def program(self) -> Program:
-        return Program(self.twin.execution, self._method, self._jit_compile)
-
-    @property
-    def _jit_compile(self) -> bool:
-        jit_compile = self._options["jit_compile"]
-        return on_accelerator() if jit_compile == "auto" else jit_compile
+        return Program(self.twin.execution, self._method, _by_xla(self._options))
 
 
 class Pipelines:
@@ -69,8 +65,12 @@ class Pipelines:
         self, model: keras.Model, method: Method, options: dict[str, Any], specification: Specification
     ) -> None:
         self._model, self._method, self._options = model, method, options
-        self._specification = specification
-        graph, self.is_static = traced(model, specification)
+        self.specification = specification
+        self._fingerprint = fingerprint(model)
+        self._verified: set[tuple[Shape, ...]] = set()
+        graph, is_static = traced(model, specification)
+        # XLA cannot differentiate a loop of unknown length.
+        self.is_static = is_static or (_by_xla(options) and _loops_openly(graph))
         self.first = Pipeline(model, graph, method, options)
         shapes = tuple(value.shape for value in graph.inputs)
         self._by_shape: dict[tuple[Shape, ...], Pipeline] = {shapes: self.first}
@@ -83,11 +83,48 @@ class Pipelines:
             return self.first
         shapes = tuple(array.shape for array in arrays)
         if shapes not in self._by_shape:
-            graph = trace(self._model, self._specification.with_shapes(shapes))
+            graph = trace(self._model, self.specification.with_shapes(shapes))
             self._by_shape[shapes] = Pipeline(self._model, graph, self._method, self._options)
         return self._by_shape[shapes]
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether layers of the model have been made to compute something else since it was traced."""
+        return self._fingerprint != fingerprint(self._model)
+
+    def verify(self, arrays: list[np.ndarray], outputs: list[np.ndarray]) -> None:
+        """Compares what a batch gave with the model's own output, once for every size of its samples.
+
+        Raises:
+            UnsupportedModelError: They differ.
+        """
+        sizes = tuple(array.shape[1:] for array in arrays)
+        if sizes not in self._verified:
+            verify(self._model, self.specification, self.first.graph, arrays, outputs)
+            self._verified.add(sizes)
 
     @property
     def traces(self) -> int:
         """How many times a compiled function has been traced so far."""
         return sum(pipeline.program.traces for pipeline in self._by_shape.values())
+
+
+def fingerprint(model: keras.Model) -> tuple[Any, ...]:
+    """What decides, besides the weights' values, what the layers of a model compute."""
+    return tuple(
+        (id(layer), getattr(layer, "quantization_mode", None), getattr(layer, "lora_enabled", None), id(activation))
+        for layer in model._flatten_layers()
+        for activation in [getattr(layer, "activation", None)]
+    )
+
+
+def _loops_openly(graph: Graph) -> bool:
+    """Whether a recurrent layer runs over sequences of unknown length."""
+    layers = (node.primitive for node in graph.nodes if isinstance(node.primitive, Call) and node.inputs)
+    open_ones = (call for call in layers if hasattr(call.operation, "cell") and call.inputs[0].shape[1] is None)
+    return any(isinstance(describe(call)[0].primitive, Recurrent) for call in open_ones)
+
+
+def _by_xla(options: dict[str, Any]) -> bool:
+    jit_compile = options["jit_compile"]
+    return on_accelerator() if jit_compile == "auto" else bool(jit_compile)

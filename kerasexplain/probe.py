@@ -93,6 +93,36 @@ def check(model: keras.Model, graph: Graph, specification: Specification) -> Non
     )
 
 
+def verify(
+    model: keras.Model,
+    specification: Specification,
+    graph: Graph,
+    arrays: Sequence[np.ndarray],
+    outputs: Sequence[np.ndarray],
+) -> None:
+    """Compares what came of a batch with the model's own output for its first sample.
+
+    Raises:
+        UnsupportedModelError: They differ: the model's code depends on sizes that the trace did not see, or has been
+            replaced since.
+    """
+    xs = [ops.convert_to_tensor(array[:1]) for array in arrays]
+    fixed = graph.inputs[0].shape[0]
+    if fixed is not None and specification.inputs[0].shape[0] is not None:
+        xs = [ops.convert_to_tensor(array) for array in arrays]
+    with keras.StatelessScope(initialize_variables=False):
+        given = keras.tree.map_structure(lambda position: xs[position], specification.structure)
+        expected = keras.tree.flatten(model(given, **at_inference(model)))
+    tolerance = 20 * _tolerance(graph)  # the twin's BatchNormalization is folded, which rounds otherwise
+    for y, z in zip(outputs, (leaf for leaf in expected if ops.is_tensor(leaf)), strict=False):
+        if not _close(y[: len(z)], z, tolerance):
+            raise UnsupportedModelError(
+                f"the traced graph of the model {model.name!r} gives another output for this input than the model: its "
+                "code depends on sizes or values that the trace did not see, or was replaced since. Make a new "
+                "analyzer, with example= of these sizes"
+            )
+
+
 def run(graph: Graph, xs: Sequence[Tensor]) -> dict[Value, Tensor]:
     """All values of a graph, by ordinary computation."""
     values = dict(zip(graph.inputs, xs, strict=True))

@@ -171,7 +171,7 @@ class Recorder:
             raise UnsupportedModelError(
                 f"the layer {name!r} ({type(layer).__name__}) can neither be opened nor kept in one piece: "
                 f"{reason or _first_line(error)}, and Keras cannot tell the shape of its output. Python's own control "
-                "flow must not depend on tensors: use ops.where or ops.cond"
+                "flow must not depend on tensors: use ops.where"
             ) from error
 
     def operation(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -188,6 +188,11 @@ class Recorder:
         if _open_sizes(outputs) and not _open_sizes((args, kwargs)):
             # Some layers forget sizes that they could know (EinsumDense); running their code on placeholders does not.
             outputs = keras.Operation.compute_output_spec(operation, *args, **kwargs)
+        if not any(getattr(leaf, "sparse", False) for leaf in keras.tree.flatten((args, kwargs))):
+            for leaf in keras.tree.flatten(outputs):
+                # Keras takes the product with a variable, which has no `sparse`, for a sparse tensor.
+                if isinstance(leaf, keras.KerasTensor):
+                    leaf._sparse = False
         outermost = operation if len(self._stack) == 1 else self._outermost
         name = self._numbered(_own_name(operation))
         flat = [leaf for leaf in keras.tree.flatten(outputs) if leaf is not None]

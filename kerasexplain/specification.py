@@ -29,10 +29,12 @@ class Specification:
     Attributes:
         inputs: The inputs, in the model's order.
         structure: What the model is called on, with the position of each input in place of it.
+        assumed: Whether the dtypes are only assumed: a subclassed model keeps the shapes that it was called on alone.
     """
 
     inputs: tuple[Input, ...]
     structure: Any
+    assumed: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -109,12 +111,12 @@ class Specification:
         """Of a model that was built: batch sizes stay open."""
         dtype = keras.config.floatx()
         if _is_shape(shapes):
-            return cls((Input("input", (None, *shapes[1:]), dtype),), 0)
+            return cls((Input("input", (None, *shapes[1:]), dtype),), 0, assumed=True)
         names = list(shapes) if isinstance(shapes, dict) else [f"input_{i}" for i in range(len(shapes))]
         given = [shapes[name] for name in names] if isinstance(shapes, dict) else list(shapes)
         inputs = tuple(Input(name, (None, *shape[1:]), dtype) for name, shape in zip(names, given, strict=True))
         structure = {name: i for i, name in enumerate(names)} if isinstance(shapes, dict) else list(range(len(names)))
-        return cls(inputs, structure)
+        return cls(inputs, structure, assumed=True)
 
     @classmethod
     def of_example(cls, x: Any) -> Specification:
@@ -130,6 +132,10 @@ class Specification:
         if isinstance(x, dict):
             return cls(inputs, {name: i for i, name in enumerate(names)})
         return cls(inputs, list(range(len(names))) if isinstance(x, (list, tuple)) else 0)
+
+
+def holds_whole_numbers(x: Any) -> bool:
+    return any(leaf.dtype.kind in "iub" for leaf in keras.tree.flatten(x))
 
 
 def needs_example(model: Any) -> bool:

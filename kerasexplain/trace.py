@@ -104,11 +104,11 @@ class _Builder:
         inputs = tuple(Value(tuple(tensor.shape), _dtype(tensor)) for tensor in flat)
         self._known = {id(tensor): value for tensor, value in zip(flat, inputs, strict=True)}
         self._find_regions()
-        self._doubles = {id(leaf) for leaf in keras.tree.flatten(outputs) if _dtype(leaf) == "float64"}
+        self._doubles = {id(leaf) for leaf in _unique(keras.tree.flatten(outputs)) if _dtype(leaf) == "float64"}
         needed = self._needed(outputs)
         nodes = [node for i, record in enumerate(self._records) if i in needed for node in self._nodes(i, record)]
         structure = keras.tree.map_structure(self._output, outputs)
-        values = tuple(keras.tree.flatten(structure))
+        values = tuple(leaf for leaf in keras.tree.flatten(structure) if isinstance(leaf, Value))
         return Graph(
             inputs=inputs,
             input_names=specification.names,
@@ -129,7 +129,9 @@ class _Builder:
             )
             yield OpenedCall(opened.layer, opened.name, args, kwargs, outputs)
 
-    def _output(self, tensor: Any) -> Value:
+    def _output(self, tensor: Any) -> Any:
+        if not isinstance(tensor, keras.KerasTensor) and not is_constant_tensor(tensor):
+            return tensor  # None, say, in the place of a cache
         if id(tensor) not in self._known:
             raise UnsupportedModelError(
                 f"an output of the model {self._model.name!r} does not depend on its inputs: {tensor!r}"
@@ -220,7 +222,11 @@ def _runs_its_graph(layer: Any) -> bool:
     """Whether a Sequential or Functional model computes nothing but the graph it was built with."""
     own = itertools.takewhile(lambda kind: not kind.__module__.startswith("keras."), type(layer).__mro__)
     is_graph = isinstance(layer, keras.Sequential) or hasattr(layer, "_inputs_struct")
-    return is_graph and not any("call" in vars(kind) or "__call__" in vars(kind) for kind in own)
+    return (
+        is_graph
+        and "call" not in vars(layer)
+        and not any("call" in vars(kind) or "__call__" in vars(kind) for kind in own)
+    )
 
 
 def _changes_nothing(record: Record, inputs: Sequence[Value]) -> bool:

@@ -18,6 +18,7 @@ from kerasexplain.operations.base import (
     Scale,
     Source,
     Statistics,
+    StopGradient,
 )
 from kerasexplain.operations.catalogue import Step, catalogue_key, describe, is_described, keras_class
 from kerasexplain.operations.elementwise import Elementwise
@@ -49,6 +50,7 @@ __all__ = [
     "Source",
     "Statistics",
     "Step",
+    "StopGradient",
     "catalogue_key",
     "describe",
     "functions",

@@ -102,6 +102,11 @@ class Routing(Primitive):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class StopGradient(Routing):
+    """A stop to gradients, and none to relevance: it says what is trained, not what the output is made of."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Source(Primitive):
     """A constant operand as a value of the graph: what relevance it gets is a bias entry of its reader.
 

@@ -92,6 +92,8 @@ def opaque(call: Call, reason: str) -> Opaque:
 
 def keras_class(operation: Any) -> type | None:
     """The class of `keras.layers` that decides what a layer computes; None for custom layers and operations."""
+    if "call" in vars(operation):
+        return None  # replaced on the instance
     own: list[type] = []
     for kind in type(operation).__mro__:
         if getattr(keras.layers, kind.__name__, None) is kind:

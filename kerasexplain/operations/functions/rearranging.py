@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from kerasexplain.domains import UNIT
-from kerasexplain.operations.base import Call, Lookup, Mixing, Nonlinear, Primitive, Routing
+from kerasexplain.operations.base import Call, Lookup, Mixing, Nonlinear, Primitive, Routing, StopGradient
 from kerasexplain.operations.batches import MOVES, keeps_samples_apart
 from kerasexplain.operations.catalogue import describes, opaque
 
@@ -84,7 +84,7 @@ def _pad(call: Call) -> Primitive:
 
 @describes("ops.StopGradient")
 def _stop_gradient(call: Call) -> Primitive:
-    return Routing(lambda x: x)  # it says what is trained, not what the output is made of
+    return StopGradient(call.function())
 
 
 @describes("ops.Cast", "ops.SaturateCast", "ops.ConvertToTensor", "ops.View", "ops.Array")
