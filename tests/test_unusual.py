@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers, ops
+from test_opening import RNG, Raw, X, built, conserves, with_raw
 
 import kerasexplain
 from kerasexplain import UnsupportedModelError, create_analyzer
-from tests.test_opening import RNG, Raw, X, built, conserves, with_raw
 
 
 class Windows(layers.Layer):
