@@ -90,7 +90,10 @@ class Pipelines:
     @property
     def is_outdated(self) -> bool:
         """Whether layers of the model have been made to compute something else since it was traced."""
-        return self._fingerprint != fingerprint(self._model)
+        now = fingerprint(self._model)
+        return len(now) != len(self._fingerprint) or any(
+            a is not b for a, b in zip(now, self._fingerprint, strict=True)
+        )
 
     def verify(self, arrays: list[np.ndarray], outputs: list[np.ndarray]) -> None:
         """Compares what a batch gave with the model's own output, once for every size of its samples.
@@ -109,13 +112,10 @@ class Pipelines:
         return sum(pipeline.program.traces for pipeline in self._by_shape.values())
 
 
-def fingerprint(model: keras.Model) -> tuple[Any, ...]:
-    """What decides, besides the weights' values, what the layers of a model compute."""
-    return tuple(
-        (id(layer), getattr(layer, "quantization_mode", None), getattr(layer, "lora_enabled", None), id(activation))
-        for layer in model._flatten_layers()
-        for activation in [getattr(layer, "activation", None)]
-    )
+def fingerprint(model: keras.Model) -> list[Any]:
+    """What decides, besides the weights' values, what the layers of a model compute: to be compared by identity."""
+    names = ("quantization_mode", "lora_enabled", "activation", "mean", "variance")
+    return [part for layer in model._flatten_layers() for part in (layer, *(getattr(layer, n, None) for n in names))]
 
 
 def _loops_openly(graph: Graph) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from kerasexplain.domains import NONNEGATIVE, UNIT, Interval
-from kerasexplain.operations.base import Affine, Call, Lookup, Mixing, Nonlinear, Primitive, Routing, Scale, live
+from kerasexplain.operations.base import Affine, Call, Lookup, Mixing, Nonlinear, Primitive, Routing, Scale
 from kerasexplain.operations.catalogue import describes, opaque
 from kerasexplain.operations.elementwise import Elementwise
 from kerasexplain.operations.images import in_single_precision, resampling
@@ -38,18 +38,14 @@ def _normalization(call: Call) -> Primitive:
     if layer.invert or getattr(layer, "mean", None) is None:
         return opaque(call, "an inverted or unadapted Normalization has no rule")
 
-    shape = tuple(layer.mean.shape)
-
-    def now(name: str) -> Tensor:
-        # What was adapted is kept in variables, which may be adapted or loaded again.
-        adapted = getattr(layer, f"adapt_{name}", None)
-        return ops.convert_to_tensor(getattr(layer, name)) if adapted is None else ops.reshape(live(adapted), shape)
-
     def scale() -> Tensor:
-        return 1.0 / ops.maximum(ops.sqrt(now("variance")), keras.config.epsilon())
+        # Tensors that take others' place when the layer is adapted again: then the model is traced again.
+        sigma = ops.sqrt(ops.convert_to_tensor(layer.variance))
+        return 1.0 / ops.maximum(sigma, keras.config.epsilon())
 
+    shape = tuple(layer.mean.shape)
     drop = next((i for i, size in enumerate(shape) if size != 1), len(shape))
-    return Affine(scale, lambda: ops.reshape(-now("mean") * scale(), shape[drop:]), shape[drop:])
+    return Affine(scale, lambda: ops.reshape(-layer.mean * scale(), shape[drop:]), shape[drop:])
 
 
 @describes("layers.Resizing")
