@@ -9,7 +9,15 @@ HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "kerasexplain" / "__init__.py").read_text())[1]
 
 METHODS = {
-    "gradient": ["Gradient", "GradientBaseline", "InputTimesGradient", "Sensitivity"],
+    "controls": ["Input", "Random"],
+    "gradient": ["Gradient", "GradientBaseline", "InputTimesGradient", "Sensitivity", "SmoothGrad"],
+    "signals": ["Deconvnet", "GuidedBackprop"],
+    "baseline": ["IntegratedGradients", "DeepLift", "Baseline"],
+    "patterns": ["PatternNet", "PatternAttribution"],
+    "occlusion": ["Occlusion"],
+    "grad_cam": ["GradCAM"],
+    "algebra": ["Algebra"],
+    "crp": ["ConceptRelevance"],
     "lrp": [
         *("LRP", "Z", "ZIgnoreBias", "Epsilon", "EpsilonIgnoreBias", "WSquare", "Flat", "Gamma", "AlphaBetaMethod"),
         *("Alpha2Beta1", "Alpha2Beta1IgnoreBias", "Alpha1Beta0", "Alpha1Beta0IgnoreBias", "ZPlus", "ZPlusFast"),

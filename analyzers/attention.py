@@ -15,12 +15,17 @@ from kerasexplain.rules import ProductRule
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Attention(LRPMethod):
-    """AttnLRP: `Z` for kernels, `Slope` for nonlinearities, each operand of a product gets an equal share (`Halve`),
-    softmax by its gradient (`R_i = x_i (R_i - s_i sum_j R_j)`, where s is its output and R the relevance of it),
-    `DetachStatistics` for normalisation.
+    """AttnLRP: relevance through attention, to values and, by way of the softmax, to queries and keys.
 
-    Made for transformers, and legal for any model. Relevance of one head: ask for `layers=[...]`, the product of
-    attention weights and values, whose axes include the heads.
+    `Z` for kernels, `Slope` for nonlinearities, each operand of a product gets an equal share (`Halve`), softmax by its
+    gradient (`R_i = x_i (R_i - s_i sum_j R_j)`, where s is its output and R the relevance of it), `DetachStatistics`
+    for normalisation. Legal for any model. Relevance of one head: ask for `layers=[...]`, the product of attention
+    weights and values, whose axes include the heads.
+
+    Use it: for transformers, of text above all: it tells what came through values, and what through queries and keys.
+
+    Not for: convolutional networks, where it is `lrp.z`. For vision transformers, which it leaves noisy, the paper
+    gives kernels the gamma rule: `override=[(kerasexplain.matches.kernel, "Gamma")]`.
 
     Source: Achtibat et al. 2024, "AttnLRP: Attention-Aware Layer-Wise Relevance Propagation for Transformers".
     """
@@ -41,6 +46,12 @@ class Attention(LRPMethod):
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class AttentionCP(Attention):
     """CP-LRP: `lrp.attention` with attention weights as constants (`CPLRP`): queries and keys get no relevance.
+
+    Use it: for transformers, where relevance should be conserved through attention and what it looks at may be taken as
+    given.
+
+    Not for: asking why the model attends to what it attends to: nothing passes through the softmax. Achtibat et al.
+    2024 find it less faithful than `lrp.attention`.
 
     Source: Ali et al. 2022, "XAI for Transformers: Better Explanations through Conservative Propagation".
     """

@@ -19,6 +19,12 @@ Tensor = Any
 class DeepTaylor(LRPMethod):
     """`ZPlus` for every operation with a kernel, starting with `max(y, 0)`: only positive outputs are explained.
 
+    Use it: for ReLU networks, to see what a positive output is owed to, as a heatmap without negative values.
+
+    Not for: outputs that are negative, whose map is zero; evidence against; networks with other nonlinearities or large
+    biases, for which its derivation (ReLU, no bias positive) does not hold; telling classes apart (Sixt et al. 2020,
+    "When Explanations Lie").
+
     Source: Montavon et al. 2017, "Explaining nonlinear classification decisions with deep Taylor decomposition".
     """
 
@@ -35,8 +41,15 @@ class DeepTaylor(LRPMethod):
 class BoundedDeepTaylor(DeepTaylor):
     """`deep_taylor` with `ZB(low, high)` for the first operations, for inputs that lie in a box.
 
+    Use it: for pictures: pixels have bounds, and a black one can be as relevant as a bright one.
+
+    Not for: inputs without bounds, or a box that is not the input's own; else as `deep_taylor`.
+
     Args:
         low, high: The box of the (preprocessed) input: numbers, one per channel, or arrays.
+
+    Source: Montavon et al. 2017, "Explaining nonlinear classification decisions with deep Taylor decomposition", the
+    z^B rule.
     """
 
     name: ClassVar[str] = "deep_taylor.bounded"

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 from keras import ops
 
+from kerasexplain.checks import check_choice, check_count, check_nonnegative, check_seed
 from kerasexplain.method import Method
 
+if TYPE_CHECKING:
+    from kerasexplain.passes import Passes
+    from kerasexplain.program import Answer
+
 Tensor = Any
-POSTPROCESS = (None, "abs", "square")
+POSTPROCESS = {None: lambda g: g, "abs": ops.abs, "square": ops.square}
+
+
+def check_postprocess(postprocess: str | None) -> None:
+    """Raises ValueError unless it is None, "abs" or "square"."""
+    check_choice("postprocess", postprocess, POSTPROCESS)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Gradient(Method):
     """The derivative of the explained output: `dy / dx_i`.
+
+    Use it: to see where a small change of the input changes the output most.
+
+    Not for: what the output is owed to: a saturated unit has no gradient, and the sum of the map means nothing.
 
     Args:
         postprocess: None, "abs" or "square".
@@ -29,36 +44,56 @@ class Gradient(Method):
     postprocess: str | None = None
 
     def __post_init__(self) -> None:
-        if self.postprocess not in POSTPROCESS:
-            raise ValueError(f"postprocess must be one of {POSTPROCESS}, got {self.postprocess!r}")
+        check_postprocess(self.postprocess)
 
     def attribution(self, x: Tensor, q: Tensor) -> Tensor:
-        return {None: lambda g: g, "abs": ops.abs, "square": ops.square}[self.postprocess](q)
+        return POSTPROCESS[self.postprocess](q)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class GradientBaseline(Gradient):
-    """`gradient`, under another of its names."""
+    """`gradient`, under another of its names.
+
+    Use it: in code that knows it by this name.
+
+    Not for: a comparison with a baseline, which `deep_lift` and `integrated_gradients` make.
+
+    Source: iNNvestigate's name for the gradient that the framework computes.
+    """
 
     name: ClassVar[str] = "gradient.baseline"
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class InputTimesGradient(Method):
+class InputTimesGradient(Gradient):
     """`x_i dy / dx_i`.
+
+    Use it: as the cheapest attribution; without biases, in a ReLU network, it is LRP's `Z` rule, and adds up.
+
+    Not for: deep networks with biases, where it is noisy and does not add up.
+
+    Args:
+        postprocess: What is done to the gradient first: None, "abs" or "square".
 
     Source: Shrikumar et al. 2016, "Not Just a Black Box".
     """
 
     name: ClassVar[str] = "input_t_gradient"
-    default_start: ClassVar[str] = "one"
+
+    def attribution(self, x: Tensor, q: Tensor) -> Tensor:
+        return x * super().attribution(x, q)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Sensitivity(Method):
     """`(dy / dx_i)^2`: sensitivity analysis.
 
-    Source: Gevrey et al. 2003; Simonyan et al. 2013.
+    Use it: to rank inputs by how much the output changes with them, without regard to the direction.
+
+    Not for: evidence for and against: it has no sign.
+
+    Source: Gevrey et al. 2003, "Review and comparison of methods to study the contribution of variables"; Simonyan et
+    al. 2013.
     """
 
     name: ClassVar[str] = "sensitivity"
@@ -66,3 +101,55 @@ class Sensitivity(Method):
 
     def attribution(self, x: Tensor, q: Tensor) -> Tensor:
         return ops.square(q)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class SmoothGrad(Gradient):
+    """The mean gradient at noisy copies of the input: `1/n sum_k dy/dx_i(x + sigma e_k)`, e_k normal.
+
+    The neuron is the one that is selected for x itself, and every sample meets the same n noises: its map does not
+    depend on what else is in the batch.
+
+    Use it: for a gradient of an image classifier that one can look at.
+
+    Not for: models whose input is whole numbers; or exact sums.
+
+    Args:
+        augment_by_n: How many noisy copies.
+        noise_scale: sigma, as a share of the sample's own range `max(x) - min(x)`.
+        seed: Of the noise.
+        postprocess: What is done to each gradient before the mean: None, "abs" or "square".
+
+    Source: Smilkov et al. 2017, "SmoothGrad: removing noise by adding noise".
+    """
+
+    name: ClassVar[str] = "smoothgrad"
+
+    augment_by_n: int = 64
+    noise_scale: float = 0.15
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("augment_by_n", self.augment_by_n)
+        check_nonnegative("noise_scale", self.noise_scale)
+        check_seed(self.seed)
+
+    def answer(self, passes: Passes) -> Answer:
+        real = passes.real("noise is added to real numbers")
+        passes, told = passes.fixed()
+
+        def noisy(x: np.ndarray, number: int, rows: np.ndarray, copies: np.ndarray) -> np.ndarray:
+            axes = tuple(range(1, x.ndim))
+            sigma = self.noise_scale * (x.max(axis=axes, keepdims=True) - x.min(axis=axes, keepdims=True))
+            noise = {copy: self._noise(copy, number, x.shape[1:]) for copy in set(copies.tolist())}
+            return x[rows] + sigma[rows] * np.stack([noise[copy] for copy in copies.tolist()])
+
+        def make(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray]:
+            inputs = enumerate(zip(passes.inputs, real, strict=True))
+            return [noisy(x, i, rows, copies) if r else x[rows] for i, (x, r) in inputs]
+
+        return passes.averaged(self.augment_by_n, make, told)
+
+    def _noise(self, copy: int, number: int, shape: tuple[int, ...]) -> np.ndarray:
+        return np.random.default_rng([self.seed, copy, number]).standard_normal(shape)

@@ -1,6 +1,7 @@
 """Writes the pages that are made from the code: `python docs/make.py`. Tests check that they are up to date.
 
-`analyzers.md` is made from the docstrings, `support.md` from the examples that the tests run (`tests/operations`).
+`analyzers.md` is made from the docstrings and shows what `docs/pictures.py` has drawn, `support.md` from the examples
+that the tests run (`tests/operations`).
 """
 
 from __future__ import annotations
@@ -9,15 +10,19 @@ import dataclasses
 import inspect
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import keras
 
 from kerasexplain import registry, rules, support
 from kerasexplain.analyzer import Analyzer
+from kerasexplain.analyzers.baseline import ComparingMethod
+from kerasexplain.analyzers.lrp import LRPMethod
 
 if TYPE_CHECKING:
     from operations.examples import Example
@@ -31,21 +36,94 @@ Made from the docstrings by `python docs/make.py`.
 `create_analyzer(name, model, **options)` takes the common options and those of the method. In the formulas `x` is the
 input of a linear operation, `W` its kernel, `b` its bias, `z = x W + b`, `R` the relevance of z, `p+ = max(p, 0)`,
 `p- = min(p, 0)` and `st(d) = d + stabilizer sign(d)`.
+
+## The pictures
+
+![A cat, from close by](images/analyzers/photograph.jpg)
+
+The pictures show what in this photograph speaks for (red) and against (blue) the class that MobileNetV2 predicts,
+"{predicted}", just ahead of "{second}". A point of a picture is the sum over all channels of {block} x {block} pixels.
+It has the full colour from the {percentile:g}th percentile of a picture's |relevance| on: the pictures show where, not
+how much. Options are the defaults, except for those that are said. The network has 52 convolutions, into which
+BatchNormalization was folded, ReLU6 and residual additions; depth, large biases and additions are hard on some methods,
+and it shows.
+
+`python docs/pictures.py` made them. The photograph is `chelsea` of scikit-image (CC0), the network one of Coral's test
+data (Apache-2.0); the network is not in the repository.
 """
+
+#: What the methods of a family share: the headings, and the class that has these options.
+SHARED = {
+    "Of every method with rules": LRPMethod,
+    "Of every method with a baseline": ComparingMethod,
+}
+#: The headings of the page, and the modules of `kerasexplain.analyzers` under each.
+FAMILIES = {
+    "Gradients and signals": ("gradient", "signals", "grad_cam"),
+    "LRP with one rule": ("lrp", "algebra"),
+    "Presets": ("presets", "deep_taylor"),
+    "Comparison with a baseline": ("baseline",),
+    "Patterns": ("patterns",),
+    "Perturbation": ("occlusion",),
+    "Attention": ("attention",),
+    "Concepts": ("crp",),
+    "Controls": ("controls",),
+}
+OTHERS = "Others"
 
 
 def page() -> str:
     """The page of analyzers and rules."""
-    parts = [HEAD, "## Common options\n", _arguments(Analyzer), "\n## Analyzers\n"]
-    for name in registry.names():
-        method = registry.find(name)
-        parts.append(f"### `{name}`\n\n{_prose(method)}\n\nOptions: `{_fields(method) or 'none'}`.\n")
+    sys.path.insert(0, str(HERE))
+    import pictures
+
+    head = HEAD.format(
+        predicted=pictures.PREDICTED, second=pictures.SECOND, block=pictures.BLOCK, percentile=pictures.PERCENTILE
+    )
+    parts = [head, "## Common options\n", _arguments(Analyzer)]
+    parts += [f"\n### {shared}\n\n{_arguments(kind)}" for shared, kind in SHARED.items()]
+    parts.append("\n## Analyzers\n")
+    families = _families()
+    for family, names in families.items():
+        links = ", ".join(f"[`{name}`](#{_anchor(name)})" for name in names)
+        parts.append(f"* [{family}](#{_anchor(family)}): {links}")
+    for family, names in families.items():
+        parts.append(f"\n### {family}\n")
+        for name in names:
+            method, fields = registry.find(name), _fields(registry.find(name)) or "none"
+            parts.append(f"#### `{name}`\n\n{_picture(name, pictures)}\n\n{_prose(method)}\n\nOptions: `{fields}`.\n")
     parts.append("## Rules\n\nIn `kerasexplain.rules`.\n")
     for name in rules.__all__:
         rule = getattr(rules, name)
         if inspect.isclass(rule) and dataclasses.is_dataclass(rule):
             parts.append(f"### `{name}({_fields(rule)})`\n\n{_prose(rule)}\n")
     return "\n".join(parts)
+
+
+def _families() -> dict[str, list[str]]:
+    """The names of the analyzers under their headings, in the order in which the page has them."""
+    found: dict[str, list[str]] = {family: [] for family in (*FAMILIES, OTHERS)}
+    for name in registry.names():
+        module = registry.find(name).__module__.rpartition(".")[2]
+        found[next((family for family, modules in FAMILIES.items() if module in modules), OTHERS)].append(name)
+    return {family: names for family, names in found.items() if names}
+
+
+def _anchor(heading: str) -> str:
+    """What GitHub makes of a heading in links to it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def _picture(name: str, pictures: ModuleType) -> str:
+    """The picture of an analyzer and its caption, or that there is none."""
+    path = pictures.path_of(name)
+    if not path.exists():
+        return "No picture: `python docs/pictures.py` has not been run for it, or it refuses the network."
+    made = pictures.picture_of(name)
+    options = ", ".join(f"{option}={value!r}" for option, value in made.options.items())
+    caption = "; ".join(said for said in (f"`{options}`" if options else "", made.note) if said)
+    image = f"![Relevance of a cat under `{name}`]({path.relative_to(HERE).as_posix()})"
+    return f"{image}\n\nIn the picture: {caption}." if caption else image
 
 
 def _fields(kind: type) -> str:

@@ -17,29 +17,35 @@ _HOME = {
     "Analyzer": "analyzer",
     "Audit": "audit",
     "Composite": "composite",
+    "Contrast": "selection",
     "Explanation": "explanation",
     "InputError": "errors",
     "Method": "method",
+    "NotFiniteError": "errors",
     "UnsupportedModelError": "errors",
     "create_analyzer": "create",
     "load_analyzer": "create",
     "register_leaf": "operations",
+    "model_wo_softmax": "create",
+    "reference_samples": "concepts",
     "register_rule": "operations",
     "relevance_pass": "backend",
 }
-_MODULES = ("rules", "visualize")
+_MODULES = ("matches", "rules", "visualize")
 
 if TYPE_CHECKING:
-    from kerasexplain import rules, visualize
+    from kerasexplain import matches, rules, visualize
     from kerasexplain.analyzer import Analyzer
     from kerasexplain.audit import Audit
     from kerasexplain.backend import relevance_pass
     from kerasexplain.composite import Composite
-    from kerasexplain.create import create_analyzer, load_analyzer
-    from kerasexplain.errors import InputError, UnsupportedModelError
+    from kerasexplain.concepts import reference_samples
+    from kerasexplain.create import create_analyzer, load_analyzer, model_wo_softmax
+    from kerasexplain.errors import InputError, NotFiniteError, UnsupportedModelError
     from kerasexplain.explanation import Explanation
     from kerasexplain.method import Method
     from kerasexplain.operations import register_leaf, register_rule
+    from kerasexplain.selection import Contrast
 
 
 def analyzer_names() -> list[str]:
@@ -65,13 +71,18 @@ __all__ = [
     "Analyzer",
     "Audit",
     "Composite",
+    "Contrast",
     "Explanation",
     "InputError",
     "Method",
+    "NotFiniteError",
     "UnsupportedModelError",
     "analyzer_names",
     "create_analyzer",
     "load_analyzer",
+    "matches",
+    "model_wo_softmax",
+    "reference_samples",
     "register_leaf",
     "register_rule",
     "relevance_pass",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,18 +11,25 @@ import numpy as np
 
 from kerasexplain import registry
 from kerasexplain.audit import Audit, books, by_node
-from kerasexplain.composite import Row, with_steps
+from kerasexplain.backend import check_eager
+from kerasexplain.checks import check_choice, check_count, same
+from kerasexplain.conditions import conditions_of
 from kerasexplain.config import deserialize, serialize
 from kerasexplain.errors import InputError, nearest
 from kerasexplain.explanation import Explanation
+from kerasexplain.finite import check_finite
+from kerasexplain.fitting import Fitting, peeked
 from kerasexplain.graph import Graph
-from kerasexplain.inputs import Structure, batches, check_range, prepare
+from kerasexplain.inputs import Structure, as_arrays, batches, check_range, prepare
 from kerasexplain.method import Method
+from kerasexplain.passes import Passes
 from kerasexplain.pipeline import Pipeline, Pipelines
-from kerasexplain.program import Answer, Program, Question
+from kerasexplain.program import Given, Question
 from kerasexplain.reverse_graph import ReverseGraph
+from kerasexplain.rows import Row, with_steps
 from kerasexplain.selection import MODES, Selection, select
 from kerasexplain.specification import Specification, holds_whole_numbers, needs_example
+from kerasexplain.storage import write_analyzer
 from kerasexplain.tables import rules_table
 from kerasexplain.taps import Tap
 
@@ -55,7 +60,8 @@ class Analyzer:
             at each call, "all" the whole output at once.
         start: The relevance the backward pass starts with: None for the method's default, "output" for the explained
             value, "one", or an array shaped like the output.
-        output: Index or name of the explained output of a model with several.
+        output: Index or name of the explained output of a model with several; or the name of an inner operation,
+            whose output is explained then.
         explain: "logits" leaves a final softmax or sigmoid out; "activation" keeps it.
         jit_compile: Whether XLA compiles; "auto" is yes on a GPU or TPU and no on a CPU, where XLA is slower.
         batch_size: How many samples run at once.
@@ -85,13 +91,14 @@ class Analyzer:
         on_unsupported: str = "error",
         example: Any = None,
     ) -> None:
-        _check_choice("neuron_selection_mode", neuron_selection_mode, MODES)
-        _check_choice("explain", explain, ("logits", "activation"))
-        _check_choice("jit_compile", jit_compile, ("auto", True, False))
-        _check_choice("on_unsupported", on_unsupported, ("error", "gradient"))
-        if isinstance(start, str) or start is None:
-            _check_choice("start", start, (None, "output", "one"))
-        _check_batch_size(batch_size)
+        check_eager()
+        check_choice("neuron_selection_mode", neuron_selection_mode, MODES)
+        check_choice("explain", explain, ("logits", "activation"))
+        check_choice("jit_compile", jit_compile, ("auto", True, False))
+        check_choice("on_unsupported", on_unsupported, ("error", "gradient"))
+        if isinstance(start, str) or start is None or not method.takes_start_array:
+            check_choice(f"start of {method.name!r}", start, method.legal_starts)
+        check_count("batch_size", batch_size)
         if input_range is not None and not input_range[0] < input_range[1]:
             raise ValueError(f"input_range must be (low, high) with low < high, got {input_range!r}")
         self.model = model
@@ -155,8 +162,8 @@ class Analyzer:
         Args:
             x: The input, batch first: an array, or a list or dict of arrays for a model with several inputs.
             neuron_selection: What is explained, whatever the mode: an index, for all samples or one per sample (a
-                tuple, or one column per axis, for outputs of higher rank; negative ones count from the end); or a
-                floating array shaped like the output, as weights.
+                tuple, or one column per axis, for outputs of higher rank; negative ones count from the end); a
+                floating array shaped like the output, as weights; or a `Contrast` of one neuron with others.
             batch_size: How many samples run at once, instead of the analyzer's own.
             verbose: 1 shows a progress bar.
 
@@ -166,6 +173,7 @@ class Analyzer:
         Raises:
             InputError: x or the selection does not fit the model, or breaks a promise made about the input.
             IndexError: A neuron is out of range.
+            NotFiniteError: Relevance overflows, or the model's output is no number.
 
         Example:
             >>> relevance = analyzer.analyze(images, neuron_selection=3)
@@ -183,6 +191,7 @@ class Analyzer:
         layers: Sequence[str] = (),
         bias: bool = False,
         *,
+        conditions: Any = None,
         batch_size: int | None = None,
         verbose: int = 0,
     ) -> Explanation:
@@ -193,13 +202,18 @@ class Analyzer:
             neuron_selection: As for `analyze`.
             layers: Names of operations, as `print(analyzer)` shows them, whose output's relevance is wanted.
             bias: Whether the relevance that every bias took is wanted.
+            conditions: Which channels relevance may go through, `{"conv3": 34, "conv1": [2, 5]}`: what other channels
+                of these operations would get is cut off. A list of dicts has one for every sample.
             batch_size: As for `analyze`.
             verbose: As for `analyze`.
 
         Raises:
-            ValueError: A layer is not known.
+            ValueError: A layer is not known, or the method says nothing of layers.
             InputError: As for `analyze`.
+            NotFiniteError: As for `analyze`.
         """
+        if (layers or conditions is not None) and not self.method.explains_layers:
+            raise ValueError(f"{self.name!r} says nothing of inner layers: leave layers= and conditions= out")
         arrays, structure, pipeline = self._prepared(x, batch_size)
         execution = pipeline.twin.execution
         output_taps = {name: self._output_tap(pipeline, name) for name in layers}
@@ -207,16 +221,20 @@ class Analyzer:
         # Once each: of two taps at one place only one would be read, and folded layers share theirs.
         taps = tuple(dict.fromkeys([*output_taps.values(), *bias_taps]))
         selection = self._select(pipeline, neuron_selection, len(arrays[0]))
-        answer = self._ask(pipeline, arrays, selection, taps, False, batch_size, verbose)
+        masks = conditions_of(self.method.conditions if conditions is None else conditions, pipeline, len(arrays[0]))
+        passes = self._passes(pipeline, arrays, selection, taps, masks, batch_size, verbose)
+        answer = self.method.answer(passes)
+        check_finite(answer, passes, pipeline)
         through = dict(zip(taps, answer.taps, strict=True))
         return Explanation(
             relevance=structure(answer.relevance),
-            bias=by_node(bias_taps, through),
+            bias=self.method.of_biases(by_node(bias_taps, through)),
             layers={name: through[tap] for name, tap in output_taps.items()},
             output=self._as_model_output(pipeline.graph, answer.outputs),
             neuron=selection.neuron if answer.index is None else answer.index,
             explained=answer.explained,
             analyzer=self._description(),
+            reference=answer.reference,
         )
 
     def audit(self, x: Any, neuron_selection: Any = None) -> Audit:
@@ -239,54 +257,86 @@ class Analyzer:
         execution = pipeline.twin.execution
         edges, biases = execution.edge_taps(), list(execution.bias_taps())
         taps = tuple(dict.fromkeys([*edges, *biases]))
-        answer = self._ask(pipeline, arrays, selection, taps, True, None, 0)
+        masks = conditions_of(self.method.conditions, pipeline, len(arrays[0]))
+        passes = self._passes(pipeline, arrays, selection, taps, masks, None, 0, summed=True)
+        answer = self.method.answer(passes)
         return books(execution, answer, dict(zip(taps, answer.taps, strict=True)))
+
+    def fit(self, data: Any, *, batch_size: int | None = None, verbose: int = 0) -> Analyzer:
+        """Learns from data what the method needs: a mean, say, or patterns. It streams: one batch is held at a time.
+
+        Methods that need nothing leave the data alone.
+
+        Args:
+            data: As for `analyze`; or an iterable of batches, such as a `tf.data.Dataset`, a `PyDataset` or a
+                generator, of which the first entry counts if they are tuples.
+            batch_size: As for `analyze`.
+            verbose: 1 shows a progress bar.
+
+        Returns:
+            The analyzer itself, fitted.
+
+        Raises:
+            InputError: The data do not fit the model.
+            ValueError: There are none.
+
+        Example:
+            >>> analyzer = create_analyzer("pattern.attribution", model).fit(x_train)
+        """
+        size = batch_size or self.options["batch_size"]
+        check_count("batch_size", size)
+        first, rest = peeked(data)
+        if self._found is None and needs_example(self.model):
+            self._look_at(as_arrays(first))
+        pipelines = self._look_at(None)
+        dtype = pipelines.first.twin.execution.dtype_of_relevance
+
+        def prepared(x: Any) -> list[np.ndarray]:
+            return prepare(x, pipelines.first.graph, dtype, pipelines.inputs)[0]
+
+        method = self.method.fitted(Fitting(pipelines, rest, prepared, size, verbose))
+        if method is not self.method:
+            specification = pipelines.specification
+            self.method, self._composite = method, method.composite()
+            self._found = Pipelines(self.model, method, self.options, specification)
+        return self
 
     def _prepared(self, x: Any, batch_size: int | None) -> tuple[list[np.ndarray], Structure, Pipeline]:
         """The input as arrays, how to give relevance its structure, and the pipeline for its shapes."""
+        self.method.check_fitted()
         if batch_size is not None:
-            _check_batch_size(batch_size)
+            check_count("batch_size", batch_size)
         if self._found is None and needs_example(self.model):
-            self._look_at(_as_arrays(x))
+            self._look_at(as_arrays(x))
         pipelines = self._look_at(None)
-        if pipelines.specification.assumed and holds_whole_numbers(_as_arrays(x)):
+        if pipelines.specification.assumed and holds_whole_numbers(as_arrays(x)):
             self._found = None
-            pipelines = self._look_at(_as_arrays(x))
+            pipelines = self._look_at(as_arrays(x))
         first = pipelines.first
         arrays, structure = prepare(x, first.graph, first.twin.execution.dtype_of_relevance, pipelines.inputs)
         size = batch_size or self.options["batch_size"]
         batch, _ = next(batches(arrays, size, pipelines.inputs[0][0]))
         return arrays, structure, pipelines.of(batch)
 
-    def _ask(
+    def _passes(
         self,
         pipeline: Pipeline,
         arrays: list[np.ndarray],
         selection: Selection,
         taps: tuple[Tap, ...],
-        summed: bool,
+        conditions: dict[str, np.ndarray],
         batch_size: int | None,
         verbose: int,
-    ) -> Answer:
+        summed: bool = False,
+    ) -> Passes:
         if self.options["input_range"] is not None:
             check_range(arrays, pipeline.graph.input_names, self.options["input_range"])
         start = self._start(pipeline, len(arrays[0]))
-        kind = "array" if isinstance(start, np.ndarray) else start
-        extras = [array for array in (selection.values, start) if isinstance(array, np.ndarray)]
-        question = Question(selection.kind, kind, taps, summed)
-        size = batch_size or self.options["batch_size"]
-        count = len(arrays)
-        progress = keras.utils.Progbar(len(arrays[0]), verbose=1, unit_name="sample") if verbose else None
-        answers = []
-        pipelines = self._look_at(None)
-        for batch, samples in batches([*arrays, *extras], size, pipelines.inputs[0][0]):
-            answer = pipeline.program(question, batch[:count], batch[count:])
-            pipelines.verify(batch[:count], answer.outputs)
-            self._check_boxes(pipeline.program, answer)
-            answers.append(answer.first(samples))
-            if progress is not None:
-                progress.add(samples)
-        return Answer.joined(answers)
+        array = start if isinstance(start, np.ndarray) else None
+        kind = start if array is None else "array"
+        question = Question(selection.kind, kind, taps, summed, tuple(conditions))
+        given = Given(arrays, selection=selection.values, start=array, conditions=list(conditions.values()))
+        return Passes(self._look_at(None), question, given, batch_size or self.options["batch_size"], verbose)
 
     def _start(self, pipeline: Pipeline, samples: int) -> Any:
         start = self.options["start"]
@@ -306,17 +356,6 @@ class Analyzer:
     def _select(self, pipeline: Pipeline, neuron_selection: Any, samples: int) -> Selection:
         mode = self.options["neuron_selection_mode"]
         return select(neuron_selection, mode, samples, pipeline.graph.explained.shape)
-
-    @staticmethod
-    def _check_boxes(program: Program, answer: Answer) -> None:
-        tolerance = 1e-6
-        for (node, rule), outside in zip(program.bounded, answer.outside, strict=True):
-            width = float(np.max(np.asarray(rule.high) - np.asarray(rule.low)))
-            if np.any(outside > tolerance * width):
-                raise InputError(
-                    f"the rule {rule!r} of {node.name!r} ({node.type}) needs an input within its bounds, but it "
-                    f"leaves them by up to {float(outside.max()):g}: give the bounds of the (preprocessed) input"
-                )
 
     @staticmethod
     def _output_tap(pipeline: Pipeline, name: str) -> Tap:
@@ -339,7 +378,7 @@ class Analyzer:
 
     def _changed_options(self) -> dict[str, Any]:
         defaults = COMMON_OPTIONS
-        return {name: serialize(value) for name, value in self.options.items() if not _same(value, defaults[name])}
+        return {name: serialize(value) for name, value in self.options.items() if not same(value, defaults[name])}
 
     def _description(self) -> dict[str, Any]:
         try:
@@ -348,14 +387,18 @@ class Analyzer:
             return {"analyzer": self.name, "method": repr(self.method), "options": self._changed_options()}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], model: keras.Model) -> Analyzer:
-        """The analyzer of that configuration, for a model."""
-        method = registry.find(config["analyzer"]).from_config(config["method"])
+    def from_config(cls, config: dict[str, Any], model: keras.Model, learnt: dict[str, Any] | None = None) -> Analyzer:
+        """The analyzer of that configuration, for a model, with what it learnt from data."""
+        method = registry.find(config["analyzer"]).from_config(config["method"], **(learnt or {}))
         return cls(model, method, **{name: deserialize(value) for name, value in config["options"].items()})
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the configuration as JSON, to be kept beside the model; `load_analyzer(path, model)` reads it."""
-        pathlib.Path(path).write_text(json.dumps(self.get_config(), indent=2), encoding="utf-8")
+        """Writes the configuration, to be kept beside the model; `load_analyzer(path, model)` reads it.
+
+        It is JSON; or HDF5, with the configuration as an attribute, if the method learnt arrays from data.
+        """
+        learnt = {name: getattr(self.method, name) for name in self.method.learnt}
+        write_analyzer(path, self.get_config(), {name: value for name, value in learnt.items() if value is not None})
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Analyzer):
@@ -373,25 +416,3 @@ class Analyzer:
         if self._found is None and needs_example(self.model):
             return f"{title}: the model has not been called, so its operations are not known before the first analysis"
         return rules_table(title, self.rows, self._first.graph.notes)
-
-
-def _as_arrays(x: Any) -> Any:
-    if isinstance(x, dict):
-        return keras.tree.map_structure(np.asarray, x)
-    holds_arrays = isinstance(x, (list, tuple)) and all(hasattr(item, "shape") and item.ndim for item in x)
-    return [np.asarray(item) for item in x] if holds_arrays else np.asarray(x)
-
-
-def _check_choice(option: str, value: Any, legal: Sequence[Any]) -> None:
-    # "auto" and True are both legal values of one option: compare type and value, so that 1 is not True.
-    if not any(_same(value, choice) for choice in legal):
-        raise ValueError(f"{option}={value!r} is not one of {', '.join(repr(choice) for choice in legal)}")
-
-
-def _same(value: Any, other: Any) -> bool:
-    return type(value) is type(other) and bool(value == other)
-
-
-def _check_batch_size(batch_size: Any) -> None:
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"batch_size must be a whole number of at least 1, got {batch_size!r}")

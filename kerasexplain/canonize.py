@@ -42,7 +42,7 @@ def canonize(graph: Graph, *, output: int | str = 0, explain: str = "logits") ->
 
     Args:
         graph: What `trace` returned.
-        output: Index or name of the model's output to explain.
+        output: Index or name of the model's output to explain, or the name of an operation.
         explain: "logits" sets a final softmax or sigmoid aside; "activation" keeps it.
 
     Returns:
@@ -186,9 +186,13 @@ def _with_real_inputs(nodes: list[Node]) -> Iterator[Node]:
 
 def _chosen_output(graph: Graph, output: int | str) -> Value:
     if isinstance(output, str):
-        if output not in graph.output_names:
-            raise ValueError(f"the model has no output {output!r}.{nearest(output, graph.output_names)}")
-        return graph.outputs[graph.output_names.index(output)]
+        if output in graph.output_names:
+            return graph.outputs[graph.output_names.index(output)]
+        inner = {node.name: node.outputs[0] for node in graph.nodes}
+        if output not in inner:
+            known = list(dict.fromkeys([*graph.output_names, *inner]))
+            raise ValueError(f"the model has no output or operation {output!r}.{nearest(output, known)}")
+        return inner[output]
     if not -len(graph.outputs) <= output < len(graph.outputs):
         raise ValueError(f"output={output}, but the model has {len(graph.outputs)} outputs")
     return graph.outputs[output]

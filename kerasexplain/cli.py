@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
+import dataclasses
 import os
 import pathlib
 import sys
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.run(options)
     except BrokenPipeError:  # `kerasexplain list | head`: nobody reads on, and Python must not try at its exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError, IndexError, ImportError) as error:
+    except (OSError, ValueError, IndexError, ImportError, ArithmeticError) as error:
         print("kerasexplain: error: " + " ".join(str(error).split()), file=sys.stderr)
         return 2
     return 0
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     listing = commands.add_parser("list", help="list the analyzers")
+    listing.add_argument("--rules", action="store_true", help="show which operations follow which rule instead")
     listing.set_defaults(run=_list)
 
     common = argparse.ArgumentParser(add_help=False)
@@ -73,6 +75,10 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("-o", "--out", type=pathlib.Path, required=True, help=out)
     target = "what is explained: an index or a label; by default each sample's largest output"
     explain.add_argument("--target", metavar="INDEX|LABEL", help=target)
+    against = "an index or a label: what is explained is the target less this output"
+    explain.add_argument("--against", metavar="INDEX|LABEL", help=against)
+    data = "pictures, folders or arrays that the analyzer learns from, if it needs to (patterns, a mean)"
+    explain.add_argument("--fit", metavar="INPUT", type=pathlib.Path, nargs="+", help=data)
     labels = "a text file with the name of one class per line"
     explain.add_argument("--labels", metavar="FILE", type=pathlib.Path, help=labels)
     pixels = "what the model takes pixels as, such as -1 1; by default they stay 0 to 255"
@@ -93,8 +99,34 @@ def _list(options: argparse.Namespace) -> None:
     with _quiet():
         from kerasexplain import registry, tables
 
-        cells = [(name, (registry.find(name).__doc__ or "").strip().split("\n")[0]) for name in registry.names()]
-    print(tables.render("analyzers", [("name", "left"), ("what it is", "left")], cells, []))
+        describe = _rules_of if options.rules else _summary
+        cells = [(name, describe(registry.find(name))) for name in registry.names()]
+    heading = "rules, the first match first" if options.rules else "what it is"
+    print(tables.render("analyzers", [("name", "left"), (heading, "left")], cells, []))
+
+
+def _summary(kind: Any) -> str:
+    """The first line of what an analyzer says of itself."""
+    return str(kind.__doc__ or "").strip().split("\n")[0]
+
+
+def _rules_of(kind: Any) -> str:
+    """The rules of an analyzer that needs no options, as text."""
+    from kerasexplain.composite import described
+
+    missing = [field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING]
+    if missing:
+        return f"needs {', '.join(missing)}"
+    try:
+        composite = kind().composite()
+    except ValueError as error:
+        return str(error)
+    pairs = [f"{described(match)}: {rule!r}" for match, rule in composite.rules]
+    own = {"nonlinearities": composite.elementwise, "maxima": composite.maximum}
+    changed = [
+        f"{what}: {rule!r}" for what, rule in own.items() if repr(rule) not in ("Ignore()", "WinnerTakesAll()", "None")
+    ]
+    return "; ".join([*pairs, *changed]) or "none"
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -110,11 +142,13 @@ def _rules(options: argparse.Namespace) -> None:
 def _explain(options: argparse.Namespace) -> None:
     _check_out(options.out)
     labels = options.labels.read_text(encoding="utf-8").splitlines() if options.labels else []
-    target = None if options.target is None else _target(options.target, labels)
+    target = _selection(options, labels)
     chosen = {"batch_size": options.batch_size, "jit_compile": options.jit}
     analyzer = _analyzer(options, {name: value for name, value in chosen.items() if value is not None})
     from kerasexplain.reading import samples
 
+    if options.fit:
+        analyzer.fit(samples(options.fit, analyzer.model, options.pixels)[0])
     x, names = samples(options.inputs, analyzer.model, options.pixels)
     if options.out.suffix == ".png" and len(names) > MOST_ROWS:
         raise ValueError(f"{len(names)} inputs are too many for one picture: let --out be a folder")
@@ -124,6 +158,9 @@ def _explain(options: argparse.Namespace) -> None:
     if not many:
         print("\n".join(titles))
     _write(options.out, explanation, x, names, titles)
+    if explanation.reference is not None:
+        error = np.abs(explanation.completeness_error).max()
+        print(f"sum of relevance less the change from the baseline: {error:.2g} at most")
     if options.audit:
         print(analyzer.audit(x, target))
     print(f"written: {options.out}")
@@ -160,6 +197,20 @@ def _model(path: pathlib.Path) -> keras.Model:
     return model
 
 
+def _selection(options: argparse.Namespace, labels: Sequence[str]) -> Any:
+    """What is explained, as `analyze` takes it."""
+    if options.target is None:
+        if options.against is not None:
+            raise ValueError("--against needs a --target that it is compared with")
+        return None
+    target = _target(options.target, labels)
+    if options.against is None:
+        return target
+    with _quiet():
+        from kerasexplain.selection import Contrast
+    return Contrast(target, against=_target(options.against, labels))
+
+
 def _target(text: str, labels: Sequence[str]) -> int:
     if text.lstrip("-").isdecimal():
         return int(text)
@@ -183,11 +234,22 @@ def _check_out(out: pathlib.Path) -> None:
 
 def _titles(explanation: Explanation, names: Sequence[str], labels: Sequence[str]) -> list[str]:
     """Per sample its name, what was explained, and its value."""
+    neurons = np.asarray(explanation.neuron)
+    contrasted = neurons.dtype.kind == "f"
     titles = []
-    for name, neuron, value in zip(names, explanation.neuron, explanation.explained, strict=True):
-        known = np.ndim(neuron) == 0 and neuron < len(labels)
-        titles.append(f"{name}: {labels[neuron].split(',')[0] if known else f'output {neuron}'}, {float(value):.4g}")
+    for name, neuron, value in zip(names, neurons, explanation.explained, strict=True):
+        what = _named(neuron, labels)
+        if contrasted:
+            what = f"{_named(neuron.argmax(), labels)} against {_named(neuron.argmin(), labels)}"
+        titles.append(f"{name}: {what}, {float(value):.4g}")
     return titles
+
+
+def _named(neuron: np.ndarray, labels: Sequence[str]) -> str:
+    """The label of a neuron, or its index."""
+    if np.ndim(neuron) == 0 and neuron < len(labels):
+        return labels[int(neuron)].split(",")[0]
+    return f"output {neuron}"
 
 
 def _write(out: pathlib.Path, explanation: Explanation, x: Any, names: Sequence[str], titles: Sequence[str]) -> None:

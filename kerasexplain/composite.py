@@ -11,104 +11,43 @@ import keras
 
 from kerasexplain import rules as rule_catalogue
 from kerasexplain.config import Configurable
-from kerasexplain.domains import ANY, Interval, union
+from kerasexplain.domains import ANY, Interval
 from kerasexplain.errors import UnsupportedModelError
-from kerasexplain.graph import Graph, Node, Shape, Value
+from kerasexplain.graph import Graph, Value
 from kerasexplain.operations import (
     Custom,
     Elementwise,
     Linear,
-    Lookup,
     Maximum,
-    Mixing,
     Nonlinear,
-    Opaque,
     Pooling,
     Product,
     Recurrent,
-    Routing,
-    Scale,
     Statistics,
 )
+from kerasexplain.rows import Row, rows_towards, with_steps
 from kerasexplain.rules import (
+    BaselineSlope,
     DetachStatistics,
     ElementwiseRule,
     GradientRule,
+    GuidedReLU,
     Halve,
     Ignore,
     LinearRule,
     MaximumRule,
+    OnRelevance,
     PassThrough,
+    Pattern,
     ProductRule,
+    Repeat,
+    RevealCancel,
     Rule,
     SignalTakesAll,
     WinnerTakesAll,
 )
 
 Match = Any  # a layer or operation class, a tuple of them, a name glob, or a predicate on a row
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One operation of the explained graph and how its relevance is shared.
-
-    Attributes:
-        name: The operation's name, as `explain(layers=...)` takes it.
-        type: What kind of operation it is.
-        rule: Its rule; None for operations that need none: relevance goes through them by their plain gradient.
-        domain: What is known of the range of its input.
-        input_shapes, output_shapes: Shapes, batch first.
-        supported: Whether it is understood.
-        reason: Why it is not.
-        kernel: Whether it multiplies by a kernel (Dense, EinsumDense, every convolution).
-        convolution: Whether it is a convolution of any kind.
-        first: Whether it is a kernel operation reached from a model input without passing another.
-        layer_index: Position of its layer in `model.layers`; None for operations that are no layer.
-        carrying: Which of its inputs relevance goes to.
-        steps: The operations of the cell of a recurrent layer.
-    """
-
-    name: str
-    type: str
-    rule: Rule | None
-    domain: Interval
-    input_shapes: tuple[Shape, ...]
-    output_shapes: tuple[Shape, ...]
-    supported: bool
-    reason: str
-    kernel: bool
-    convolution: bool
-    first: bool
-    layer_index: int | None
-    node: Node = dataclasses.field(repr=False, compare=False)
-    input_domains: tuple[Interval, ...] = dataclasses.field(repr=False, compare=False)
-    carrying: tuple[bool, ...] = dataclasses.field(repr=False, compare=False)
-    steps: tuple[Row, ...] = dataclasses.field(default=(), repr=False, compare=False)
-
-    @property
-    def bias_edges(self) -> tuple[int, ...]:
-        """Positions of the inputs whose relevance is a bias entry: constants that are added, joined or chosen."""
-        if not isinstance(self.node.primitive, (Routing, Mixing, Maximum)):
-            return ()
-        inputs = enumerate(zip(self.node.inputs, self.carrying, strict=True))
-        return tuple(i for i, (value, carries) in inputs if not carries and value.is_float)
-
-    @property
-    def treatment(self) -> str:
-        """The rule, or what happens to relevance where there is none, in words."""
-        if self.rule is not None:
-            return repr(self.rule)
-        if isinstance(self.node.primitive, Opaque):
-            return "gradient"
-        if isinstance(self.node.primitive, Lookup):
-            return "ends here"
-        if self.steps:
-            return "step by step"
-        if isinstance(self.node.primitive, Custom):
-            return f"its own: {getattr(self.node.primitive.relevance, '__name__', 'a function')}"
-        if isinstance(self.node.primitive, (Routing, Scale, Product)):
-            return "routing"
-        return "proportional"
 
 
 @keras.saving.register_keras_serializable(package="kerasexplain")
@@ -120,20 +59,31 @@ class Composite(Configurable):
         rules: `(match, rule)` pairs. A match is a layer class or a tuple of them, a glob over row names, or a
             predicate on a `Row`.
         elementwise, maximum, product: Defaults for nonlinearities, maxima and products. No product rule means that
-            gates are recognised: `SignalTakesAll` where there is one, otherwise `Halve`.
+            gates are recognised: `SignalTakesAll` where there is one, otherwise `Halve`. No rule for the others means
+            the gradient, and is for plain composites alone.
         stabilizer: For divisions outside of rules, and for rules that have none of their own.
-        plain: Whether nothing is overridden, so that the result is a gradient. Every operation is then supported.
+        plain: Whether it is no relevance that travels but the gradient, or a number like it: what has no rule is then
+            not overridden.
+        against_baseline: Whether that number compares with a baseline.
+        biases: Whether constants take a share that can be asked for.
     """
 
     rules: Sequence[tuple[Match, Any]] = ()
-    elementwise: ElementwiseRule = dataclasses.field(default_factory=Ignore)
-    maximum: MaximumRule = dataclasses.field(default_factory=WinnerTakesAll)
+    elementwise: ElementwiseRule | None = dataclasses.field(default_factory=Ignore)
+    maximum: MaximumRule | None = dataclasses.field(default_factory=WinnerTakesAll)
     product: ProductRule | None = None
     stabilizer: float | None = None
     plain: bool = False
+    against_baseline: bool = False
+    biases: bool = True
+
+    @property
+    def overrides(self) -> bool:
+        """Whether any operation may have a rule."""
+        return not self.plain or bool(self.rules) or self.elementwise is not None or self.maximum is not None
 
 
-GRADIENT = Composite(plain=True)
+GRADIENT = Composite(plain=True, elementwise=None, maximum=None, biases=False)
 
 
 def assign(
@@ -150,101 +100,23 @@ def assign(
         ValueError: A match that matches nothing, or a rule given to an operation that it is not for.
     """
     of_input = Interval(*input_range) if input_range else ANY
-    rows = _rows(graph, [graph.explained], dict.fromkeys(graph.inputs, of_input), set(graph.inputs))
-    if composite.plain:
+    rows = rows_towards(graph, [graph.explained], dict.fromkeys(graph.inputs, of_input), set(graph.inputs))
+    if not composite.overrides:
         return rows
     _check_matches(with_steps(rows), composite)
     rows = [_with_rule(row, composite) for row in rows]
+    rows = _paired(graph, [_refused(row, composite, decided(graph)) for row in rows])
     if on_unsupported == "error":
-        _refuse_unsupported(with_steps(rows))
+        _refuse_unsupported(with_steps(rows), composite)
     return rows
 
 
-def with_steps(rows: Sequence[Row]) -> list[Row]:
-    """The rows, those of recurrent layers followed by the rows of their cells."""
-    return [found for row in rows for found in (row, *with_steps(row.steps))]
-
-
-def _rows(graph: Graph, targets: Sequence[Value], domains: dict[Value, Interval], raw: set[Value]) -> list[Row]:
-    """The rows of the operations between the inputs and the targets, without rules.
-
-    Args:
-        graph: A canonized graph.
-        targets: The values that relevance comes from.
-        domains: What is known of the inputs' ranges.
-        raw: The inputs that are the model's own, which no kernel operation has seen yet.
-    """
-    nodes = graph.nodes_towards(targets)
-    domains = infer_domains(nodes, domains)
-    first = _first_kernels(nodes, raw)
-    return [_row(node, graph, domains, node in first) for node in nodes]
-
-
-def _steps(row: Row) -> tuple[Row, ...]:
-    """The rows of a recurrent layer's cell."""
-    recurrent = row.node.primitive
-    if not isinstance(recurrent, Recurrent):
-        return ()
-    cell = recurrent.cell
-    domains = {cell.inputs[0]: row.input_domains[0]}
-    rows = _rows(cell, cell.outputs, domains, {cell.inputs[0]} if row.first else set())
-    return tuple(
-        dataclasses.replace(step, name=f"{row.name}/{step.name}", layer_index=row.layer_index) for step in rows
-    )
-
-
-def infer_domains(nodes: Sequence[Node], of_inputs: dict[Value, Interval]) -> dict[Value, Interval]:
-    """What is known of the range of every value on the way."""
-    domains = dict(of_inputs)
-    for node in nodes:
-        domain = node.primitive.domain(*(domains.get(value, ANY) for value in node.inputs))
-        domains.update(dict.fromkeys(node.outputs, domain))
-    return domains
-
-
-def _first_kernels(nodes: Sequence[Node], raw: set[Value]) -> set[Node]:
-    """Kernel operations reached from the raw values without passing another kernel operation."""
-    raw = set(raw)
-    first = set()
-    for node in nodes:
-        if any(value in raw for value in node.attached()):
-            if isinstance(node.primitive, (Linear, Recurrent)):
-                first.add(node)
-            else:
-                raw.update(node.outputs)
-    return first
-
-
-def _row(node: Node, graph: Graph, domains: dict[Value, Interval], first: bool) -> Row:
-    input_domains = tuple(domains.get(value, ANY) for value in node.inputs)
-    carrying = tuple(i not in node.detached and value in graph.carriers for i, value in enumerate(node.inputs))
-    of_carriers = [domain for domain, carries in zip(input_domains, carrying, strict=True) if carries]
-    kernel = isinstance(node.primitive, Linear)
-    row = Row(
-        name=node.name,
-        type=node.type,
-        rule=None,
-        domain=union(of_carriers) if of_carriers else ANY,
-        input_shapes=tuple(value.shape for value in node.inputs),
-        output_shapes=tuple(value.shape for value in node.outputs),
-        supported=not isinstance(node.primitive, Opaque),
-        reason=node.primitive.reason if isinstance(node.primitive, Opaque) else "",
-        kernel=kernel,
-        convolution=kernel and "Conv" in type(node.operation).__name__,
-        first=first,
-        layer_index=node.layer_index,
-        node=node,
-        input_domains=input_domains,
-        carrying=carrying,
-    )
-    return dataclasses.replace(row, steps=_steps(row))
-
-
 def _with_rule(row: Row, composite: Composite) -> Row:
-    rule = _rule(row, composite)
+    rule, matched = _rule(row, composite)
     steps = tuple(_with_rule(step, composite) for step in row.steps)
     # What is not understood is supported all the same where it was given a rule (PassThrough).
-    return dataclasses.replace(row, rule=rule, supported=row.supported or rule is not None, steps=steps)
+    supported = row.supported or rule is not None
+    return dataclasses.replace(row, rule=rule, matched=matched, supported=supported, steps=steps)
 
 
 def _matches(match: Match, row: Row) -> bool:
@@ -255,16 +127,33 @@ def _matches(match: Match, row: Row) -> bool:
     return bool(match(row))
 
 
-def _rule(row: Row, composite: Composite) -> Rule | None:
+def _rule(row: Row, composite: Composite) -> tuple[Rule | None, str]:
+    """The rule of an operation, and what it matched."""
     for match, rule in composite.rules:
         rule = rule_catalogue.get(rule)
         if applicable(rule, row) and _matches(match, row):
-            return rule_catalogue.with_stabilizer(rule, composite.stabilizer)
+            return rule_catalogue.with_stabilizer(rule, composite.stabilizer), described(match)
+    if isinstance(row.node.primitive, Linear) and not composite.plain:
+        raise ValueError(f"no rule matches the operation {row.name!r} ({row.type}): end the list with a rule for it")
+    return _default_rule(row, composite), ""
+
+
+def described(match: Match) -> str:
+    """A match, as tables show it."""
+    if isinstance(match, tuple):
+        return " or ".join(map(described, match))
+    return getattr(match, "__name__", None) or repr(match)
+
+
+def _default_rule(row: Row, composite: Composite) -> Rule | None:
     primitive = row.node.primitive
     if isinstance(primitive, Elementwise):
         return composite.elementwise
     if isinstance(primitive, Maximum):
         return composite.maximum
+    if composite.plain:
+        on_vectors = isinstance(primitive, (Nonlinear, Statistics, Product))
+        return BaselineSlope() if composite.against_baseline and on_vectors else None
     if isinstance(primitive, Product):
         if sum(row.carrying) < 2:
             return None  # the one operand that carries relevance takes it all
@@ -275,8 +164,6 @@ def _rule(row: Row, composite: Composite) -> Rule | None:
         return GradientRule()
     if isinstance(primitive, Statistics):
         return DetachStatistics()
-    if isinstance(primitive, Linear):
-        raise ValueError(f"no rule matches the operation {row.name!r} ({row.type}): end the list with a rule for it")
     return None
 
 
@@ -309,13 +196,87 @@ def _check_matches(rows: Sequence[Row], composite: Composite) -> None:
             raise ValueError(f"the rule {rule!r} is not for operations such as {row.name!r} ({row.type})")
 
 
-def _refuse_unsupported(rows: Sequence[Row]) -> None:
+def _paired(graph: Graph, rows: list[Row]) -> list[Row]:
+    """The rows, with `RevealCancel` left only where it can do something: at what alone reads a kernel operation."""
+    consumers, producer = graph.consumers(), graph.producer()
+
+    def follows(row: Row) -> bool:
+        value = row.node.inputs[0]
+        before = producer.get(value)
+        alone = len(consumers[value]) == 1 and value not in {*graph.outputs, graph.explained}
+        return alone and before is not None and isinstance(before.primitive, Linear)
+
+    revealing = (isinstance(row.rule, RevealCancel) and not follows(row) for row in rows)
+    return [
+        dataclasses.replace(row, rule=BaselineSlope()) if plain else row
+        for row, plain in zip(rows, revealing, strict=True)
+    ]
+
+
+#: Operations that choose among numbers by their size: their gradient says nothing of what a baseline would choose.
+_CHOOSING = ("Amin", "Fmin", "Median", "Min", "Minimum", "Nanmax", "Nanmin", "Percentile", "Quantile", "Sort", "TopK")
+
+
+def decided(graph: Graph) -> set[Value]:
+    """Whole numbers and truth values that are computed from real numbers."""
+    found: set[Value] = set()
+    for node in graph.nodes:
+        if any(value in found or value in graph.carriers for value in node.inputs):
+            found.update(value for value in node.outputs if not value.is_float)
+    return found
+
+
+def _refused(row: Row, composite: Composite, decisions: set[Value]) -> Row:
+    """The row, marked as not supported where its rule is not for it; it then has the gradient, should that be asked."""
+    reason = _why_not(row, composite, decisions)
+    steps = tuple(_refused(step, composite, decisions) for step in row.steps)
+    if reason:
+        rule = None if composite.plain else GradientRule()
+        row = dataclasses.replace(row, rule=rule, supported=False, reason=reason)
+    return dataclasses.replace(row, steps=steps)
+
+
+def _by_kernels(composite: Composite) -> bool:
+    """Whether the signal goes through other kernels than the operations' own."""
+    return any(isinstance(rule, Pattern) for _, rule in composite.rules)
+
+
+def _why_not(row: Row, composite: Composite, decisions: set[Value]) -> str:
+    """Why an operation cannot follow its rule; "" where it can."""
+    primitive, rule = row.node.primitive, row.rule
+    applied = rule.rule if isinstance(rule, OnRelevance) else rule
+    if isinstance(primitive, Elementwise):
+        if isinstance(applied, GuidedReLU) and not primitive.is_relu:
+            return "guided backpropagation is defined for ReLU alone"
+        if isinstance(applied, Repeat) and primitive.at_zero != 0:
+            return f"Repeat is for functions with f(0) = 0, and here it is {primitive.at_zero:g}"
+    if composite.plain and isinstance(primitive, Linear) and rule is None and _by_kernels(composite):
+        return "there is no pattern for it"
+    if not composite.against_baseline:
+        return ""
+    if isinstance(primitive, Recurrent):
+        return "a recurrent layer cannot be compared with a baseline yet"
+    if isinstance(primitive, Custom):
+        return "its relevance was registered, which says nothing of a baseline"
+    if row.node.detached:
+        return "normalisation that is written out cannot be compared with a baseline: use a normalisation layer"
+    if type(row.node.operation).__name__ in _CHOOSING:
+        return "what it chooses at the baseline may be something else"
+    if any(value in decisions for value in row.node.inputs):
+        return "it depends on a comparison of numbers, which may turn out otherwise at the baseline"
+    return ""
+
+
+def _refuse_unsupported(rows: Sequence[Row], composite: Composite) -> None:
     unsupported = [row for row in rows if not row.supported]
     if unsupported:
         listed = "\n".join(f"  {row.name} ({row.type}): {row.reason}" for row in unsupported)
+        register = (
+            "Say what such a layer is to relevance with kerasexplain.register_leaf or kerasexplain.register_rule, pass"
+        )
         raise UnsupportedModelError(
             f"{len(unsupported)} of the model's {len(rows)} operations cannot be explained:\n{listed}\n"
-            "Say what such a layer is to relevance with kerasexplain.register_leaf or kerasexplain.register_rule, pass "
-            'on_unsupported="gradient" to send relevance through it by its plain gradient, or use an analyzer of the '
-            "gradient family."
+            f"{'Pass' if composite.plain else register} "
+            'on_unsupported="gradient" to send what comes back through it by its plain gradient, or use an analyzer '
+            'that takes every model, such as "gradient".'
         )

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
-import pathlib
 from typing import Any
 
 import keras
@@ -13,6 +11,7 @@ import keras
 from kerasexplain import registry
 from kerasexplain.analyzer import COMMON_OPTIONS, Analyzer
 from kerasexplain.errors import nearest
+from kerasexplain.storage import read_analyzer
 
 
 def create_analyzer(name: str, model: keras.Model, **options: Any) -> Analyzer:
@@ -51,16 +50,36 @@ def create_analyzer(name: str, model: keras.Model, **options: Any) -> Analyzer:
     return Analyzer(model, method, **common)
 
 
+def model_wo_softmax(model: keras.Model) -> keras.Model:
+    """A copy of a Sequential or Functional model without the softmax at its end, with weights of its own.
+
+    Analyzers do not need it: they explain the logits (`explain="logits"`). It is there for code that does.
+
+    Raises:
+        ValueError: The model does not end in a softmax.
+    """
+    last = model.layers[-1]
+    activation = getattr(last, "activation", None)
+    if not isinstance(last, keras.layers.Softmax) and activation is not keras.activations.softmax:
+        raise ValueError(f"{model.name!r} does not end in a softmax, but in {last.name!r} ({type(last).__name__})")
+    if isinstance(last, keras.layers.Softmax):
+        linear: keras.layers.Layer = keras.layers.Activation("linear", name=last.name)
+    else:
+        linear = type(last).from_config({**last.get_config(), "activation": "linear"})
+
+    def cloned(layer: keras.layers.Layer) -> keras.layers.Layer:
+        return linear if layer is last else type(layer).from_config(layer.get_config())
+
+    copy = keras.models.clone_model(model, clone_function=cloned)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
 def load_analyzer(path: str | os.PathLike[str], model: keras.Model) -> Analyzer:
     """The analyzer whose configuration `Analyzer.save` wrote, for a model.
 
     Raises:
         ValueError: The file holds no analyzer.
     """
-    try:
-        config = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{os.fspath(path)!r} holds no analyzer: {error}") from None
-    if not isinstance(config, dict) or "analyzer" not in config:
-        raise ValueError(f"{os.fspath(path)!r} holds no analyzer")
-    return Analyzer.from_config(config, model)
+    config, learnt = read_analyzer(path)
+    return Analyzer.from_config(config, model, learnt)

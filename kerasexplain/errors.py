@@ -14,6 +14,10 @@ class InputError(ValueError):
     """The input does not fit the model, or breaks a promise made about it."""
 
 
+class NotFiniteError(ArithmeticError):
+    """Relevance has grown beyond what the floating-point numbers can hold."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a name that is not known: the nearest ones, and all of them where there are few."""
     names = sorted(known)

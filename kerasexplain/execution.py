@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from kerasexplain.composite import Composite, Row
+from kerasexplain.backend import override as overriding
+from kerasexplain.baseline import reveal_cancel
+from kerasexplain.composite import Composite
 from kerasexplain.graph import Graph, Node, Value
 from kerasexplain.indices import boundaries
 from kerasexplain.operations import Elementwise, Linear, Recurrent
@@ -21,11 +24,27 @@ from kerasexplain.override import (
     quotient_at,
     relevance_at,
 )
-from kerasexplain.rules import LinearRule
+from kerasexplain.rows import Row
+from kerasexplain.rules import LinearRule, RevealCancel
 from kerasexplain.taps import Tap
 from kerasexplain.weights import computed_once
 
 Tensor = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A linear operation that runs as one with the nonlinearity that is its only reader.
+
+    Attributes:
+        last: The nonlinearity.
+        apply: Both, as an override has it.
+        compares: Whether `apply` takes the inputs' values at the baseline too.
+    """
+
+    last: Node
+    apply: Apply
+    compares: bool = False
 
 
 class Execution:
@@ -58,7 +77,7 @@ class Execution:
         self.dtype_of_relevance = dtype
         self._composite, self._unroll = composite, unroll
         self.overrides, self.signals = self._plan(starts)
-        self._rectified = self._pairs_with_relu()
+        self._pairs = self._joined()
         self.boundaries = boundaries(graph, list(self.rows))
 
     def _plan(self, starts: Mapping[Value, Signal]) -> tuple[dict[Node, Overridden], dict[Value, Signal]]:
@@ -82,7 +101,7 @@ class Execution:
         return overrides, signals
 
     def _overridden(self, row: Row, arriving: Signal) -> Overridden:
-        if isinstance(row.node.primitive, Recurrent) and not self._composite.plain:
+        if isinstance(row.node.primitive, Recurrent) and self._composite.overrides:
             return self._steps(row.node.primitive, row)
         return overridden(row, arriving, self._composite)
 
@@ -117,56 +136,77 @@ class Execution:
 
         return Overridden(apply, Signal.Q, of_x, () if biases else None)
 
-    def _pairs_with_relu(self) -> dict[Node, tuple[Node, Apply]]:
-        """Linear operations that run as one with the ReLU that is their only reader, which saves keeping z."""
+    def _joined(self) -> dict[Node, Pair]:
+        """Linear operations that run as one with what alone reads them: for a rule of both, or to save keeping z."""
         consumers = self.graph.consumers()
         kept = {*self.graph.outputs, self.graph.explained}
-        pairs: dict[Node, tuple[Node, Apply]] = {}
+        pairs: dict[Node, Pair] = {}
         for node, row in self.rows.items():
             between = node.outputs[0]
-            if between in kept or len(consumers[between]) != 1 or self.overrides[node].is_plain:
+            if between in kept or len(consumers[between]) != 1 or not isinstance(node.primitive, Linear):
                 continue
-            relu = consumers[between][0]
-            follows = isinstance(relu.primitive, Elementwise) and relu.primitive.rectifies
-            if not (isinstance(node.primitive, Linear) and isinstance(row.rule, LinearRule) and follows):
+            last = consumers[between][0]
+            if not isinstance(last.primitive, Elementwise) or last not in self.rows:
                 continue
-            if self.overrides[relu].is_plain and self.signals[relu.outputs[0]] is Signal.Q:
-                nonnegative = row.domain.nonnegative
-                pairs[node] = (relu, linear_override(node.primitive, row.rule, Signal.Q, nonnegative, rectified=True))
+            rule = self.rows[last].rule
+            if isinstance(rule, RevealCancel):
+                pairs[node] = Pair(last, reveal_cancel(node.primitive, last.primitive, rule), compares=True)
+            elif last.primitive.rectifies and isinstance(row.rule, LinearRule) and not self._composite.plain:
+                plain = self.overrides[last].is_plain and self.signals[last.outputs[0]] is Signal.Q
+                if plain and not self.overrides[node].is_plain:
+                    nonnegative = row.domain.nonnegative
+                    apply = linear_override(node.primitive, row.rule, Signal.Q, nonnegative, rectified=True)
+                    pairs[node] = Pair(last, apply)
         return pairs
 
-    def run(self, inputs: Sequence[Tensor], taps: Mapping[Tap, Tensor]) -> dict[Value, Tensor]:
+    def run(
+        self,
+        inputs: Sequence[Tensor],
+        taps: Mapping[Tap, Tensor],
+        *,
+        references: Mapping[Value, Tensor] | None = None,
+        conditions: Mapping[str, Tensor] | None = None,
+    ) -> dict[Value, Tensor]:
         """All values of the graph.
 
         Args:
             inputs: The model's inputs, flattened.
             taps: Tensors to be differentiated by: ones for "bias" taps, zeros for the others.
+            references: What a run at the baseline gave, where the composite compares with one.
+            conditions: By operation, factors for the relevance of its output, shaped to be multiplied by it.
         """
         dtype = self.dtype_of_relevance
         values = {
             value: ops.cast(x, dtype) if value.is_float else ops.convert_to_tensor(x)
             for value, x in zip(self.graph.inputs, inputs, strict=True)
         }
+        conditions = conditions or {}
+        pairs = {} if self._composite.against_baseline and references is None else self._pairs
+        merged = {node: pair for node, pair in pairs.items() if not _read_between(node, pair.last, taps, conditions)}
+        closed = {pair.last for pair in merged.values()}
         with computed_once():
-            self._run(values, taps)
+            for node in self.graph.nodes:
+                if node not in closed:
+                    ys = self._run_node(node, merged.get(node), values, taps, references, conditions)
+                    last = merged[node].last if node in merged else node
+                    values.update(zip(last.outputs, ys, strict=True))
         return values
 
-    def _run(self, values: dict[Value, Tensor], taps: Mapping[Tap, Tensor]) -> None:
-        merged = {linear: relu for linear, (relu, _) in self._rectified.items() if not _tapped(linear, relu, taps)}
-        closed = set(merged.values())
-        for node in self.graph.nodes:
-            if node not in closed:
-                last = merged.get(node, node)
-                values.update(zip(last.outputs, self._run_node(node, last, values, taps), strict=True))
-
     def _run_node(
-        self, node: Node, last: Node, values: Mapping[Value, Tensor], taps: Mapping[Tap, Tensor]
+        self,
+        node: Node,
+        pair: Pair | None,
+        values: Mapping[Value, Tensor],
+        taps: Mapping[Tap, Tensor],
+        references: Mapping[Value, Tensor] | None,
+        conditions: Mapping[str, Tensor],
     ) -> list[Tensor]:
-        """The outputs of `last`: the node itself, or the ReLU behind it that is run with it."""
+        """The outputs of the node, or of the pair that it is the first of."""
         xs = [values[value] for value in node.inputs]
         override = self.overrides.get(node)
         if override is None:
             return self._in_one_precision(_tensors(node.primitive(*xs)))
+        last = node if pair is None else pair.last
         carrying = self.rows[node].carrying
         for i, value in enumerate(node.inputs):
             if not carrying[i] and not self._composite.plain:
@@ -176,7 +216,11 @@ class Execution:
                 xs[i] = xs[i] + edge
             if carrying[i] and override.gives is Signal.Q and self.signals[value] is Signal.R:
                 xs[i] = relevance_at(xs[i])
-        apply = override.apply if last is node else self._rectified[node][1]
+        apply, compares = (override.apply, override.compares) if pair is None else (pair.apply, pair.compares)
+        if compares and references is None:
+            apply = lambda xs, tap: node.primitive(*xs)  # noqa: E731 - the baseline's own run
+        elif compares:
+            xs += [references[value] for value in node.inputs]  # type: ignore[index]
         bias = taps.get(Tap("bias", node.name))
         if bias is not None and node.outputs[0].fold > 1:
             bias = ops.repeat(bias, node.outputs[0].fold, axis=0)
@@ -184,6 +228,8 @@ class Execution:
         for i, value in enumerate(last.outputs):
             if override.takes is Signal.Q and self.signals.get(value) is Signal.R:
                 ys[i] = quotient_at(ys[i], self._composite.stabilizer)
+            if i == 0 and last.name in conditions:
+                ys[i] = _conditioned(ys[i], conditions[last.name])
             tap = taps.get(Tap("output", last.name, i))
             if tap is not None:
                 ys[i] = ys[i] + tap
@@ -210,7 +256,7 @@ class Execution:
         for boundary in self.boundaries:
             if boundary.given is None:
                 taps[Tap("output", boundary.node.name)] = boundary.node.outputs[0].shape[1:]
-        return {} if self._composite.plain else taps
+        return taps if self._composite.biases else {}
 
 
 def _spread(tap: Tensor, shape: Sequence[int | None]) -> Tensor:
@@ -223,6 +269,11 @@ def _tensors(outputs: Any) -> list[Tensor]:
     return [leaf for leaf in keras.tree.flatten(outputs) if leaf is not None]
 
 
-def _tapped(linear: Node, relu: Node, taps: Mapping[Tap, Tensor]) -> bool:
-    """Whether relevance is read off between the two."""
-    return Tap("output", linear.name) in taps or Tap("edge", relu.name) in taps
+def _conditioned(y: Tensor, factors: Tensor) -> Tensor:
+    """y, whose relevance is multiplied by the factors on its way back."""
+    return overriding(lambda y, factors: (y, factors), lambda factors, s: (s * factors, None), y, factors)
+
+
+def _read_between(first: Node, last: Node, taps: Mapping[Tap, Tensor], conditions: Mapping[str, Tensor]) -> bool:
+    """Whether relevance is read off, or changed, between the two."""
+    return Tap("output", first.name) in taps or Tap("edge", last.name) in taps or first.name in conditions

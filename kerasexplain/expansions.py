@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from kerasexplain.domains import UNIT
@@ -84,6 +86,27 @@ def _time_distributed(layer: Any, inputs: Tensor, training: Any = None, mask: Te
     return ops.stack([layer.layer(inputs[:, step]) for step in range(steps)], axis=1)
 
 
+@expands("layers.Masking")
+def _masking(layer: Any, inputs: Tensor) -> Tensor:
+    """As Keras writes it from 3.15 on; before, it casts by a function of the backend that takes no symbolic tensors."""
+    kept = ops.any(ops.not_equal(inputs, layer.mask_value), axis=-1, keepdims=True)
+    outputs = ops.where(kept, inputs, 0)
+    outputs._keras_mask = ops.squeeze(kept, axis=-1)  # else Keras would compute it once more, outside of the layer
+    return outputs
+
+
+@expands("layers.GlobalAveragePooling1D")
+def _average_over_time(layer: Any, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
+    """As Keras writes it from 3.15 on; runs where the layer is not understood as it is, which is with a mask."""
+    if mask is None:
+        return layer.call(inputs)
+    steps, channels = (1, 2) if layer.data_format == "channels_last" else (2, 1)
+    kept = ops.cast(ops.expand_dims(mask, channels), "bool")
+    inputs, counted = ops.where(kept, inputs, 0), ops.cast(kept, inputs.dtype)
+    total, count = (ops.sum(x, axis=steps, keepdims=layer.keepdims) for x in (inputs, counted))
+    return total / count
+
+
 @expands("ops.Ndim")
 def _rank(operation: Any, x: Tensor) -> int:
     return len(x.shape)  # code that asks goes on with a number
@@ -140,11 +163,15 @@ def _unfold(operation: Any, x: Tensor) -> Tensor:
         (n, n) if isinstance(n, int) else tuple(n)
         for n in (operation.kernel_size, operation.dilation, operation.padding, operation.stride)
     )
-    channels = x.shape[1]
-    images = ops.pad(ops.transpose(x, (0, 2, 3, 1)), [[0, 0], *([n, n] for n in padding), [0, 0]])
-    patches = ops.image.extract_patches(images, kernel, stride, dilation, data_format="channels_last")
-    columns = ops.reshape(patches, (-1, patches.shape[1] * patches.shape[2], kernel[0] * kernel[1], channels))
-    return ops.reshape(ops.transpose(columns, (0, 3, 2, 1)), (-1, channels * kernel[0] * kernel[1], columns.shape[1]))
+    x = ops.pad(x, [[0, 0], [0, 0], *([n, n] for n in padding)])
+    channels, height, width = x.shape[1:]
+    # Taken by number: some versions of Keras do not know the shape of patches whose strides are given.
+    numbers = np.arange(height * width).reshape(height, width)
+    offsets = itertools.product(*(range(0, n * step, step) for n, step in zip(kernel, dilation, strict=True)))
+    starts = [size - (n - 1) * step for size, n, step in zip((height, width), kernel, dilation, strict=True)]
+    taken = [numbers[i : i + starts[0] : stride[0], j : j + starts[1] : stride[1]].ravel() for i, j in offsets]
+    patches = ops.take(ops.reshape(x, (-1, channels, height * width)), np.stack(taken), axis=2)
+    return ops.reshape(patches, (-1, channels * len(taken), len(taken[0])))
 
 
 @expands("ops.Glu")

@@ -6,15 +6,34 @@ import dataclasses
 import json
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import h5py
 import numpy as np
 
+from kerasexplain.storage import read, write
 from kerasexplain.tokens import TokenRelevances, token_relevances
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+class TopNeurons(NamedTuple):
+    """The most relevant neurons of each sample, the first one first.
+
+    Attributes:
+        neurons: Their indices, `(samples, k)`.
+        relevance: Their relevance, summed over positions, `(samples, k)`.
+    """
+
+    neurons: np.ndarray
+    relevance: np.ndarray
+
+
+def of_channels(relevance: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Relevance per sample and channel, summed over all other axes, `(samples, channels)`."""
+    moved = np.moveaxis(relevance, axis, -1)
+    return moved.reshape(len(moved), -1, moved.shape[-1]).sum(axis=1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,6 +48,8 @@ class Explanation:
         neuron: What was explained: per sample an index, a row of indices, or the weights.
         explained: Its value per sample.
         analyzer: The analyzer's configuration.
+        reference: What is explained has this value at the baseline, per sample (the mean over several); None for
+            methods without a baseline.
     """
 
     relevance: Any
@@ -38,6 +59,24 @@ class Explanation:
     neuron: Any
     explained: np.ndarray
     analyzer: dict[str, Any]
+    reference: np.ndarray | None = None
+
+    @property
+    def completeness_error(self) -> np.ndarray:
+        """Per sample, what the relevance of the inputs adds up to, less the change from the baseline.
+
+        For methods that compare with a baseline: `sum R - (explained - reference)`, which is rounding where the method
+        is exact.
+
+        Raises:
+            ValueError: The method has no baseline.
+        """
+        if self.reference is None:
+            raise ValueError(f"{self.analyzer['analyzer']!r} compares with no baseline")
+        inputs = self.relevance.values() if isinstance(self.relevance, dict) else self.relevance
+        arrays = list(inputs) if isinstance(self.relevance, (dict, list, tuple)) else [self.relevance]
+        total = sum(np.asarray(array, "float64").reshape(len(array), -1).sum(axis=1) for array in arrays)
+        return np.asarray(total - (self.explained - self.reference))
 
     def to_image(self, **options: Any) -> Image:
         """The relevance as a picture: one heatmap per sample, side by side. Needs the `viz` extra.
@@ -92,6 +131,27 @@ class Explanation:
         titles = self._titles() if titles is None else titles
         return token_relevances(relevance, words, ids, padding=padding, titles=titles)
 
+    def top_neurons(self, layer: str, k: int = 5, *, axis: int = -1) -> TopNeurons:
+        """The neurons of a layer, or its channels, that are most relevant to each sample.
+
+        Args:
+            layer: One of the layers that were asked for, `explain(x, layers=[layer])`.
+            k: How many.
+            axis: The axis of the channels; over all other axes relevance is summed.
+
+        Raises:
+            ValueError: The layer was not asked for, or has fewer channels.
+        """
+        if layer not in self.layers:
+            raise ValueError(
+                f"the relevance of {layer!r} was not asked for: pass it in layers= (has {list(self.layers)})"
+            )
+        per_channel = of_channels(self.layers[layer], axis)
+        if not 1 <= k <= per_channel.shape[1]:
+            raise ValueError(f"k must be from 1 to the {per_channel.shape[1]} channels of {layer!r}, got {k}")
+        order = np.argsort(-per_channel, axis=1, kind="stable")[:, :k]
+        return TopNeurons(order, np.take_along_axis(per_channel, order, axis=1))
+
     def _titles(self) -> list[str]:
         """Per sample what was explained, and its value."""
         if isinstance(self.neuron, str):
@@ -107,8 +167,8 @@ class Explanation:
         with h5py.File(path, "w") as file:
             file.attrs["analyzer"] = json.dumps(self.analyzer)
             for field in dataclasses.fields(self):
-                if field.name != "analyzer":
-                    _write(file, field.name, getattr(self, field.name))
+                if field.name != "analyzer" and getattr(self, field.name) is not None:
+                    write(file, field.name, getattr(self, field.name))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Explanation:
@@ -120,8 +180,8 @@ class Explanation:
         with h5py.File(path, "r") as file:
             if "analyzer" not in file.attrs or "relevance" not in file:
                 raise ValueError(f"{os.fspath(path)!r} holds no explanation")
-            names = [field.name for field in dataclasses.fields(cls) if field.name != "analyzer"]
-            return cls(**{name: _read(file[name]) for name in names}, analyzer=json.loads(file.attrs["analyzer"]))
+            names = [field.name for field in dataclasses.fields(cls) if field.name in file]
+            return cls(**{name: read(file[name]) for name in names}, analyzer=json.loads(file.attrs["analyzer"]))
 
 
 def _entry(values: Any, which: int | str | None) -> Any:
@@ -137,24 +197,3 @@ def _entry(values: Any, which: int | str | None) -> Any:
     if which not in entries:
         raise ValueError(f"there is no input {which!r}; which= is one of {list(entries)}")
     return entries[which]
-
-
-def _write(group: h5py.Group, name: str, value: Any) -> None:
-    if isinstance(value, (dict, list, tuple)):
-        child = group.create_group(name, track_order=True)
-        child.attrs["kind"] = type(value).__name__
-        items = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, item in items:
-            _write(child, str(key).replace("/", "\\"), item)  # a slash would nest the group
-    else:
-        group.create_dataset(name, data=value)
-
-
-def _read(item: h5py.Group | h5py.Dataset) -> Any:
-    if isinstance(item, h5py.Dataset):
-        value = item[()]
-        return value.decode() if isinstance(value, bytes) else value
-    values = {key.replace("\\", "/"): _read(child) for key, child in item.items()}
-    if item.attrs["kind"] == "dict":
-        return values
-    return list(values.values()) if item.attrs["kind"] == "list" else tuple(values.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
 from kerasexplain.errors import InputError
@@ -91,6 +92,14 @@ def _check_shape(array: np.ndarray, where: str, expected: Shape) -> None:
 
 def _shown(shape: tuple[int | None, ...]) -> str:
     return "(" + ", ".join("batch" if i == 0 and size is None else str(size) for i, size in enumerate(shape)) + ")"
+
+
+def as_arrays(x: Any) -> Any:
+    """The input as numpy arrays, in its own structure."""
+    if isinstance(x, dict):
+        return keras.tree.map_structure(np.asarray, x)
+    holds_arrays = isinstance(x, (list, tuple)) and all(hasattr(item, "shape") and item.ndim for item in x)
+    return [np.asarray(item) for item in x] if holds_arrays else np.asarray(x)
 
 
 def check_range(arrays: Sequence[np.ndarray], names: Sequence[str], input_range: tuple[float, float]) -> None:

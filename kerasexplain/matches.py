@@ -10,7 +10,7 @@ import keras
 from kerasexplain.config import Configurable
 
 if TYPE_CHECKING:
-    from kerasexplain.composite import Row
+    from kerasexplain.rows import Row
 
 serializable = keras.saving.register_keras_serializable(package="kerasexplain")
 
@@ -48,3 +48,36 @@ class UntilLayer(Configurable):
 
     def __call__(self, row: Row) -> bool:
         return row.kernel and row.layer_index is not None and row.layer_index <= self.last
+
+
+@serializable
+def last_kernel(row: Row) -> bool:
+    """The last operation with a kernel."""
+    return row.last
+
+
+@serializable
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Kernels(Configurable):
+    """The operations with a kernel from number `first` to number `last`, both among them, in the order they run.
+
+    Args:
+        first, last: Counted from 0.
+    """
+
+    first: int
+    last: int
+
+    def __call__(self, row: Row) -> bool:
+        return row.kernel_index is not None and self.first <= row.kernel_index <= self.last
+
+
+@serializable
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Named(Configurable):
+    """The operation of exactly that name, whatever characters are in it."""
+
+    name: str
+
+    def __call__(self, row: Row) -> bool:
+        return self.name in (row.name, *row.node.absorbed)

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from kerasexplain.composite import GRADIENT, Composite
 from kerasexplain.config import Configurable
+
+if TYPE_CHECKING:
+    from kerasexplain.fitting import Fitting
+    from kerasexplain.passes import Passes
+    from kerasexplain.program import Answer
 
 Tensor = Any
 
@@ -22,6 +31,15 @@ class Method(Configurable):
     name: ClassVar[str]
     #: What the backward pass starts with: "output", the explained value, or "one".
     default_start: ClassVar[str] = "output"
+    #: Which channels relevance may go through where a call says nothing else; see `Analyzer.explain`.
+    conditions: Any = None
+    #: Fields that hold what `fit` learnt. They are no options, and are saved as arrays.
+    learnt: ClassVar[tuple[str, ...]] = ()
+    #: What `start=` may be, besides an array, and whether it may be one.
+    legal_starts: ClassVar[tuple[str | None, ...]] = (None, "output", "one")
+    takes_start_array: ClassVar[bool] = True
+    #: Whether the result at inner layers means something.
+    explains_layers: ClassVar[bool] = True
 
     def composite(self) -> Composite:
         """Which rule every operation follows; by default none, and the result is a gradient."""
@@ -34,3 +52,45 @@ class Method(Configurable):
     def attribution(self, x: Tensor, q: Tensor) -> Tensor:
         """The result at an input x, from the relevance q per unit of it (or the gradient)."""
         return x * q
+
+    def finished(self, x: Tensor, relevance: Tensor) -> Tensor:
+        """The result at an input of the model, in the end."""
+        return relevance
+
+    def of_biases(self, found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What biases took, as it is told, given what each of them took."""
+        return dict(found)
+
+    def answer(self, passes: Passes) -> Answer:
+        """The answer to a question about some samples; by default one backward pass.
+
+        Other methods change the samples, run them again and combine what comes of it.
+        """
+        return passes.run()
+
+    def fitted(self, fitting: Fitting) -> Method:
+        """The method with what it learnt from data; by default there is nothing to learn."""
+        return self
+
+    def check_fitted(self) -> None:
+        """Raises ValueError if the method needs data that it has not been given."""
+
+    @property
+    def _not_configuration(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.learnt
+
+    def _key(self) -> str:
+        # Methods that learnt different things are different, though their options are the same.
+        return super()._key() + "".join(digest(getattr(self, name)) for name in self.learnt)
+
+
+def digest(value: Any) -> str:
+    """A short text that tells arrays in lists and dicts from others."""
+    if isinstance(value, Mapping):
+        return "".join(f"{key}:{digest(value[key])}" for key in sorted(value))
+    if isinstance(value, (list, tuple)):
+        return "".join(map(digest, value))
+    if value is None:
+        return "-"
+    array = np.ascontiguousarray(value)
+    return f"{array.shape}{hashlib.sha256(array.tobytes()).hexdigest()}"

@@ -14,7 +14,8 @@ from typing import Any
 from keras import ops
 
 from kerasexplain.backend import override, pull_back, transposed
-from kerasexplain.composite import Composite, Row
+from kerasexplain.baseline import against_baseline
+from kerasexplain.composite import Composite
 from kerasexplain.operations import (
     Affine,
     Custom,
@@ -31,7 +32,19 @@ from kerasexplain.operations import (
     Statistics,
     StopGradient,
 )
-from kerasexplain.rules import GradientRule, Ignore, LinearRule, PassThrough, Slope
+from kerasexplain.rows import Row
+from kerasexplain.rules import (
+    ElementwiseRule,
+    GradientRule,
+    Ignore,
+    LinearRule,
+    MaximumRule,
+    OnRelevance,
+    PassThrough,
+    Repeat,
+    Slope,
+    WinnerTakesAll,
+)
 from kerasexplain.rules.arithmetic import share
 from kerasexplain.rules.step import LinearStep
 
@@ -56,6 +69,7 @@ class Overridden:
         gives: The signal it gives to its inputs.
         bias_shape: Shape of the operation's bias entry under its rule; None where it has none.
         is_plain: Whether nothing is overridden.
+        compares: Whether `apply` takes the inputs' values at the baseline behind the inputs.
     """
 
     apply: Apply
@@ -63,6 +77,7 @@ class Overridden:
     gives: Signal
     bias_shape: tuple[int, ...] | None = None
     is_plain: bool = False
+    compares: bool = False
 
 
 def overridden(row: Row, arriving: Signal, composite: Composite) -> Overridden:
@@ -77,7 +92,7 @@ def overridden(row: Row, arriving: Signal, composite: Composite) -> Overridden:
     constant = primitive.bias_shape
     plain = Overridden(lambda xs, tap: primitive(*xs, tap=tap), Signal.Q, Signal.Q, constant, is_plain=True)
     if composite.plain:
-        return plain
+        return _of_signal(row, plain, composite)
     if isinstance(rule, PassThrough):
         return Overridden(_pass_relevance(plain.apply, arriving), arriving, Signal.R)
     if isinstance(primitive, (Opaque, Lookup)):
@@ -96,10 +111,9 @@ def overridden(row: Row, arriving: Signal, composite: Composite) -> Overridden:
         # Constants among what is moved take their share as a bias entry, for which Q is needed.
         return plain if row.bias_edges else dataclasses.replace(plain, takes=arriving, gives=arriving)
     if isinstance(primitive, Maximum):
-        # The backend's own gradient is the rule where it goes to the first winner.
-        by_gradient = primitive.first and getattr(rule, "ties", None) == "first"
-        apply = plain.apply if by_gradient else _maximum(primitive, rule)
-        return Overridden(apply, arriving, arriving, is_plain=by_gradient)
+        if _by_gradient(primitive, rule):
+            return Overridden(plain.apply, arriving, arriving, is_plain=True)
+        return Overridden(_maximum(primitive, rule, of_relevance=arriving is Signal.R), arriving, arriving)
     if isinstance(primitive, Elementwise):
         return _elementwise(primitive, rule, arriving, plain)
     passes = isinstance(primitive, Scale) or (
@@ -115,6 +129,33 @@ def overridden(row: Row, arriving: Signal, composite: Composite) -> Overridden:
     if isinstance(primitive, Nonlinear):
         return Overridden(_linearized(plain.apply, row.carrying), Signal.Q, Signal.Q, (), is_plain=True)
     return plain
+
+
+def _of_signal(row: Row, plain: Overridden, composite: Composite) -> Overridden:
+    """An operation where a gradient travels, or a number like it: overridden only by a rule of its own."""
+    primitive, rule = row.node.primitive, row.rule
+    if rule is None or isinstance(rule, GradientRule):
+        # What a gradient leaves over is no share of a constant.
+        curved = isinstance(primitive, (Elementwise, Nonlinear))
+        return dataclasses.replace(plain, bias_shape=None) if curved else plain
+    if isinstance(rule, WinnerTakesAll) and _by_gradient(primitive, rule):
+        return plain
+    if composite.against_baseline:
+        return Overridden(against_baseline(primitive, rule), Signal.Q, Signal.Q, compares=True)
+    if isinstance(rule, Slope):
+        return Overridden(_slope(primitive), Signal.Q, Signal.Q, primitive.bias_shape)
+    if isinstance(rule, ElementwiseRule):
+        return Overridden(_literally(primitive, rule), Signal.Q, Signal.Q)
+    if isinstance(rule, MaximumRule):
+        return Overridden(_maximum(primitive, rule, of_relevance=True), Signal.Q, Signal.Q)
+    assert isinstance(rule, LinearRule)
+    assert isinstance(primitive, Linear)
+    return Overridden(linear_override(primitive, rule, Signal.R, False), Signal.Q, Signal.Q, plain.bias_shape)
+
+
+def _by_gradient(primitive: Any, rule: Any) -> bool:
+    """Whether the backend's own gradient of a maximum is the rule: where it goes to the first winner."""
+    return primitive.first and getattr(rule, "ties", None) == "first"
 
 
 def quotient_at(y: Tensor, stabilizer: float | None) -> Tensor:
@@ -239,7 +280,27 @@ def _summed_like(s: Tensor, bias: Tensor) -> Tensor:
     return ops.sum(s, axis=shared, keepdims=True) if shared else s
 
 
+def _literally(primitive: Any, rule: ElementwiseRule) -> Apply:
+    """A rule that is applied to whatever number arrives."""
+
+    def backward(z: Tensor, signal: Tensor) -> list[Tensor]:
+        return [rule.at(primitive, z, signal)]
+
+    return lambda xs, tap: override(lambda z: (primitive(z), z), backward, *xs)
+
+
+def _on_relevance(primitive: Elementwise, rule: ElementwiseRule, arriving: Signal) -> Apply:
+    """A rule that is applied to relevance, whatever arrives."""
+
+    def backward(z: Tensor, signal: Tensor) -> list[Tensor]:
+        return [rule.at(primitive, z, signal if arriving is Signal.R else signal * primitive(z))]
+
+    return lambda xs, tap: override(lambda z: (primitive(z), z), backward, *xs)
+
+
 def _elementwise(primitive: Elementwise, rule: Any, arriving: Signal, plain: Overridden) -> Overridden:
+    if isinstance(rule, (OnRelevance, Repeat)):
+        return Overridden(_on_relevance(primitive, rule, arriving), arriving, Signal.R)
     if isinstance(rule, Ignore):
         if primitive.homogeneous and arriving is Signal.Q:
             return plain
@@ -252,7 +313,7 @@ def _elementwise(primitive: Elementwise, rule: Any, arriving: Signal, plain: Ove
     return Overridden(_linearized(plain.apply), Signal.Q, Signal.Q, (), is_plain=True)
 
 
-def _slope(primitive: Elementwise) -> Apply:
+def _slope(primitive: Any) -> Apply:
     def apply(xs: Sequence[Tensor], tap: Tensor | None) -> Tensor:
         taps = () if tap is None else (tap,)
 
@@ -295,10 +356,11 @@ def _sum_per_sample(x: Tensor) -> Tensor:
     return ops.sum(x, axis=list(range(1, len(x.shape))))
 
 
-def _maximum(primitive: Maximum, rule: Any) -> Apply:
+def _maximum(primitive: Any, rule: Any, of_relevance: bool) -> Apply:
     def backward(xs: Sequence[Tensor], signal: Tensor) -> Any:
         candidates = primitive.candidates(*xs)
-        given = rule.shares(candidates) * ops.expand_dims(signal, -1)
+        shares = rule.shares(candidates) if of_relevance else rule.per_unit(candidates)
+        given = shares * ops.expand_dims(signal, -1)
         return transposed(lambda xs: primitive.candidates(*xs), tuple(xs), given)
 
     return lambda xs, tap: override(lambda *xs: (primitive(*xs), xs), backward, *xs)

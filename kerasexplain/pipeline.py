@@ -10,13 +10,14 @@ import numpy as np
 
 from kerasexplain.backend import on_accelerator
 from kerasexplain.canonize import canonize
-from kerasexplain.composite import Composite, Row, assign
+from kerasexplain.composite import Composite, assign
 from kerasexplain.graph import Graph, Shape
 from kerasexplain.method import Method
 from kerasexplain.operations import Call, Recurrent, describe
 from kerasexplain.probe import traced, verify
 from kerasexplain.program import Program
 from kerasexplain.reverse_graph import ReverseGraph
+from kerasexplain.rows import Row
 from kerasexplain.specification import Specification
 from kerasexplain.trace import trace
 

@@ -11,7 +11,7 @@ from keras import ops
 
 from kerasexplain.backend import compiled, pull_back, relevance_pass
 from kerasexplain.execution import Execution
-from kerasexplain.graph import Value
+from kerasexplain.graph import Node, Value
 from kerasexplain.method import Method
 from kerasexplain.override import Signal
 from kerasexplain.rules import ZB
@@ -30,12 +30,53 @@ class Question:
         start: "output", "one" or "array".
         taps: Where else relevance is read off.
         summed: Whether the relevance at taps and inputs is summed per sample.
+        conditions: Operations whose output's relevance is multiplied by factors, one per sample and channel.
+        baseline: Whether the inputs are compared with others.
+        relevance: Whether relevance is wanted at all, or only what the model gives.
     """
 
     selection: str
     start: str
     taps: tuple[Tap, ...] = ()
     summed: bool = False
+    conditions: tuple[str, ...] = ()
+    baseline: bool = False
+    relevance: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """What a compiled function takes, batch first.
+
+    Attributes:
+        inputs: The model's inputs, flattened.
+        baseline: Inputs to compare with; empty where there are none.
+        selection: The indices or weights that say what is explained; None for the largest output.
+        start: What the relevance starts as; None where the question says it.
+        conditions: Factors `(samples, channels)`, one array for each operation of the question.
+    """
+
+    inputs: list[Any]
+    baseline: list[Any] = dataclasses.field(default_factory=list)
+    selection: Any = None
+    start: Any = None
+    conditions: list[Any] = dataclasses.field(default_factory=list)
+
+    def at(self, rows: np.ndarray) -> Given:
+        """Some of the samples, in the order of the rows."""
+        return self.like([array[rows] for array in self.flat()])
+
+    def flat(self) -> list[Any]:
+        """All arrays, in a fixed order."""
+        single = [array for array in (self.selection, self.start) if array is not None]
+        return [*self.inputs, *self.baseline, *single, *self.conditions]
+
+    def like(self, arrays: Sequence[Any]) -> Given:
+        """The same with other arrays, in the order of `flat`."""
+        rest = iter(arrays)
+        inputs, baseline = [next(rest) for _ in self.inputs], [next(rest) for _ in self.baseline]
+        selection, start = (None if array is None else next(rest) for array in (self.selection, self.start))
+        return Given(inputs, baseline, selection, start, list(rest))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,9 +88,11 @@ class Answer:
         taps: Per tap of the question, in its order; None where a tap lies on no path of relevance.
         outputs: The model's outputs, flattened.
         index: Index of the explained neuron, one column per axis of the output if it has several; None for weights.
+        flat_index: The same, into the flattened output.
         explained: Its value (the weighted sum, for weights).
         started: The relevance that the pass started with.
         outside: Per operation with a bounded rule: the least and greatest value at its input, minus its bounds.
+        reference: The explained value at the baseline; None without one.
     """
 
     relevance: list[np.ndarray]
@@ -59,6 +102,8 @@ class Answer:
     explained: np.ndarray
     started: np.ndarray
     outside: list[np.ndarray]
+    reference: np.ndarray | None = None
+    flat_index: np.ndarray | None = None
 
     def first(self, samples: int) -> Answer:
         """The answer for the first samples alone."""
@@ -100,71 +145,114 @@ class Program:
         """How many times a function has been traced so far."""
         return sum(function.traces for function in self._functions.values())
 
-    def __call__(self, question: Question, inputs: Sequence[np.ndarray], extras: Sequence[np.ndarray]) -> Answer:
-        """Runs a batch: `extras` are the selection's values and the start array, where the question has them."""
+    def __call__(self, question: Question, given: Given) -> Answer:
+        """Runs a batch."""
         if question not in self._functions:
             self._functions[question] = self._compile(question)
-        result = self._functions[question]([*inputs, *extras])
-        return Answer(**{"index": None, **result})
+        result = self._functions[question](given.flat())
+        return Answer(**{"index": None, "relevance": [], "taps": [], **result})
 
     def _compile(self, question: Question) -> compiled:
         dtype = self._execution.dtype_of_relevance
         graph = self._execution.graph
-        signature = [(value.shape, dtype if value.is_float else value.dtype) for value in graph.inputs]
-        if question.selection != "max":
-            signature.append(((None,), "int64") if question.selection == "index" else ((None, None), dtype))
-        if question.start == "array":
-            signature.append(((None, None), dtype))
-        count = len(graph.inputs)
+        inputs = [(value.shape, dtype if value.is_float else value.dtype) for value in graph.inputs]
+        vector, matrix = ((None,), "int64"), ((None, None), dtype)
+        given = Given(
+            inputs,
+            inputs if question.baseline else [],
+            {"max": None, "index": vector, "weights": matrix}[question.selection],
+            matrix if question.start == "array" else None,
+            [matrix for _ in question.conditions],
+        )
 
         def function(tensors: list[Tensor]) -> dict[str, Any]:
-            return self._compute(question, tensors[:count], list(tensors[count:]))
+            return self._compute(question, given.like(tensors))
 
-        return compiled(function, self._jit_compile, signature)
+        return compiled(function, self._jit_compile, given.flat())
 
-    def _compute(self, question: Question, inputs: Sequence[Tensor], extras: list[Tensor]) -> dict[str, Any]:
-        execution, graph = self._execution, self._execution.graph
+    def _compute(self, question: Question, given: Given) -> dict[str, Any]:
+        execution, graph, inputs = self._execution, self._execution.graph, given.inputs
+        references = execution.run(given.baseline, {}) if question.baseline else None
+        if not question.relevance:
+            values = execution.run(inputs, {}, references=references)
+            return self._told(question, given, values, references)[0]
         wanted = tuple(dict.fromkeys([*question.taps, *(Tap("output", b.node.name) for b in execution.boundaries)]))
-        taps = self._tap_tensors(wanted, inputs)
+        taps = self._tap_tensors(wanted, inputs, references)
+        conditions = self._conditions(question, given)
 
         def forward(real: Sequence[Tensor], taps: Sequence[Tensor]) -> tuple[Tensor, dict[Value, Tensor]]:
-            given = iter(real)
-            xs = [next(given) if value.is_float else x for value, x in zip(graph.inputs, inputs, strict=True)]
-            values = execution.run(xs, dict(zip(wanted, taps, strict=True)))
+            of_floats = iter(real)
+            xs = [next(of_floats) if value.is_float else x for value, x in zip(graph.inputs, inputs, strict=True)]
+            by_tap = dict(zip(wanted, taps, strict=True))
+            values = execution.run(xs, by_tap, references=references, conditions=conditions)
             return values[graph.explained], values
 
         with relevance_pass():
             real = [x for value, x in zip(graph.inputs, inputs, strict=True) if value.is_float]
             y, values, pullback = pull_back(forward, real, taps)
-            chosen = extras.pop(0) if question.selection != "max" else None
-            weights, index = mask(question.selection, chosen, y)
-            flat = ops.reshape(y, ops.shape(weights))
+            result, weights, flat = self._told(question, given, values, references)
             start = weights
             if question.start != "one":
-                start = weights * (flat if question.start == "output" else extras.pop(0))
+                start = weights * (flat if question.start == "output" else given.start)
             start = self._method.started(start)
             of_inputs, of_taps = pullback(ops.reshape(start, ops.shape(y)))
 
-        read = {tap: self._at_tap(tap, values, signal) for tap, signal in zip(wanted, of_taps, strict=True)}
+        differences = _Differences(values, references)
+        read = {tap: self._at_tap(tap, differences, signal) for tap, signal in zip(wanted, of_taps, strict=True)}
         of_indices = self._of_indices(read, dict(zip(graph.inputs, inputs, strict=True)))
         relevance = []
         signals = iter(of_inputs)
         for value, x in zip(graph.inputs, inputs, strict=True):
             nothing = ops.zeros(ops.shape(x), dtype=execution.dtype_of_relevance)
-            own = self._read(value, x, next(signals)) if value.is_float else nothing
-            relevance.append(own + of_indices[value] if value in of_indices else own)
+            own = self._read(value, differences, next(signals)) if value.is_float else nothing
+            whole = own + of_indices[value] if value in of_indices else own
+            relevance.append(self._method.finished(x, whole) if value.is_float else whole)
         at_taps = [self._per_sample(tap, read[tap]) for tap in question.taps]
         if question.summed:
             relevance, at_taps = [_summed(r) for r in relevance], [_summed(r) for r in at_taps]
-        result = {
+        return {
+            **result,
             "relevance": relevance,
             "taps": at_taps,
-            "outputs": [values[value] for value in graph.outputs],
-            "explained": ops.sum(weights * flat, axis=-1),
             "started": ops.sum(start, axis=-1),
             "outside": [self._outside(rule, values[node.inputs[0]]) for node, rule in self.bounded],
         }
-        return result if index is None else {**result, "index": unravelled(index, ops.shape(y)[1:])}
+
+    def _told(
+        self,
+        question: Question,
+        given: Given,
+        values: Mapping[Value, Tensor],
+        references: Mapping[Value, Tensor] | None,
+    ) -> tuple[dict[str, Any], Tensor, Tensor]:
+        """What can be told without relevance, the weights of what is explained, and the flat output."""
+        graph = self._execution.graph
+        y = values[graph.explained]
+        weights, index = mask(question.selection, given.selection, y)
+        flat = ops.reshape(y, ops.shape(weights))
+        explained = ops.sum(weights * flat, axis=-1)
+        result = {
+            "outputs": [values[value] for value in graph.outputs],
+            "explained": explained,
+            "started": explained,
+            "outside": [],
+        }
+        if references is not None:
+            at_baseline = ops.reshape(references[graph.explained], ops.shape(weights))
+            result["reference"] = ops.sum(weights * at_baseline, axis=-1)
+        if index is not None:
+            result.update(index=unravelled(index, ops.shape(y)[1:]), flat_index=index)
+        return result, weights, flat
+
+    def _conditions(self, question: Question, given: Given) -> dict[str, Tensor]:
+        """Factors for what the conditioned operations give, with an axis of one for every axis but the channels'."""
+        conditions = {}
+        for name, factors in zip(question.conditions, given.conditions, strict=True):
+            node = self._nodes[name]
+            rank, axis = len(node.outputs[0].shape), channel_axis(node)
+            spread = [ops.shape(factors)[1] if i == axis % rank else 1 for i in range(1, rank)]
+            conditions[name] = ops.reshape(factors, (-1, *spread))
+        return conditions
 
     def _per_sample(self, tap: Tap, relevance: Tensor) -> Tensor:
         """What was read at a tap, with one row per sample: rows that code made of one sample become an axis."""
@@ -185,28 +273,29 @@ class Program:
                 relevance[boundary.given] = relevance.get(boundary.given, 0) + part
         return relevance
 
-    def _read(self, value: Value, x: Tensor, signal: Tensor) -> Tensor:
+    def _read(self, value: Value, values: _Differences, signal: Tensor) -> Tensor:
         if self._execution.signals.get(value) is Signal.R:
             return signal
-        return self._method.attribution(x, signal)
+        return self._method.attribution(values[value], signal)
 
-    def _at_tap(self, tap: Tap, values: Mapping[Value, Tensor], signal: Tensor) -> Tensor:
+    def _at_tap(self, tap: Tap, values: _Differences, signal: Tensor) -> Tensor:
         if tap.kind == "bias":
             return signal  # the tap is 1, and its relevance is what the bias takes
-        value = self._tapped(tap)
-        return self._read(value, values[value], signal)
+        return self._read(self._tapped(tap), values, signal)
 
     def _tapped(self, tap: Tap) -> Value:
         node = self._nodes[tap.node]
         return node.inputs[tap.index] if tap.kind == "edge" else node.outputs[tap.index]
 
-    def _tap_tensors(self, taps: Sequence[Tap], inputs: Sequence[Tensor]) -> list[Tensor]:
+    def _tap_tensors(
+        self, taps: Sequence[Tap], inputs: Sequence[Tensor], references: Mapping[Value, Tensor] | None
+    ) -> list[Tensor]:
         if not taps:
             return []
         batch, dtype = ops.shape(inputs[0])[0], self._execution.dtype_of_relevance
         shapes = self._execution.bias_taps()
         unknown = any(tap.kind != "bias" and _open_sizes(self._tapped(tap)) for tap in taps)
-        values = self._execution.run(inputs, dict.fromkeys(taps)) if unknown else {}
+        values = self._execution.run(inputs, dict.fromkeys(taps), references=references) if unknown else {}
         tensors = []
         for tap in taps:
             if tap.kind == "bias":
@@ -225,6 +314,22 @@ class Program:
         below = ops.convert_to_tensor(np.asarray(rule.low), dtype=x.dtype) - x
         above = x - ops.convert_to_tensor(np.asarray(rule.high), dtype=x.dtype)
         return ops.max(ops.maximum(below, above), axis=list(range(1, len(x.shape))))
+
+
+class _Differences:
+    """The values of a graph, or what they are more than at the baseline."""
+
+    def __init__(self, values: Mapping[Value, Tensor], references: Mapping[Value, Tensor] | None) -> None:
+        self._values, self._references = values, references
+
+    def __getitem__(self, value: Value) -> Tensor:
+        own = self._values[value]
+        return own if self._references is None else own - self._references[value]
+
+
+def channel_axis(node: Node) -> int:
+    """Which axis of a node's output the channels are, counted from the end or from the batch."""
+    return 1 if getattr(node.operation, "data_format", None) == "channels_first" else -1
 
 
 def _with_batch(shape: Sequence[Any], value: Value, batch: Any) -> tuple[Any, ...]:

@@ -9,10 +9,11 @@ from typing import Any
 
 import keras
 
-from kerasexplain.composite import Composite, Row
+from kerasexplain.composite import Composite
 from kerasexplain.execution import Execution
 from kerasexplain.graph import Graph
 from kerasexplain.override import Signal
+from kerasexplain.rows import Row
 
 Tensor = Any
 

@@ -31,12 +31,58 @@ class Selection:
     neuron: Any = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Contrast:
+    """One output neuron against another, or against all others, as a `neuron_selection`.
+
+    What is explained is `y_target - y_against`, or `y_target` less the mean of all other outputs. Relevance that speaks
+    for both alike cancels.
+
+    Args:
+        target: An index, or one for each sample.
+        against: Another one; None for all others.
+
+    Source: Gu et al. 2018, "Understanding Individual Decisions of CNNs via Contrastive Backpropagation".
+
+    Example:
+        >>> analyzer.analyze(images, Contrast(3, against=5))
+    """
+
+    target: Any
+    against: Any = None
+
+    def weights(self, samples: int, shape: tuple[int | None, ...]) -> np.ndarray:
+        """The weight of every output, `(samples, outputs)`."""
+        if len(shape) != 1 or _size(shape) < 2:
+            raise InputError(f"a Contrast is between neurons of an output with one axis, and this one is {shape}")
+        rows, count = np.arange(samples), _size(shape)
+        targets = self._indices(self.target, samples, shape)
+        if self.against is None:
+            weights = np.full((samples, count), -1.0 / (count - 1))
+            weights[rows, targets] = 1.0
+            return weights
+        weights = np.zeros((samples, count))
+        weights[rows, targets] += 1.0
+        weights[rows, self._indices(self.against, samples, shape)] -= 1.0
+        return weights
+
+    @staticmethod
+    def _indices(given: Any, samples: int, shape: tuple[int | None, ...]) -> np.ndarray:
+        array = np.asarray(given)
+        if array.dtype.kind not in "iu":
+            raise InputError(f"a Contrast is between indices of neurons, got {given!r}")
+        values = _indices(_one_row_per_sample(array, False, samples, 1), shape).values
+        assert values is not None
+        return values
+
+
 def select(neuron_selection: Any, mode: str, samples: int, output_shape: tuple[int | None, ...]) -> Selection:
     """Reads a `neuron_selection` as the analyzers take it.
 
     Args:
         neuron_selection: None; an int; an integer array, one per sample (with one column per axis for outputs of
-            higher rank); a tuple, one index per axis, for every sample; or a floating array shaped like the output.
+            higher rank); a tuple, one index per axis, for every sample; a floating array shaped like the output; or
+            a `Contrast`.
         mode: "max_activation", "index" or "all": what None means.
         samples: How many samples are explained.
         output_shape: Shape of the explained output, batch first.
@@ -53,6 +99,8 @@ def select(neuron_selection: Any, mode: str, samples: int, output_shape: tuple[i
             size = _size(shape)
             return Selection("weights", np.ones((samples, size)), "all")
         raise InputError('neuron_selection_mode="index" needs a neuron_selection: an index, or one per sample')
+    if isinstance(neuron_selection, Contrast):
+        neuron_selection = neuron_selection.weights(samples, shape)
     given = np.asarray(neuron_selection)
     if given.dtype.kind == "f":
         return _weights(given, samples, shape)

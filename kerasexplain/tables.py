@@ -11,7 +11,7 @@ import rich.console
 import rich.table
 
 if TYPE_CHECKING:
-    from kerasexplain.composite import Row
+    from kerasexplain.rows import Row
 
 
 def render(title: str, columns: Sequence[tuple[str, Any]], rows: Iterable[Sequence[str]], notes: Sequence[str]) -> str:
@@ -29,12 +29,20 @@ def render(title: str, columns: Sequence[tuple[str, Any]], rows: Iterable[Sequen
 
 def rules_table(title: str, rows: Sequence[Row], notes: Sequence[str]) -> str:
     """One row per operation: name, type, rule, what its input is known to be, shapes."""
-    columns = [("operation", "left"), ("type", "left"), ("rule", "left"), ("input", "left"), ("output shape", "left")]
+    columns = [
+        ("operation", "left"),
+        ("type", "left"),
+        ("rule", "left"),
+        ("matched by", "left"),
+        ("input", "left"),
+        ("output shape", "left"),
+    ]
     cells = [
         (
             row.name,
             row.type,
             row.treatment if row.supported else f"{row.treatment} (unsupported: {row.reason})",
+            row.matched,
             str(row.domain),
             ", ".join(str(shape) for shape in row.output_shapes),
         )

@@ -64,7 +64,7 @@ def at_inference(model: keras.Model) -> dict[str, bool]:
 
 def _keep(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
     """Whether a layer is one operation of the graph: understood as it is, or not to be opened for a reason."""
-    if expansion(layer) is not None or not is_described(layer):
+    if not is_described(layer):
         return None
     if kwargs.get("training"):
         return "it is called with training=True, and not as it predicts"

@@ -12,7 +12,7 @@ import pytest
 from keras import layers, ops
 
 import kerasexplain
-from kerasexplain import Analyzer, create_analyzer, load_analyzer
+from kerasexplain import Analyzer, NotFiniteError, create_analyzer, load_analyzer
 from kerasexplain.rules import ZB, Epsilon, Flat
 
 W = np.array([[1.0, -2.0, 0.5], [3.0, 1.0, -1.0]])
@@ -287,14 +287,14 @@ def test_files_that_hold_no_analyzer_are_refused(tmp_path: pathlib.Path) -> None
         ("lrp", {"rule": "Epsilonn"}, "no rule 'Epsilonn'.*'Epsilon'"),
         ("lrp", {"rule": [("dense", "Z", 1)]}, r"list of \(match, rule\) pairs"),
         ("gradient", {"postprocess": "square_root"}, "postprocess must be one of"),
-        ("lrp.z", {"neuron_selection_mode": "max"}, "neuron_selection_mode='max' is not one of 'max_activation'"),
-        ("lrp.z", {"jit_compile": 1}, "jit_compile=1 is not one of"),
-        ("lrp.z", {"explain": "logit"}, "explain='logit' is not one of"),
-        ("lrp.z", {"start": "two"}, "start='two' is not one of"),
+        ("lrp.z", {"neuron_selection_mode": "max"}, "neuron_selection_mode must be one of 'max_activation'"),
+        ("lrp.z", {"jit_compile": 1}, "jit_compile must be one of 'auto', True, False, got 1"),
+        ("lrp.z", {"explain": "logit"}, "explain must be one of 'logits'"),
+        ("lrp.z", {"start": "two"}, "start of 'lrp.z' must be one of None, 'output', 'one'"),
         ("lrp.z", {"batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
         ("lrp.z", {"batch_size": 2.0}, "batch_size must be a whole number"),
         ("lrp.z", {"input_range": (1, 0)}, r"input_range must be \(low, high\) with low < high"),
-        ("lrp.z", {"on_unsupported": "ignore"}, "on_unsupported='ignore' is not one of"),
+        ("lrp.z", {"on_unsupported": "ignore"}, "on_unsupported must be one of"),
     ],
 )
 def test_options_that_are_not_legal_are_named(name: str, options: dict[str, Any], message: str) -> None:
@@ -316,3 +316,26 @@ def test_repr_and_name() -> None:
     analyzer = create_analyzer("lrp.epsilon", linear(), epsilon=0.5)
     assert analyzer.name == "lrp.epsilon"
     assert repr(analyzer).endswith("Epsilon(epsilon=0.5)>")
+
+
+def cancelling() -> keras.Model:
+    """Two layers in which contributions cancel to 1e-30 of themselves."""
+    one, two = layers.Dense(1, use_bias=False, name="one"), layers.Dense(1, use_bias=False, name="two")
+    model = keras.Sequential([keras.Input((2,)), one, two])
+    one.set_weights([np.array([[1e30], [-1e30]])])
+    two.set_weights([np.array([[1.0]])])
+    return model
+
+
+def test_relevance_that_overflows_is_an_error_that_names_the_operation() -> None:
+    analyzer = create_analyzer("lrp", cancelling(), rule="Z", start="one")
+    assert np.isfinite(analyzer.analyze(np.array([[1.0, 0.5]]))).all()
+    start = create_analyzer("lrp", cancelling(), rule=[("two", "Z"), ("one", "Z")], start=np.array([3e38]))
+    with pytest.raises(NotFiniteError, match=r"grows beyond float32 \(1 of 2 samples, the first is number 1\)"):
+        start.analyze(np.array([[1.0, 0.0], [1.0, 1.0 - 1e-7]]), 0)
+
+
+def test_a_model_that_gives_no_number_is_an_error() -> None:
+    model = keras.Sequential([keras.Input((2,)), layers.Dense(1, kernel_initializer=keras.initializers.Constant(3e38))])
+    with pytest.raises(NotFiniteError, match="the model's own output"):
+        create_analyzer("lrp.z", model).analyze(np.array([[1.0, 5.0]]))

@@ -19,7 +19,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "lrp.epsilon_gamma_box": {"low": 0, "high": 1},
     "deep_taylor.bounded": {"low": 0, "high": 1},
 }
-NAMES = [name for name in kerasexplain.analyzer_names() if name.startswith(("lrp", "deep_taylor", "excitation"))]
+NAMES = [
+    name
+    for name in kerasexplain.analyzer_names()
+    if name.startswith(("lrp", "deep_taylor", "excitation")) and name != "lrp.baseline"
+]
 
 
 def by_name(audit: kerasexplain.Audit) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def test_outputs_are_chosen_by_index_and_name() -> None:
     model = keras.Model(inputs, [layers.Dense(3, name="first")(inputs), layers.Dense(2, name="second")(inputs)])
     for output, size in ((0, 3), (1, 2), (-1, 2), ("first", 3), ("second", 2)):
         assert canonize(trace(model), output=output).explained.shape == (None, size)
-    with pytest.raises(ValueError, match=r"no output 'secnd'.*Did you mean 'second'"):
+    with pytest.raises(ValueError, match=r"no output or operation 'secnd'.*Did you mean 'second'"):
         canonize(trace(model), output="secnd")
     with pytest.raises(ValueError, match="output=2, but the model has 2 outputs"):
         canonize(trace(model), output=2)

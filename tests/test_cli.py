@@ -176,6 +176,25 @@ def test_the_audit_is_shown(there: pathlib.Path, capsys: pytest.CaptureFixture[s
     assert "= inputs " in out
 
 
+def test_a_contrast_of_two_classes(there: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = there / "maps.npy"
+    arguments = ("grey.keras", "batch.npy", "-o", out, "--labels", "labels.txt", "--target", "shark")
+    assert explain(*arguments, "--against", "tench", analyzer="gradient") == 0
+    assert "shark against tench" in capsys.readouterr().out
+    analyzer = kerasexplain.create_analyzer("gradient", model("grey.keras"))
+    expected = analyzer.analyze(np.load("batch.npy"), kerasexplain.Contrast(2, against=0))
+    np.testing.assert_allclose(np.load(out), expected, atol=1e-7)
+
+
+def test_an_analyzer_that_learns_is_fitted(there: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = there / "maps.npy"
+    assert explain("grey.keras", "sample.npy", "-o", out, analyzer="pattern.net") == 2
+    assert "fit" in capsys.readouterr().err
+    assert explain("grey.keras", "sample.npy", "-o", out, "--fit", "batch.npy", analyzer="pattern.net") == 0
+    analyzer = kerasexplain.create_analyzer("pattern.net", model("grey.keras")).fit(np.load("batch.npy"))
+    np.testing.assert_allclose(np.load(out), analyzer.analyze(np.load("sample.npy")[None, ..., None]), atol=1e-6)
+
+
 def test_a_model_with_several_inputs_takes_an_archive(there: pathlib.Path) -> None:
     assert explain("two.keras", "two.npz", "-o", there / "out.npz") == 0
     with np.load(there / "out.npz") as written:

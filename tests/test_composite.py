@@ -12,7 +12,7 @@ from keras import layers
 
 import kerasexplain
 from kerasexplain import Composite, UnsupportedModelError, create_analyzer
-from kerasexplain.matches import UntilLayer, convolution
+from kerasexplain.matches import Kernels, Named, UntilLayer, convolution, first_kernel, last_kernel
 from kerasexplain.rules import (
     ZB,
     AlphaBeta,
@@ -244,3 +244,49 @@ def test_rows_say_what_is_known() -> None:
     assert rows["dense2"].input_shapes == ((None, 6),)
     assert rows["dense1/tanh"].type == "tanh"
     assert kerasexplain.create_analyzer("gradient", network()).rows[0].rule is None
+
+
+def test_matches_by_position() -> None:
+    rules = chosen([(first_kernel, "Flat"), (last_kernel, "Z"), (Kernels(1, 1), "WSquare"), (Kernels(0, 9), "ZPlus")])
+    expected = {"conv1": "Flat()", "conv2": "WSquare()", "dense1": "ZPlus()", "dense2": "Z()"}
+    assert {name: rules[name] for name in expected} == expected
+
+
+def test_a_name_with_brackets_is_matched_exactly() -> None:
+    x = inputs = keras.Input((4,))
+    for name in ("a", "[a]"):
+        x = layers.Dense(3, name=name)(x)
+    analyzer = create_analyzer("lrp", keras.Model(inputs, x), rule=[(Named("[a]"), "Z"), (layers.Dense, "ZPlus")])
+    assert [repr(row.rule) for row in analyzer.rows] == ["ZPlus()", "Z()"]
+
+
+def test_one_layer_of_a_preset_is_overridden() -> None:
+    analyzer = create_analyzer("lrp.epsilon_plus", network(), override=[("conv2", "Flat"), (layers.ReLU, "Slope")])
+    rules = {row.name: repr(row.rule) for row in analyzer.rows}
+    assert rules["conv2"] == "Flat()"
+    assert rules["relu1"] == "Slope()"
+    assert rules["conv1"] == "AlphaBeta(1.0, 0.0)"
+    again = kerasexplain.Analyzer.from_config(analyzer.get_config(), analyzer.model)
+    assert again == analyzer
+
+
+def test_rules_of_another_analyzer_in_a_list() -> None:
+    merged = chosen([("dense2", "Flat"), "lrp.epsilon_alpha2_beta1"])
+    assert merged["dense2"] == "Flat()"
+    assert merged["conv1"] == "AlphaBeta()"
+    assert merged["dense1"] == "Epsilon(1e-06)"
+    for wrong, message in (("gradient", "lrp method"), ("lrp.epsilon_pluss", "lrp.epsilon_plus"), (3, "pairs")):
+        with pytest.raises(ValueError, match=message):
+            chosen([wrong])
+
+
+def test_the_table_says_what_each_row_matched() -> None:
+    pairs = [("conv2", "Flat"), (layers.Conv2D, "Z"), (UntilLayer(4), "ZPlus"), (last_kernel, "Epsilon")]
+    analyzer = create_analyzer("lrp", network(), rule=[*pairs, ((layers.Dense, layers.EinsumDense), "WSquare")])
+    matched = {row.name: row.matched for row in analyzer.rows}
+    assert matched["conv2"] == "'conv2'"
+    assert matched["conv1"] == "Conv2D"
+    assert matched["dense2"] == "last_kernel"
+    assert matched["dense1"] == "Dense or EinsumDense"
+    assert matched["relu1"] == ""
+    assert "Dense or EinsumDense" in str(analyzer)

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
 import pathlib
 from types import ModuleType
 
 import numpy as np
 import pytest
+from scripts import script
 
 pytest.importorskip("matplotlib")
 
 from PIL import Image
 
-EXAMPLE = pathlib.Path(__file__).parent.parent / "examples" / "photographs.py"
 NAMES = {"chelsea": "tiger cat", "coffee": "espresso", "coral_parrot": "macaw", "coral_hot_dog": "hotdog"}
 FRAME = 20  # pixels of 224
 
 
 @pytest.fixture(scope="session")
 def example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("photographs", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("examples/photographs.py")
 
 
 def test_photographs_are_read_from_folders_and_arrays(example: ModuleType, tmp_path: pathlib.Path) -> None:

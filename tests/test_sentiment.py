@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import pathlib
 from types import ModuleType
 from typing import Any
@@ -11,23 +10,18 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from scripts import script
 
 pytest.importorskip("matplotlib")
 
 from PIL import Image
 
-EXAMPLE = pathlib.Path(__file__).parent.parent / "examples" / "sentiment.py"
 VOCABULARY = ["<pad>", "<unk>", "good", "bad", "film", "a"]
 
 
 @pytest.fixture(scope="module")
 def example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("sentiment", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("examples/sentiment.py")
 
 
 @pytest.fixture

@@ -195,6 +195,17 @@ def test_a_call_replaced_on_the_instance_is_followed() -> None:
     np.testing.assert_allclose(create_analyzer("lrp.z", model).explain(X[:, 0], 0).output, model(X[:, 0]), rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"stride": (2, 1)}, {"stride": 2, "padding": (1, 2)}, {"dilation": (1, 2)}, {"dilation": 2, "padding": 1}],
+    ids=str,
+)
+def test_patches_of_every_stride_padding_and_dilation(options: dict[str, Any]) -> None:
+    inputs = keras.Input((2, 6, 7))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(ops.unfold(inputs, (2, 3), **options))))
+    conserves(model, RNG.normal(size=(3, 2, 6, 7)), 1)
+
+
 def test_gradients_stop_where_the_model_stops_them_and_relevance_does_not() -> None:
     inputs = keras.Input((4,))
     model = keras.Model(inputs, layers.Dense(2)(ops.stop_gradient(ops.tanh(inputs)) + inputs))

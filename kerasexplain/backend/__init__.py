@@ -9,6 +9,7 @@ import keras
 
 if keras.backend.backend() == "tensorflow":
     from kerasexplain.backend.tensorflow import (
+        check_eager,
         compiled,
         on_accelerator,
         override,
@@ -22,4 +23,4 @@ else:
         "Set the environment variable KERAS_BACKEND=tensorflow before Keras is imported."
     )
 
-__all__ = ["compiled", "on_accelerator", "override", "pull_back", "relevance_pass", "transposed"]
+__all__ = ["check_eager", "compiled", "on_accelerator", "override", "pull_back", "relevance_pass", "transposed"]

@@ -132,6 +132,13 @@ class compiled:  # noqa: N801 - used as a function
         return tf.nest.map_structure(lambda tensor: tensor.numpy(), self._concrete(tensors))
 
 
+def check_eager() -> None:
+    """Raises RuntimeError where TensorFlow has been switched to the graphs of its first version."""
+    if tf.compat.v1.executing_eagerly_outside_functions():
+        return
+    raise RuntimeError("analyzers need eager execution: delete the call of tf.compat.v1.disable_eager_execution()")
+
+
 def on_accelerator() -> bool:
     """Whether TensorFlow would place work on a GPU or TPU."""
     return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))

@@ -243,15 +243,32 @@ class Statistics(Primitive):
     """Normalisation by statistics of the input itself: LayerNormalization, RMSNormalization.
 
     Attributes:
-        function: `(x, detach, tap) -> y`, where `detach` is applied to the scale (sigma or rms).
+        function: `(x, detach, tap) -> y`, where `detach` is applied to the factor 1 / sigma (or 1 / rms).
         bias_shape: Shape of the offset beta; None without one.
+        quadratic: Whether sigma^2 is quadratic in x.
     """
 
     function: Callable[[Tensor, Callable[[Tensor], Tensor], Tensor | None], Tensor]
     bias_shape: tuple[int, ...] | None = None
+    quadratic: bool = True
 
     def __call__(self, *xs: Tensor, tap: Tensor | None = None) -> Tensor:
         return self.function(xs[0], lambda scale: scale, tap)
+
+    def factor(self, x: Tensor) -> Tensor:
+        """1 / sigma."""
+        found = []
+
+        def note(factor: Tensor) -> Tensor:
+            found.append(factor)
+            return factor
+
+        self.function(x, note, None)
+        return found[0]
+
+    def scaled(self, x: Tensor, factor: Tensor) -> Tensor:
+        """The value for another factor."""
+        return self.function(x, lambda _: factor, None)
 
     def detached(self, x: Tensor, tap: Tensor | None) -> Tensor:
         """The same value, with the scale a constant to the gradient."""

@@ -28,7 +28,9 @@ class Elementwise(Primitive):
         range: What is known of f's values.
         keeps_sign: Whether f(z) >= 0 for z >= 0.
         rectifies: Whether f is max(z, 0).
+        is_relu: Whether f is max(z, 0), or that with an upper bound.
         smooth: Whether f has no kink or jump near zero, except at zero itself.
+        analytic: Whether f has no kink or jump anywhere.
     """
 
     function: Callable[[Tensor], Tensor]
@@ -37,7 +39,9 @@ class Elementwise(Primitive):
     range: Interval = ANY
     keeps_sign: bool = False
     rectifies: bool = False
+    is_relu: bool = False
     smooth: bool = True
+    analytic: bool = False
 
     @property
     def bias_shape(self) -> tuple[int, ...] | None:  # type: ignore[override]
@@ -62,13 +66,32 @@ class Elementwise(Primitive):
         z^6 f^(7) / 2016000, is near rounding), since in float32 the quotient of a sigmoid at z = 1e-7 comes out as
         0.60 instead of 0.25.
         """
-        near = 0.02 if keras.backend.standardize_dtype(z.dtype) == "float64" else 0.3
-        small = ops.abs(z) < near if self.smooth else ops.equal(z, 0)
+        small = ops.abs(z) < _near(z) if self.smooth else ops.equal(z, 0)
         away = ops.where(small, ops.ones_like(z), z)
-        node = 0.5 * math.sqrt(0.6)
-        outer = self.derivative(z * (0.5 - node)) + self.derivative(z * (0.5 + node))
-        mean = (5.0 * outer + 8.0 * self.derivative(z * 0.5)) / 18.0
+        mean = self._mean_derivative(ops.zeros_like(z), z)
         return ops.where(small, mean, (self.function(away) - self.at_zero) / away)
+
+    def slope(self, z: Tensor, reference: Tensor) -> Tensor:
+        """`(f(z) - f(z')) / (z - z')`, without cancellation where they are near each other; f'(z) where z = z'."""
+        difference = z - reference
+        if not self.analytic:
+            equal = ops.equal(difference, 0)
+            apart = ops.where(equal, ops.ones_like(z), difference)
+            return ops.where(equal, self.derivative(z), (self.function(z) - self.function(reference)) / apart)
+        small = ops.abs(difference) < _near(z)
+        apart = ops.where(small, ops.ones_like(z), difference)
+        mean = self._mean_derivative(reference, z)
+        return ops.where(small, mean, (self.function(z) - self.function(reference)) / apart)
+
+    def _mean_derivative(self, start: Tensor, end: Tensor) -> Tensor:
+        node = 0.5 * math.sqrt(0.6)
+        at = [self.derivative(start + (end - start) * t) for t in (0.5 - node, 0.5, 0.5 + node)]
+        return (5.0 * (at[0] + at[2]) + 8.0 * at[1]) / 18.0
+
+
+def _near(z: Tensor) -> float:
+    """Below this distance the mean of three derivatives is nearer to a slope than the quotient."""
+    return 0.02 if keras.backend.standardize_dtype(z.dtype) == "float64" else 0.3
 
 
 def named(name: str, function: Callable[[Tensor], Tensor]) -> Elementwise | None:
@@ -79,8 +102,9 @@ def named(name: str, function: Callable[[Tensor], Tensor]) -> Elementwise | None
         function: The function itself, its own arguments bound.
     """
     if name in _HOMOGENEOUS:
+        relu = name == "relu"
         return Elementwise(
-            function, homogeneous=True, range=_HOMOGENEOUS[name], keeps_sign=True, rectifies=name == "relu"
+            function, homogeneous=True, range=_HOMOGENEOUS[name], keeps_sign=True, rectifies=relu, is_relu=relu
         )
     if name not in _SMOOTH:
         return None
@@ -90,7 +114,9 @@ def named(name: str, function: Callable[[Tensor], Tensor]) -> Elementwise | None
         at_zero=at_zero,
         range=_SMOOTH[name],
         keeps_sign=name not in _CHANGES_SIGN,
+        is_relu=name == "relu6",
         smooth=name not in _ABRUPT,
+        analytic=name in _ANALYTIC,
     )
 
 
@@ -107,6 +133,11 @@ _HOMOGENEOUS = {
 _CHANGES_SIGN = ("cos", "log_sigmoid", "sin", "sinc", "tan", "threshold")
 #: Functions that jump or have a kink away from zero: near it, their chord is no mean of derivatives.
 _ABRUPT = ("ceil", "floor", "hard_shrink", "round", "soft_shrink", "threshold", "trunc")
+#: Functions without a kink or jump, and without poles on the real line.
+_ANALYTIC = (
+    *("arcsinh", "arctan", "cos", "cosh", "erf", "erfc", "exp2", "expm1", "exponential", "gelu", "log_sigmoid"),
+    *("mish", "sigmoid", "silu", "sin", "sinh", "softplus", "square", "squareplus", "tanh", "tanh_shrink"),
+)
 # Functions with a finite value and slope at zero, and what is known of their values.
 _SMOOTH: dict[str, Interval] = {
     "arccos": Interval(0.0, math.pi),

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from kerasexplain.checks import check_choice
 from kerasexplain.operations.base import Call, Mixing, Nonlinear, Primitive, Routing
 from kerasexplain.operations.catalogue import describes_class
 
@@ -54,8 +55,7 @@ def register_leaf(kind: type[keras.layers.Layer], treatment: str) -> None:
         >>> kerasexplain.register_leaf(MyWaveletTransform, "linear")
     """
     _check_layer_class(kind)
-    if treatment not in _TREATMENTS:
-        raise ValueError(f"treatment must be one of {', '.join(map(repr, _TREATMENTS))}, got {treatment!r}")
+    check_choice("treatment", treatment, _TREATMENTS)
     describes_class(kind)(_TREATMENTS[treatment])
 
 

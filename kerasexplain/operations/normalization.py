@@ -84,4 +84,4 @@ def unit_statistics(axis: Any, order: int, epsilon: float) -> Statistics:
             inverse = 1.0 / ops.maximum(ops.norm(x, ord=order, axis=axis, keepdims=True), epsilon)
         return x * detach(inverse)
 
-    return Statistics(normalize)
+    return Statistics(normalize, quadratic=order == 2)

@@ -7,6 +7,17 @@ from typing import Any
 
 from kerasexplain.errors import nearest
 from kerasexplain.rules.base import Rule
+from kerasexplain.rules.elementwise import (
+    BaselineSlope,
+    ElementwiseRule,
+    GradientRule,
+    GuidedReLU,
+    Ignore,
+    OnRelevance,
+    Repeat,
+    RevealCancel,
+    Slope,
+)
 from kerasexplain.rules.linear import (
     ZB,
     AlphaBeta,
@@ -16,6 +27,7 @@ from kerasexplain.rules.linear import (
     Gamma,
     LinearRule,
     PassThrough,
+    Pattern,
     WSquare,
     Z,
     ZPlus,
@@ -23,25 +35,16 @@ from kerasexplain.rules.linear import (
     check_alpha_beta,
     with_stabilizer,
 )
-from kerasexplain.rules.others import (
-    CPLRP,
-    DetachStatistics,
-    ElementwiseRule,
-    GradientRule,
-    Halve,
-    Ignore,
-    MaximumRule,
-    ProductRule,
-    SignalTakesAll,
-    Slope,
-    WinnerTakesAll,
-)
+from kerasexplain.rules.maximum import MaximumRule, Radial, ReluChain, SoftmaxLimit, WinnerTakesAll
+from kerasexplain.rules.products import CPLRP, DetachStatistics, Halve, ProductRule, SignalTakesAll
 
 _NAMED: dict[str, Any] = {
     rule.__name__: rule
     for rule in (
         *(AlphaBeta, BiasAsInput, Epsilon, Flat, Gamma, PassThrough, WSquare, Z, ZPlus, ZPlusFast),
-        *(Ignore, Slope, GradientRule, WinnerTakesAll, Halve, SignalTakesAll, CPLRP, DetachStatistics),
+        *(Ignore, Slope, GradientRule, Repeat, GuidedReLU, BaselineSlope, RevealCancel),
+        *(WinnerTakesAll, Radial, SoftmaxLimit, ReluChain),
+        *(Halve, SignalTakesAll, CPLRP, DetachStatistics),
     )
 }
 _NAMED |= {"ZIB": lambda: Z(bias=False), "EpsilonIB": lambda: Epsilon(bias=False)}
@@ -52,7 +55,8 @@ def get(rule: Any) -> Rule:
 
     Args:
         rule: A `Rule`, such as `Epsilon(0.1)`; a rule class whose arguments all have defaults; or a name: "Z",
-            "Epsilon", "ZPlus", "Flat", "WSquare", "Gamma", "BiasAsInput", "Alpha2Beta1", "Alpha1Beta0IB", ...
+            "Epsilon", "ZPlus", "Flat", "WSquare", "Gamma", "BiasAsInput", "Alpha2Beta1", "Alpha1Beta0IB" (or
+            "Alpha1Beta0IgnoreBias"), ...
 
     Raises:
         ValueError: The name is not known.
@@ -68,6 +72,7 @@ def get(rule: Any) -> Rule:
         return rule()
     if not isinstance(rule, str):
         raise TypeError(f"a rule must be a Rule, a rule class or a name, got {rule!r}")
+    rule = rule.replace("IgnoreBias", "IB")
     pair = re.fullmatch(r"Alpha(\d+)Beta(\d+)(IB)?", rule)
     if pair:
         return AlphaBeta(float(pair[1]), float(pair[2]), bias=not pair[3])
@@ -82,6 +87,7 @@ __all__ = [
     "CPLRP",
     "ZB",
     "AlphaBeta",
+    "BaselineSlope",
     "BiasAsInput",
     "DetachStatistics",
     "ElementwiseRule",
@@ -89,15 +95,23 @@ __all__ = [
     "Flat",
     "Gamma",
     "GradientRule",
+    "GuidedReLU",
     "Halve",
     "Ignore",
     "LinearRule",
     "MaximumRule",
+    "OnRelevance",
     "PassThrough",
+    "Pattern",
     "ProductRule",
+    "Radial",
+    "ReluChain",
+    "Repeat",
+    "RevealCancel",
     "Rule",
     "SignalTakesAll",
     "Slope",
+    "SoftmaxLimit",
     "WSquare",
     "WinnerTakesAll",
     "Z",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from typing import Any
 
 import keras
@@ -19,10 +18,3 @@ class Rule(Configurable):
 def default_stabilizer(value: float | None) -> float:
     """The stabilizer asked for, or Keras' own small number."""
     return keras.config.epsilon() if value is None else value
-
-
-def check_nonnegative(name: str, value: float | None) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not value >= 0:
-        raise ValueError(f"{name} must be a number that is not negative, got {value!r}")

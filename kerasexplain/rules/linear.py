@@ -14,8 +14,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasexplain.checks import check_nonnegative
 from kerasexplain.rules.arithmetic import quotient, share
-from kerasexplain.rules.base import Rule, check_nonnegative, default_stabilizer
+from kerasexplain.rules.base import Rule, default_stabilizer
 from kerasexplain.rules.step import LinearStep
 
 Tensor = Any
@@ -346,6 +347,32 @@ class PassThrough(LinearRule):
 
     def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
         return R, None
+
+
+@serializable
+@dataclass(frozen=True, eq=False, repr=False)
+class Pattern(LinearRule):
+    """`S_x = A^T S_z`: what comes back goes through another kernel A than the one the operation multiplies by.
+
+    For methods whose signal is a gradient.
+
+    Args:
+        kernel: A, shaped like the operation's own.
+        times_kernel: Whether A is multiplied by W, entry by entry.
+
+    Source: Kindermans et al. 2018, "Learning How to Explain Neural Networks: PatternNet and PatternAttribution".
+    """
+
+    kernel: Any
+    _: KW_ONLY
+    times_kernel: bool = False
+
+    def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
+        A = ops.convert_to_tensor(self.kernel, dtype=step.W.dtype)
+        return step.T(R, step.W * A if self.times_kernel else A), None
+
+    def __repr__(self) -> str:
+        return "Pattern(times kernel)" if self.times_kernel else "Pattern()"
 
 
 def with_stabilizer(rule: Rule, stabilizer: float | None) -> Rule:

@@ -101,7 +101,7 @@ EXAMPLES = [
     # Normalisation
     _layer("BatchNormalization"),
     *(_layer("LayerNormalization", axis=axis, on=IMAGE, _label=f"axis={axis}") for axis in (-1, (1, 3), 2)),
-    _layer("RMSNormalization", axis=(-2, -1)),
+    _layer("RMSNormalization", axis=[-2, -1]),
     _layer("GroupNormalization", groups=2),
     _layer("GroupNormalization", groups=3, axis=1, on=IMAGE, _label="axis=1"),
     _layer("UnitNormalization", axis=(1, 2)),

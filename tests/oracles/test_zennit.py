@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import kerasexplain
-from kerasexplain.rules import AlphaBeta, Epsilon, Gamma, ZPlus
+from kerasexplain.rules import AlphaBeta, Epsilon, Gamma, WinnerTakesAll, ZPlus
 
 TARGET = 2
 #: Of max|R|. zennit's composites stabilize poolings and sums too, with 1e-6; ours are exactly proportional there.
@@ -51,7 +51,8 @@ SIGNALS: dict[str, tuple[str, dict[str, Any]]] = {
 CAPTUM: dict[str, tuple[str, dict[str, Any], float]] = {
     "captum_lrp_epsilon_1e-9": ("lrp.epsilon", {"epsilon": 1e-9}, 1e-7),
     "captum_lrp_epsilon_0.25": ("lrp.epsilon", {"epsilon": 0.25}, 1e-7),
-    "captum_deeplift_rescale_base0": ("deep_lift", {}, 1e-6),
+    # Captum's rule for max pooling does not reach a ReLU in front of it, which sees the pooling's plain gradient.
+    "captum_deeplift_rescale_base0": ("deep_lift", {"maximum": WinnerTakesAll()}, 1e-6),
     "captum_ig64_gausslegendre_base0": ("integrated_gradients", {"steps": 64}, 1e-6),
 }
 

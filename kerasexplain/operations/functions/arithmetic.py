@@ -130,6 +130,7 @@ def _maximum(call: Call) -> Primitive:
         at_zero=max(0.0, floor),
         range=Interval(floor),
         keeps_sign=True,
+        is_relu=floor == 0,
         smooth=False,
     )
 

@@ -27,6 +27,7 @@ _JOINS = ("Append", "Concatenate", "Dstack", "Hstack", "Meshgrid", "Stack", "Vst
     "ops.Dsplit",
     "ops.ExpandDims",
     "ops.ExtractPatches",
+    "ops.ExtractPatches3D",  # what Keras 3.12 and 3.13 call it
     "ops.ExtractSequences",
     "ops.Flip",
     "ops.Fliplr",

@@ -58,11 +58,17 @@ def _activation(call: Call) -> list[Step]:
 def _relu(call: Call) -> Primitive:
     layer = call.operation
     low = 0.0 if not layer.negative_slope else -np.inf
+    is_relu = low == 0 and not layer.threshold
     if layer.max_value is None and not layer.threshold:
-        return Elementwise(call.function(), homogeneous=True, range=Interval(low), keeps_sign=True, rectifies=low == 0)
+        return Elementwise(
+            call.function(), homogeneous=True, range=Interval(low), keeps_sign=True, rectifies=is_relu, is_relu=is_relu
+        )
     high = np.inf if layer.max_value is None else float(layer.max_value)
     at_zero = -float(layer.negative_slope * layer.threshold)
-    return Elementwise(call.function(), at_zero=at_zero, range=Interval(low, high), keeps_sign=low == 0, smooth=False)
+    domain = Interval(low, high)
+    return Elementwise(
+        call.function(), at_zero=at_zero, range=domain, keeps_sign=low == 0, is_relu=is_relu, smooth=False
+    )
 
 
 @describes("layers.LeakyReLU", "layers.PReLU")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -54,7 +55,10 @@ def _quantized(layer: Any, linear: Linear, shape: tuple[int | None, ...]) -> lis
         return ops.cast(layer._kernel, scale.dtype) / (scale if is_dense else layer._adjust_scale_for_dequant(scale))
 
     def rounded(x: Tensor) -> Tensor:
-        whole, scale = layer.inputs_quantizer(x, axis=-1 if is_dense else layer.quantization_axis)
+        # Keras 3.12 makes the quantizer with its axis, later versions say it at each call.
+        says_axis = "axis" in inspect.signature(layer.inputs_quantizer).parameters
+        along = {"axis": -1 if is_dense else layer.quantization_axis} if says_axis else {}
+        whole, scale = layer.inputs_quantizer(x, **along)
         return x + ops.stop_gradient(ops.cast(whole, x.dtype) / ops.cast(scale, x.dtype) - x)
 
     primitive = Elementwise(rounded, keeps_sign=True, smooth=False)

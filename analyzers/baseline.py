@@ -1,0 +1,264 @@
+"""Methods that compare the input with a baseline."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from kerasexplain import rules
+from kerasexplain.analyzers.gradient import POSTPROCESS, check_postprocess
+from kerasexplain.baseline import gauss_legendre
+from kerasexplain.checks import check_choice, check_count
+from kerasexplain.composite import GRADIENT, Composite
+from kerasexplain.errors import InputError
+from kerasexplain.method import Method
+from kerasexplain.passes import add_rows
+from kerasexplain.rules import ElementwiseRule, MaximumRule
+
+if TYPE_CHECKING:
+    from kerasexplain.fitting import Fitting
+    from kerasexplain.passes import Passes
+    from kerasexplain.program import Answer
+
+Tensor = Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class ComparingMethod(Method):
+    """What all methods with a baseline share.
+
+    Args:
+        reference_inputs: The baseline x': a number; an array that fits one sample; several, along a first axis of their
+            own, over which the result is averaged; or "mean", the mean of the data given to `fit`. For a model with
+            several inputs a list or a dict of these, or one number for all.
+        mean: What `fit` learnt.
+    """
+
+    default_start: ClassVar[str] = "one"
+    legal_starts: ClassVar[tuple[str | None, ...]] = (None, "one")  # else the sum would not be the output's change
+    learnt: ClassVar[tuple[str, ...]] = ("mean",)
+
+    reference_inputs: Any = 0
+    mean: Any = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.reference_inputs, str) and self.reference_inputs != "mean":
+            raise ValueError(f"reference_inputs must be numbers or 'mean', got {self.reference_inputs!r}")
+
+    def fitted(self, fitting: Fitting) -> Method:
+        return dataclasses.replace(self, mean=fitting.mean()) if isinstance(self.reference_inputs, str) else self
+
+    def check_fitted(self) -> None:
+        if isinstance(self.reference_inputs, str) and self.mean is None:
+            raise ValueError(f"{self.name!r} with reference_inputs='mean' needs data: call analyzer.fit(data) first")
+
+    def baselines(self, passes: Passes) -> list[np.ndarray]:
+        """The baselines `(baselines, *sample)`, one array for each input of the model.
+
+        Raises:
+            InputError: They do not fit the samples.
+        """
+        names = passes.pipelines.first.graph.input_names
+        given = self.mean if isinstance(self.reference_inputs, str) else self.reference_inputs
+        if isinstance(given, dict):
+            if set(given) != set(names):
+                raise InputError(f"reference_inputs has {list(given)}, but the model's inputs are {list(names)}")
+            given = [given[name] for name in names]
+        several = isinstance(given, (list, tuple)) and len(given) == len(names) and len(names) + np.ndim(given[0]) > 1
+        each = list(given) if several else [given] * len(names)
+        if len(names) > 1 and not several and np.ndim(given):
+            raise InputError(f"reference_inputs must be a number, or one baseline for each of {list(names)}")
+        found = [_baselines(value, x, name) for value, x, name in zip(each, passes.inputs, names, strict=True)]
+        count = max(map(len, found))
+        if any(len(array) not in (1, count) for array in found):
+            raise InputError(f"there are different numbers of baselines for the inputs: {[len(a) for a in found]}")
+        return [np.broadcast_to(array, (count, *array.shape[1:])) for array in found]
+
+
+def _baselines(given: Any, x: np.ndarray, name: str) -> np.ndarray:
+    """Baselines `(baselines, *sample)` for one input."""
+    array = np.asarray(given)
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"reference_inputs for {name!r} must be real numbers, got {array.dtype}")
+    if x.dtype.kind in "iu" and np.any(array != np.round(array)):
+        raise InputError(f"reference_inputs for {name!r} must be whole numbers, as the input is")
+    own = array if array.ndim == x.ndim else array[None]
+    try:
+        return np.broadcast_to(own, (len(own), *x.shape[1:])).astype(x.dtype)
+    except ValueError:
+        raise InputError(
+            f"reference_inputs for {name!r} must fit one sample, {x.shape[1:]}, or be several of them, along a first "
+            f"axis of their own; got {array.shape}"
+        ) from None
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class IntegratedGradients(ComparingMethod):
+    """`(x_i - x'_i) int_0^1 dy/dx_i(x' + t (x - x')) dt`: the gradient along the line from a baseline to the input.
+
+    The sum is `y(x) - y(x')`, up to the quadrature's error: `explanation.completeness_error`. The neuron is the one
+    that is selected for x, all along the line.
+
+    Use it: for any differentiable model, with a baseline that means "nothing there".
+
+    Not for: models whose input is whole numbers; or where no baseline is neutral: what equals it gets no relevance.
+
+    Args:
+        steps: How many points on the line.
+        method: "gauss_legendre"; or the Riemann sums "riemann_left", at k / steps for k < steps, and "riemann_middle".
+        postprocess: What is done to each gradient: None, "abs" or "square".
+
+    Source: Sundararajan et al. 2017, "Axiomatic Attribution for Deep Networks".
+    """
+
+    name: ClassVar[str] = "integrated_gradients"
+    explains_layers: ClassVar[bool] = False
+
+    steps: int = 64
+    method: str = "gauss_legendre"
+    postprocess: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("steps", self.steps)
+        check_postprocess(self.postprocess)
+        check_choice("method", self.method, QUADRATURES)
+
+    def attribution(self, x: Tensor, q: Tensor) -> Tensor:
+        return POSTPROCESS[self.postprocess](q)
+
+    def answer(self, passes: Passes) -> Answer:
+        real = passes.real("integrated gradients run along a line")
+        passes, told = passes.fixed()
+        baselines = self.baselines(passes)
+        at, weights = QUADRATURES[self.method](self.steps)
+        count = len(baselines[0])
+
+        def make(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray]:
+            which, step = np.divmod(copies, len(at))
+            inputs = zip(passes.inputs, baselines, real, strict=True)
+            return [x[rows] if not r else b[which] + _spread(at[step], x) * (x[rows] - b[which]) for x, b, r in inputs]
+
+        def weigh(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray | float]:
+            which, step = np.divmod(copies, len(at))
+            inputs = zip(passes.inputs, baselines, real, strict=True)
+            return [
+                (x[rows] - b[which]).astype("float64") * _spread(weights[step] / count, x) if r else 0.0
+                for x, b, r in inputs
+            ]
+
+        answer = passes.averaged(count * len(at), make, told, weigh)
+        return dataclasses.replace(answer, reference=_at_baselines(passes, baselines, real))
+
+
+def _spread(factors: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return factors.reshape(-1, *(1 for _ in x.shape[1:]))
+
+
+def _at_baselines(passes: Passes, baselines: list[np.ndarray], real: list[bool]) -> np.ndarray:
+    """The explained value at the baseline, per sample; the mean over several."""
+    silent = dataclasses.replace(passes, verbose=0)
+    total = np.zeros(passes.samples)
+
+    def make(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray]:
+        return [b[copies] if r else x[rows] for x, b, r in zip(passes.inputs, baselines, real, strict=True)]
+
+    for rows, _, answer in silent.copies(len(baselines[0]), make, relevance=False):
+        add_rows(total, rows, answer.explained)
+    return total / len(baselines[0])
+
+
+#: Nodes in [0, 1] and their weights, by the name of the sum.
+QUADRATURES: dict[str, Callable[[int], tuple[np.ndarray, np.ndarray]]] = {
+    "gauss_legendre": gauss_legendre,
+    "riemann_left": lambda n: (np.arange(n) / n, np.full(n, 1.0 / n)),
+    "riemann_middle": lambda n: ((np.arange(n) + 0.5) / n, np.full(n, 1.0 / n)),
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class SlopeMethod(ComparingMethod):
+    """What the methods share that propagate multipliers from one backward pass for each baseline.
+
+    Args:
+        maximum: The rule for maxima: `SoftmaxLimit()`, the default; `ReluChain()`; or `WinnerTakesAll()`, the gradient,
+            with which the sum is not exact.
+    """
+
+    maximum: MaximumRule | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.maximum is not None and not getattr(self.maximum, "has_baseline", False):
+            raise ValueError(
+                "against a baseline, maximum must be SoftmaxLimit(), ReluChain() or WinnerTakesAll(), got "
+                f"{self.maximum!r}"
+            )
+
+    def elementwise(self) -> ElementwiseRule:
+        """The rule for nonlinearities."""
+        return rules.BaselineSlope()
+
+    def composite(self) -> Composite:
+        maximum = self.maximum or rules.SoftmaxLimit()
+        return dataclasses.replace(GRADIENT, elementwise=self.elementwise(), maximum=maximum, against_baseline=True)
+
+    def answer(self, passes: Passes) -> Answer:
+        passes, told = passes.fixed()
+        baselines = self.baselines(passes)
+
+        def baseline(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray]:
+            return [array[copies] for array in baselines]
+
+        return passes.averaged(len(baselines[0]), passes.themselves, told, baseline=baseline)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class DeepLift(SlopeMethod):
+    """Relevance of the difference from a baseline, `(x_i - x'_i) m_i`, with multipliers m from one backward pass.
+
+    `m_z = (f(z) - f(z')) / (z - z') m_y` for nonlinearities (Rescale); the gradient for what is linear; the mean
+    gradient on the line from the baseline for softmax, normalisation and products, which is exact for products. The
+    sum is `y(x) - y(x')`: see `explanation.completeness_error`.
+
+    Use it: as integrated gradients at the cost of one pass, and where gradients vanish because a unit is saturated.
+
+    Not for: recurrent layers, and code that compares numbers, which are refused.
+
+    Args:
+        rule: "rescale"; or "reveal_cancel", which treats positive and negative differences apart (`RevealCancel`).
+
+    Source: Shrikumar et al. 2017, "Learning Important Features Through Propagating Activation Differences".
+    """
+
+    name: ClassVar[str] = "deep_lift"
+
+    rule: str = "rescale"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("rule", self.rule, ("rescale", "reveal_cancel"))
+
+    def elementwise(self) -> ElementwiseRule:
+        return rules.BaselineSlope() if self.rule == "rescale" else rules.RevealCancel()
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Baseline(SlopeMethod):
+    """LRP as a modified gradient, with every slope taken against a baseline: no bias takes anything.
+
+    `R_i = (x_i - x'_i) m_i`, where every nonlinearity multiplies by `(f(z) - f(z')) / (z - z')`. The multipliers are
+    the same when input and baseline change places, and the relevance changes its sign. The sum is `y(x) - y(x')`. With
+    `SoftmaxLimit` for maxima it is `deep_lift` with Rescale; `ReluChain` is the other way to take a maximum apart.
+
+    Use it: to ask why the output differs from that of another input: two photographs, a sentence and its correction.
+
+    Not for: recurrent layers, and code that compares numbers, which are refused.
+
+    Source: the second solution to the problem of biases in the algebra that `lrp.algebra` is named for.
+    """
+
+    name: ClassVar[str] = "lrp.baseline"

@@ -1,0 +1,75 @@
+"""What an explanation is to be compared with: the input itself, and noise."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from kerasexplain.checks import check_nonnegative, check_seed
+from kerasexplain.method import Method
+
+if TYPE_CHECKING:
+    from kerasexplain.passes import Passes
+    from kerasexplain.program import Answer
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Input(Method):
+    """The input itself: `R_i = x_i`.
+
+    Use it: beside other maps, to see how much of them is the picture and how little the model.
+
+    Not for: explaining anything.
+
+    Source: the control of Adebayo et al. 2018, "Sanity Checks for Saliency Maps".
+    """
+
+    name: ClassVar[str] = "input"
+    explains_layers: ClassVar[bool] = False
+    legal_starts: ClassVar[tuple[str | None, ...]] = (None,)
+    takes_start_array: ClassVar[bool] = False
+
+    def answer(self, passes: Passes) -> Answer:
+        told = passes.values()
+        return dataclasses.replace(told, relevance=[x.astype(told.explained.dtype) for x in passes.inputs])
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Random(Method):
+    """Normal noise: `R_i = stddev e_i`. The same sample gets the same noise, wherever it is in the batch.
+
+    Use it: as the control of a metric: an explanation that is no better than this one explains nothing.
+
+    Not for: explaining anything.
+
+    Args:
+        stddev: Of the noise.
+        seed: Of the noise.
+
+    Source: the random baseline of Samek et al. 2016, "Evaluating the Visualization of What a Deep Neural Network Has
+    Learned".
+    """
+
+    name: ClassVar[str] = "random"
+    explains_layers: ClassVar[bool] = False
+    legal_starts: ClassVar[tuple[str | None, ...]] = (None,)
+    takes_start_array: ClassVar[bool] = False
+
+    stddev: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_nonnegative("stddev", self.stddev)
+        check_seed(self.seed)
+
+    def answer(self, passes: Passes) -> Answer:
+        told = passes.values()
+        noise = [np.stack([self._noise(sample, i) for sample in x]) for i, x in enumerate(passes.inputs)]
+        return dataclasses.replace(told, relevance=[array.astype(told.explained.dtype) for array in noise])
+
+    def _noise(self, sample: np.ndarray, number: int) -> np.ndarray:
+        content = zlib.crc32(np.ascontiguousarray(sample).tobytes())
+        return self.stddev * np.random.default_rng([self.seed, number, content]).standard_normal(sample.shape)

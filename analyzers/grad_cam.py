@@ -1,0 +1,105 @@
+"""Grad-CAM."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from keras import ops
+
+from kerasexplain.errors import UnsupportedModelError, nearest
+from kerasexplain.method import Method
+from kerasexplain.operations import Maximum, Pooling, Routing
+from kerasexplain.program import channel_axis
+from kerasexplain.taps import Tap
+
+if TYPE_CHECKING:
+    from kerasexplain.graph import Node
+    from kerasexplain.passes import Passes
+    from kerasexplain.pipeline import Pipeline
+    from kerasexplain.program import Answer
+
+Tensor = Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class GradCAM(Method):
+    """Where a late layer has evidence: `max(sum_c w_c A_c, 0)` with `w_c` the mean over positions of `dy / dA_c`.
+
+    A is the output of one layer, channel by channel. The map, as small as that layer's, is enlarged to the size of the
+    input by bilinear interpolation and shared equally by its channels, so that their sum is the map.
+    `explain(x, layers=[name])` gives the map of any layer in its own size.
+
+    Use it: for a coarse answer to "where in the picture", from any convolutional network.
+
+    Not for: single pixels; evidence against, which is cut off.
+
+    Args:
+        layer: Name of the operation; None for the last one with the input's axes, before pooling.
+
+    Source: Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via Gradient-Based Localization".
+    """
+
+    name: ClassVar[str] = "grad_cam"
+    default_start: ClassVar[str] = "one"
+
+    layer: str | None = None
+
+    def attribution(self, x: Tensor, q: Tensor) -> Tensor:
+        if len(x.shape) < 3:
+            return x * q
+        weights = ops.mean(q, axis=tuple(range(1, len(x.shape) - 1)), keepdims=True)
+        return ops.relu(ops.sum(weights * x, axis=-1, keepdims=True))
+
+    def answer(self, passes: Passes) -> Answer:
+        tap = Tap("output", self._node(passes.pipelines.first).name)
+        taps = tuple(dict.fromkeys([*passes.question.taps, tap]))
+        question = dataclasses.replace(passes.question, taps=taps)
+        answer = dataclasses.replace(passes, question=question).run()
+        small = answer.taps[taps.index(tap)]
+        relevance = [_enlarged(small, x.shape) for x in passes.inputs]
+        return dataclasses.replace(answer, relevance=relevance, taps=answer.taps[: len(passes.question.taps)])
+
+    def _node(self, pipeline: Pipeline) -> Node:
+        nodes = [row.node for row in pipeline.rows]
+        ranks = {len(value.shape) for value in pipeline.graph.inputs}
+        if len(ranks) > 1 or min(ranks) < 3:
+            raise UnsupportedModelError("Grad-CAM needs an input with positions and channels, or several alike")
+        (rank,) = ranks
+        if self.layer is not None:
+            found = [node for node in nodes if self.layer == node.name or self.layer in node.absorbed]
+            if not found:
+                raise ValueError(f"no operation is named {self.layer!r}.{nearest(self.layer, [n.name for n in nodes])}")
+        else:
+            # What pools or moves values only repeats what the operation before it has found, more coarsely.
+            found = [node for node in nodes if len(node.outputs[0].shape) == rank and not _passes_on(node)]
+        if not found or len(found[-1].outputs[0].shape) != rank:
+            raise UnsupportedModelError(
+                "Grad-CAM needs an operation whose output has the input's axes: name one, layer="
+            )
+        if any(channel_axis(node) == 1 for node in nodes):
+            raise UnsupportedModelError("Grad-CAM needs channels in the last axis; this model has them first")
+        return found[-1]
+
+
+def _passes_on(node: Node) -> bool:
+    return isinstance(node.primitive, (Maximum, Pooling, Routing))
+
+
+def _enlarged(small: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Maps in the size of the input, shared equally by its channels."""
+    large = small.astype("float64")
+    for axis in range(1, len(shape) - 1):
+        large = np.moveaxis(np.tensordot(_interpolation(shape[axis], small.shape[axis]), large, (1, axis)), 0, axis)
+    return np.broadcast_to(large / shape[-1], shape).astype(small.dtype)
+
+
+def _interpolation(size: int, known: int) -> np.ndarray:
+    """Linear interpolation of `known` values to `size`, as a matrix. Keras' own resizing is in single precision."""
+    at = np.clip((np.arange(size) + 0.5) * known / size - 0.5, 0, known - 1)  # centres of pixels
+    below = np.minimum(np.floor(at).astype(int), max(known - 2, 0))
+    matrix = np.zeros((size, known))
+    matrix[np.arange(size), below] = 1.0 - (at - below)
+    matrix[np.arange(size), np.minimum(below + 1, known - 1)] += at - below
+    return matrix

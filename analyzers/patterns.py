@@ -1,0 +1,86 @@
+"""PatternNet and PatternAttribution."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from kerasexplain import patterns, rules
+from kerasexplain.checks import check_choice
+from kerasexplain.composite import GRADIENT, Composite
+from kerasexplain.matches import Named
+from kerasexplain.method import Method
+
+if TYPE_CHECKING:
+    from kerasexplain.fitting import Fitting
+
+Tensor = Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class PatternNet(Method):
+    """The gradient with every kernel replaced by its pattern: what in the input the output is a sign of.
+
+    `S_x = A^T S_z`, where A holds for every unit the direction in the data that goes with its output, learnt by
+    `analyzer.fit(data)`: `a = c / (w^T c)` with `c = E+[x z] - E+[x] E[z]`, E+ the mean where z > 0. It starts with the
+    explained value. Patterns belong to the weights they were learnt with: after training, fit again.
+
+    Use it: to see the signal that a ReLU network picks up, free of what its weights only cancel.
+
+    Not for: models without training data at hand; recurrent layers and attention, which have no patterns.
+
+    Args:
+        pattern_type: "relu", for operations with a ReLU behind them, or "linear", `c = cov[x, z]`, for all.
+        patterns: What `fit` learnt: an array shaped like the kernel, by the operation's name.
+
+    Source: Kindermans et al. 2018, "Learning How to Explain Neural Networks: PatternNet and PatternAttribution".
+    """
+
+    name: ClassVar[str] = "pattern.net"
+    learnt: ClassVar[tuple[str, ...]] = ("patterns",)
+    times_kernel: ClassVar[bool] = False
+
+    pattern_type: str = "relu"
+    patterns: dict[str, np.ndarray] | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("pattern_type", self.pattern_type, ("relu", "linear"))
+
+    def composite(self) -> Composite:
+        found = self.patterns or {}
+        pairs = [(Named(name), rules.Pattern(found[name], times_kernel=self.times_kernel)) for name in found]
+        return dataclasses.replace(GRADIENT, rules=pairs)
+
+    def attribution(self, x: Tensor, q: Tensor) -> Tensor:
+        return q
+
+    def fitted(self, fitting: Fitting) -> Method:
+        return dataclasses.replace(self, patterns=patterns.learn(fitting, self.pattern_type))
+
+    def check_fitted(self) -> None:
+        if self.patterns is None:
+            raise ValueError(f"{self.name!r} needs patterns: call analyzer.fit(data) first, with training data")
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class PatternAttribution(PatternNet):
+    """The gradient with every kernel multiplied by its pattern: how much each input contributes by what it signals.
+
+    `S_x = (W * A)^T S_z`, entry by entry; `pattern.net` says what A is and how it is learnt. It starts with the
+    explained value.
+
+    Use it: as LRP whose root points are learnt from data.
+
+    Not for: what `pattern.net` is not for.
+
+    Args:
+        pattern_type: "relu", for operations with a ReLU behind them, or "linear", `c = cov[x, z]`, for all.
+        patterns: What `fit` learnt: an array shaped like the kernel, by the operation's name.
+
+    Source: Kindermans et al. 2018, "Learning How to Explain Neural Networks: PatternNet and PatternAttribution".
+    """
+
+    name: ClassVar[str] = "pattern.attribution"
+    times_kernel: ClassVar[bool] = True

@@ -1,0 +1,57 @@
+"""Relevance that overflows is an error, and the operation where it does so is named."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from kerasexplain.errors import NotFiniteError
+from kerasexplain.passes import Passes
+from kerasexplain.pipeline import Pipeline
+from kerasexplain.program import Answer
+from kerasexplain.rows import Row
+from kerasexplain.taps import Tap
+
+
+def check_finite(answer: Answer, passes: Passes, pipeline: Pipeline) -> None:
+    """Raises NotFiniteError if relevance, or the model's output, holds NaN or infinity.
+
+    Args:
+        answer: What a method found.
+        passes: The question it answers.
+        pipeline: What has run.
+    """
+    bad = _rows_with_gaps(answer.relevance)
+    if not len(bad):
+        return
+    dtype = answer.relevance[0].dtype
+    samples = f"{len(bad)} of {passes.samples} samples, the first is number {bad[0]}"
+    if len(np.intersect1d(bad, _rows_with_gaps(answer.outputs))):
+        raise NotFiniteError(f"the model's own output is NaN or infinite ({samples})")
+    where = _where(passes, pipeline.rows, int(bad[0]))
+    raise NotFiniteError(
+        f"relevance grows beyond {dtype} ({samples}){where}. Rules that divide by small numbers let it grow where "
+        "contributions cancel: take a model in float64, a larger epsilon, or rules that are bounded, such as those of "
+        "lrp.epsilon_plus"
+    )
+
+
+def _rows_with_gaps(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """The samples for which any of the arrays holds NaN or infinity."""
+    finite = [np.isfinite(array.reshape(len(array), -1)).all(axis=1) for array in arrays if array.dtype.kind == "f"]
+    return np.flatnonzero(~np.logical_and.reduce(finite)) if finite else np.array([], int)
+
+
+def _where(passes: Passes, rows: Sequence[Row], sample: int) -> str:
+    """The operation nearest to the output that gives such relevance, for one sample."""
+    taps = tuple(Tap("output", row.name) for row in rows)
+    question = dataclasses.replace(passes.question, taps=taps, summed=False)
+    given = passes.given.at(np.array([sample]))
+    answer = dataclasses.replace(passes, question=question, given=given, verbose=0).run()
+    growing = [row for row, relevance in zip(rows, answer.taps, strict=True) if not np.isfinite(relevance).all()]
+    if not growing:
+        return " at the input"
+    last = growing[-1]
+    return f", above all other operations at the output of {last.name!r} ({last.type})"

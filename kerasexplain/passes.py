@@ -1,0 +1,184 @@
+"""Runs of an analyzer's program over batches: what a method makes its answer of."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+
+from kerasexplain.errors import InputError
+from kerasexplain.inputs import batches
+from kerasexplain.program import Answer, Given, Program, Question
+
+if TYPE_CHECKING:
+    from kerasexplain.pipeline import Pipelines
+
+#: Makes a batch: `(rows, copies) -> inputs`, for copies of samples, both told by number.
+Make = Callable[[np.ndarray, np.ndarray], "list[np.ndarray]"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Passes:
+    """A question about samples, to be asked as often as a method needs to.
+
+    Attributes:
+        pipelines: What runs.
+        question: What is asked.
+        given: The samples, and what is selected of each.
+        size: How many rows run at once.
+        verbose: 1 shows a progress bar.
+    """
+
+    pipelines: Pipelines
+    question: Question
+    given: Given
+    size: int
+    verbose: int = 0
+
+    @property
+    def inputs(self) -> list[np.ndarray]:
+        """The samples: one array for each input of the model."""
+        return self.given.inputs
+
+    @property
+    def samples(self) -> int:
+        """How many samples there are."""
+        return len(self.inputs[0])
+
+    def run(self) -> Answer:
+        """The answer for the samples themselves."""
+        return Answer.joined([answer for _, _, answer in self.copies(1, self.themselves)])
+
+    def values(self) -> Answer:
+        """What the model says of the samples, without relevance."""
+        given = Given(self.inputs, selection=self.given.selection)
+        return dataclasses.replace(self, given=given, question=_values(self.question), verbose=0).run()
+
+    def fixed(self) -> tuple[Passes, Answer]:
+        """These passes with the neurons fixed that are selected for the samples, and what the model says of them."""
+        answer = self.values()
+        if self.question.selection != "max":
+            return self, answer
+        assert answer.flat_index is not None
+        question = dataclasses.replace(self.question, selection="index")
+        given = dataclasses.replace(self.given, selection=answer.flat_index.astype("int64"))
+        return dataclasses.replace(self, question=question, given=given), answer
+
+    def copies(
+        self, count: int, make: Make, baseline: Make | None = None, relevance: bool = True
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, Answer]]:
+        """Runs every sample `count` times, each time changed in another way, in full batches.
+
+        Args:
+            count: How many copies there are of each sample.
+            make: Gives the inputs of a batch.
+            baseline: Gives what they are compared with.
+            relevance: Whether relevance is wanted, or only what the model gives.
+
+        Yields:
+            `(rows, copies, answer)`: to which samples the rows of the answer belong, and which copies they are.
+        """
+        question = self.question if relevance else _values(self.question)
+        question = dataclasses.replace(question, baseline=baseline is not None)
+        of_samples = dataclasses.replace(self.given, inputs=[])  # which are made anew for every batch
+        if not relevance:
+            of_samples = Given([], selection=self.given.selection)
+        total = self.samples * count
+        progress = keras.utils.Progbar(total, verbose=1, unit_name="sample") if self.verbose else None
+        for (numbers,), used in batches([np.arange(total)], self.size, self.pipelines.inputs[0][0]):
+            rows, copies = np.divmod(numbers, count)
+            inputs = make(rows, copies)
+            pipeline = self.pipelines.of(inputs)
+            references = [] if baseline is None else baseline(rows, copies)
+            given = dataclasses.replace(of_samples.at(rows), inputs=inputs, baseline=references)
+            answer = pipeline.program(question, given)
+            self.pipelines.verify(inputs, answer.outputs)
+            _check_boxes(pipeline.program, answer)
+            yield rows[:used], copies[:used], answer.first(used)
+            if progress is not None:
+                progress.add(used)
+
+    def averaged(
+        self,
+        count: int,
+        make: Make,
+        told: Answer,
+        weigh: Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray | float]] | None = None,
+        baseline: Make | None = None,
+    ) -> Answer:
+        """The mean of the relevance of all copies, or their weighted sum, in double precision.
+
+        Args:
+            count: How many copies there are of each sample.
+            make: Gives the inputs of a batch.
+            told: What the model says of the samples themselves.
+            weigh: `(rows, copies) -> weights`, one for each input, broadcastable to its relevance; by default the
+                mean.
+            baseline: Gives what the inputs are compared with.
+        """
+        relevance = [np.zeros(x.shape) for x in self.inputs]
+        taps: list[np.ndarray] = []
+        reference = np.zeros(self.samples)
+        for rows, copies, answer in self.copies(count, make, baseline):
+            weights = [1.0 / count] * len(relevance) if weigh is None else weigh(rows, copies)
+            for total, part, weight in zip(relevance, answer.relevance, weights, strict=True):
+                add_rows(total, rows, part * weight)
+            taps = taps or [np.zeros((self.samples, *part.shape[1:])) for part in answer.taps]
+            for total, part in zip(taps, answer.taps, strict=True):
+                add_rows(total, rows, part / count)
+            if answer.reference is not None:
+                add_rows(reference, rows, answer.reference / count)
+        dtype = told.explained.dtype
+        return dataclasses.replace(
+            told,
+            relevance=[total.astype(dtype) for total in relevance],
+            taps=[total.astype(dtype) for total in taps],
+            reference=None if baseline is None else reference.astype(dtype),
+        )
+
+    def themselves(self, rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray]:
+        """The samples as they are, to be run in batches."""
+        if len(rows) == rows[-1] - rows[0] + 1:
+            return [x[rows[0] : rows[-1] + 1] for x in self.inputs]  # nothing is copied
+        return [x[rows] for x in self.inputs]
+
+    def real(self, why: str) -> list[bool]:
+        """Which inputs hold real numbers.
+
+        Raises:
+            InputError: None does; `why` says why that matters.
+        """
+        real = [value.is_float for value in self.pipelines.first.graph.inputs]
+        if not any(real):
+            names = ", ".join(map(repr, self.pipelines.first.graph.input_names))
+            raise InputError(
+                f"the model's input {names} holds whole numbers, but {why}: explain a model that takes embeddings"
+            )
+        return real
+
+
+def add_rows(total: np.ndarray, rows: np.ndarray, parts: np.ndarray) -> None:
+    """Adds each part to the row it belongs to, in double precision; the rows are sorted."""
+    first = np.flatnonzero(np.diff(rows, prepend=rows[0] - 1))
+    total[rows[first]] += np.add.reduceat(parts, first, axis=0, dtype="float64")
+
+
+def _values(question: Question) -> Question:
+    """The question without relevance."""
+    return dataclasses.replace(
+        question, relevance=False, taps=(), conditions=(), start="one", baseline=False, summed=False
+    )
+
+
+def _check_boxes(program: Program, answer: Answer) -> None:
+    tolerance = 1e-6
+    for (node, rule), outside in zip(program.bounded, answer.outside, strict=False):
+        width = float(np.max(np.asarray(rule.high) - np.asarray(rule.low)))
+        if np.any(outside > tolerance * width):
+            raise InputError(
+                f"the rule {rule!r} of {node.name!r} ({node.type}) needs an input within its bounds, but it "
+                f"leaves them by up to {float(outside.max()):g}: give the bounds of the (preprocessed) input"
+            )

@@ -1,0 +1,137 @@
+"""Patterns: what in the input of a unit goes with its output, learnt from data.
+
+The weights of a unit also cancel what disturbs it, so they do not show what it looks for; its pattern does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from keras import ops
+
+from kerasexplain.backend import compiled, transposed
+from kerasexplain.fitting import Fitting
+from kerasexplain.graph import Graph, Node
+from kerasexplain.operations import Elementwise, Linear
+from kerasexplain.program import channel_axis
+
+if TYPE_CHECKING:
+    from kerasexplain.pipeline import Pipeline
+
+Tensor = Any
+
+
+def learn(fitting: Fitting, pattern_type: str) -> dict[str, np.ndarray]:
+    """The pattern of every operation with a kernel, by its name, shaped like the kernel.
+
+    With z = x W + b, a mean E over all samples and positions, and E+ over those where z > 0,
+
+    - "linear": `a = cov[x, z] / (w^T cov[x, z])` with `cov[x, z] = E[x z] - E[x] E[z]`;
+    - "relu": `a = c / (w^T c)` with `c = E+[x z] - E+[x] E[z]`, for operations with a ReLU behind them; the others are
+      linear.
+
+    Of a convolution with zero padding each entry of the kernel counts the positions where it sees a real input. A unit
+    that is never positive gets no pattern: zeros.
+
+    Args:
+        fitting: The data.
+        pattern_type: "linear" or "relu".
+    """
+    sums: dict[str, list[np.ndarray]] = {}
+    functions: dict[int, compiled] = {}
+    for batch in fitting:
+        pipeline = fitting.pipelines.of(batch)
+        if id(pipeline) not in functions:
+            functions[id(pipeline)] = _statistics(pipeline, pattern_type)
+        for name, parts in functions[id(pipeline)](batch).items():
+            known = sums.get(name, [np.zeros(())] * len(parts))
+            sums[name] = [total + part for total, part in zip(known, parts, strict=True)]
+    nodes = {node.name: node for node in _kernels(fitting.pipelines.first)}
+    return {name: _pattern(nodes[name], *parts) for name, parts in sums.items()}
+
+
+def _kernels(pipeline: Pipeline) -> list[Node]:
+    return [row.node for row in pipeline.rows if isinstance(row.node.primitive, Linear)]
+
+
+def _statistics(pipeline: Pipeline, pattern_type: str) -> compiled:
+    """Sums over a batch by operation, shaped like its kernel: how many counted, x, and x z where they count; how many
+    there are, and z."""
+    execution, graph = pipeline.twin.execution, pipeline.graph
+    rectified = {node: pattern_type == "relu" and _is_rectified(node, graph) for node in _kernels(pipeline)}
+
+    def function(inputs: list[Tensor]) -> dict[str, list[Tensor]]:
+        values = execution.run(inputs, {})
+        return {
+            node.name: _sums(node.primitive, values[node.inputs[0]], values[node.outputs[0]], only_positive)
+            for node, only_positive in rectified.items()
+        }
+
+    dtype = execution.dtype_of_relevance
+    signature = [(value.shape, dtype if value.is_float else value.dtype) for value in graph.inputs]
+    return compiled(function, False, signature)
+
+
+def _sums(linear: Any, x: Tensor, z: Tensor, only_positive: bool) -> list[Tensor]:
+    # In double precision: a covariance is a small difference of large sums.
+    x, z = ops.cast(x, "float64"), ops.cast(z, "float64")
+    kernel, one = ops.cast(linear.kernel(), "float64"), ops.ones_like(z)
+    counts = ops.cast(z > 0, "float64") if only_positive else one
+
+    def per_entry(x: Tensor, s: Tensor) -> Tensor:
+        """The sum over samples and positions of what an entry of the kernel reads, times what it writes to."""
+        return transposed(lambda kernel: linear.apply(x, kernel), kernel, s)
+
+    at_all = ops.ones_like(x)
+    return [
+        per_entry(at_all, counts),
+        per_entry(x, counts),
+        per_entry(x, counts * z),
+        per_entry(at_all, one),
+        per_entry(at_all, z),
+    ]
+
+
+def _is_rectified(node: Node, graph: Graph) -> bool:
+    readers = graph.consumers()[node.outputs[0]]
+    return bool(readers) and all(
+        isinstance(reader.primitive, Elementwise) and reader.primitive.is_relu for reader in readers
+    )
+
+
+def _pattern(
+    node: Node, count: np.ndarray, x: np.ndarray, xz: np.ndarray, everywhere: np.ndarray, z: np.ndarray
+) -> np.ndarray:
+    linear = node.primitive
+    assert isinstance(linear, Linear)
+    covariance = _quotient(xz, count) - _quotient(x, count) * _quotient(z, everywhere)
+    kernel = ops.convert_to_numpy(linear.kernel()).astype("float64")
+    return _quotient(covariance, _per_unit(node, linear, kernel * covariance))
+
+
+def _per_unit(node: Node, linear: Linear, entries: np.ndarray) -> np.ndarray:
+    """The sum over all entries of a kernel that write to the same unit, at each of them."""
+    entries = ops.convert_to_tensor(entries)
+    one = ops.ones_like(entries)
+    if linear.scaled is not None and "Conv" in type(node.operation).__name__:
+        scaled, channels = linear.scaled, node.outputs[0].shape[channel_axis(node)]
+        factors = ops.ones((channels,), dtype="float64")
+        of_units = transposed(lambda factors: scaled(entries, factors), factors, one)
+        return ops.convert_to_numpy(scaled(one, of_units))
+    # Without padding, all positions are alike: what ones at the input give is the sum.
+    x = ops.ones((1, *(size or 1 for size in node.inputs[0].shape[1:])), dtype="float64")
+    total = linear.apply(x, entries)
+    spread = transposed(lambda kernel: linear.apply(x, kernel), entries, total)
+    positions = transposed(lambda kernel: linear.apply(x, kernel), entries, ops.ones_like(total))
+    return ops.convert_to_numpy(spread / positions)
+
+
+def _quotient(n: np.ndarray, d: np.ndarray) -> np.ndarray:
+    return np.divide(n, d, out=np.zeros_like(n), where=d != 0)
+
+
+def missing(rows: Sequence[Any], patterns: dict[str, np.ndarray]) -> list[str]:
+    """Names of operations with a kernel that have no pattern."""
+    return [row.name for row in rows if row.kernel and row.name not in patterns]

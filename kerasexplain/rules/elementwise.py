@@ -1,0 +1,158 @@
+"""Rules for elementwise nonlinearities `y = f(z)`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import keras
+from keras import ops
+
+from kerasexplain.rules.base import Rule
+
+Tensor = Any
+serializable = keras.saving.register_keras_serializable(package="kerasexplain")
+
+
+class Function(Protocol):
+    """What a rule may ask of f."""
+
+    def __call__(self, *zs: Tensor) -> Tensor: ...
+
+    def derivative(self, z: Tensor) -> Tensor:
+        """f'(z)."""
+
+    def chord(self, z: Tensor) -> Tensor:
+        """`(f(z) - f(0)) / z`."""
+
+    def slope(self, z: Tensor, reference: Tensor) -> Tensor:
+        """`(f(z) - f(z')) / (z - z')`, and f'(z) where z = z'."""
+
+
+class ElementwiseRule(Rule):
+    """A rule for elementwise nonlinearities `y = f(z)`."""
+
+    def at(self, f: Function, z: Tensor, s: Tensor) -> Tensor:
+        """What z gets, where y gets s: the rule applied to whatever number it is that travels."""
+        raise NotImplementedError
+
+
+@serializable
+@dataclass(frozen=True, eq=False, repr=False)
+class Ignore(ElementwiseRule):
+    """`R_z = R_y`: the nonlinearity passes relevance as it is.
+
+    Source: Bach et al. 2015. The default of every `lrp.*` name.
+    """
+
+    def at(self, f: Function, z: Tensor, s: Tensor) -> Tensor:
+        return s
+
+
+@serializable
+@dataclass(frozen=True, eq=False, repr=False)
+class Slope(ElementwiseRule):
+    """`R_z = (f(z) - f(0)) R_y / f(z)`: the slope of the chord through zero; f(0) is a bias that takes the rest.
+
+    Equal to `Ignore` where f(0) = 0, and to the gradient for ReLU.
+    """
+
+    def at(self, f: Function, z: Tensor, s: Tensor) -> Tensor:
+        return s * f.chord(z)
+
+
+@serializable
+@dataclass(frozen=True, eq=False, repr=False)
+class GradientRule(ElementwiseRule):
+    """`R_z = z f'(z) R_y / f(z)`; what the linearisation leaves over is a bias that takes the rest.
+
+    Source: Achtibat et al. 2024 (AttnLRP), for softmax.
+    """
+
+    def at(self, f: Function, z: Tensor, s: Tensor) -> Tensor:
+        return s * f.derivative(z)
+
+
+@serializable
+@dataclass(frozen=True, eq=False, repr=False)
+class Repeat(ElementwiseRule):
+    """`S_z = f(S_y)`: the nonlinearity once more, on what comes back.
+
+    For functions with f(0) = 0. Not linear in what comes back, unlike every other rule.
+
+    Source: Zeiler and Fergus 2014, "Visualizing and Understanding Convolutional Networks" (deconvolution).
+    """
+
+    def at(self, f: Function, z: Tensor, s: Tensor) -> Tensor:
+        return f(s)
+
+
+@serializable
+@dataclass(frozen=True, eq=False, repr=False)
+class GuidedReLU(ElementwiseRule):
+    """`S_z = f'(z) max(S_y, 0)`: the gradient of a ReLU, with what is negative in it cut off. For ReLU alone.
+
+    Source: Springenberg et al. 2015, "Striving for Simplicity: The All Convolutional Net".
+    """
+
+    def at(self, f: Function, z: Tensor, s: Tensor) -> Tensor:
+        return ops.relu(s) * f.derivative(z)
+
+
+@serializable
+@dataclass(frozen=True, eq=False, repr=False)
+class OnRelevance(ElementwiseRule):
+    """Another rule, applied to relevance itself: with `Slope()`, `R_z = (f(z) - f(0)) / z R_y`.
+
+    Rules multiply relevance per unit of activation unless they are wrapped in this one. It serves to compare the
+    combinations of `lrp.algebra`; most of them conserve nothing.
+
+    Args:
+        rule: A rule for elementwise nonlinearities.
+    """
+
+    rule: ElementwiseRule
+
+    def at(self, f: Function, z: Tensor, s: Tensor) -> Tensor:
+        return self.rule.at(f, z, s)
+
+
+@serializable
+@dataclass(frozen=True, eq=False, repr=False)
+class BaselineSlope(ElementwiseRule):
+    """`m_z = (f(z) - f(z')) / (z - z') m_y`, with z' the value at a baseline; f'(z) where they are equal.
+
+    For operations on whole vectors, such as softmax, normalisation and products of activations, the mean of the
+    gradient on the straight line from the baseline to the input, of which the slope is the case of one number.
+
+    Source: Shrikumar et al. 2017, "Learning Important Features Through Propagating Activation Differences" (DeepLIFT's
+    Rescale rule); for vectors, Sundararajan et al. 2017, applied to one operation.
+    """
+
+    def against(self, f: Function, z: Tensor, reference: Tensor, s: Tensor) -> Tensor:
+        """What z gets, where y gets s, with the value of z at the baseline."""
+        return s * f.slope(z, reference)
+
+
+@serializable
+@dataclass(frozen=True, eq=False, repr=False)
+class RevealCancel(BaselineSlope):
+    """DeepLIFT's rule for positive and negative differences that cancel, behind a linear operation.
+
+    With d+ the sum of the positive `w_i (x_i - x'_i)` and d- that of the negative ones,
+    `e+ = [f(z' + d+) - f(z') + f(z' + d- + d+) - f(z' + d-)] / 2` and e- likewise: positive contributions get
+    `m_y e+ / d+`, negative ones `m_y e- / d-`, and inputs that equal their baseline half of each. Where d+ or d- is 0,
+    the limit of the quotient.
+
+    For nonlinearities behind an operation with a kernel that nothing else reads; others follow `BaselineSlope`.
+
+    Source: Shrikumar et al. 2017, section 3.5.3.
+    """
+
+    def parts(self, f: Function, reference: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
+        """`(e+ / d+, e- / d-)`: the slopes of what each adds to f, averaged over both orders of adding them."""
+        at_input = reference + positive + negative
+        up, down = reference + positive, reference + negative
+        of_positive = 0.5 * (f.slope(up, reference) + f.slope(at_input, down))
+        of_negative = 0.5 * (f.slope(down, reference) + f.slope(at_input, up))
+        return of_positive, of_negative

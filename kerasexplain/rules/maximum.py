@@ -1,0 +1,175 @@
+"""Rules for maxima `m = max_k a_k` over candidates a."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Any
+
+import keras
+from keras import ops
+
+from kerasexplain.rules.arithmetic import positive, quotient
+from kerasexplain.rules.base import Rule
+
+Tensor = Any
+serializable = keras.saving.register_keras_serializable(package="kerasexplain")
+
+
+class MaximumRule(Rule):
+    """A rule for maxima over candidates, which are along the last axis; -inf stands where a window has none.
+
+    Attributes:
+        has_baseline: Whether `slopes` is defined.
+    """
+
+    has_baseline = False
+
+    def shares(self, a: Tensor) -> Tensor:
+        """How the maximum's relevance is shared among the candidates: `R_k = shares_k R_m`; they add up to one."""
+        raise NotImplementedError
+
+    def per_unit(self, a: Tensor) -> Tensor:
+        """The same for relevance per unit of activation: `Q_k = shares_k m / a_k Q_m`."""
+        shares, largest = self.shares(a), ops.max(a, axis=-1, keepdims=True)
+        return ops.where(ops.equal(a, largest), shares, quotient(shares * largest, a))
+
+    def slopes(self, a: Tensor, reference: Tensor) -> Tensor:
+        """Multipliers against a baseline: the sum of `slopes_k (a_k - a'_k)` is m - m'."""
+        raise NotImplementedError
+
+
+@serializable
+@dataclass(frozen=True, eq=False, repr=False)
+class WinnerTakesAll(MaximumRule):
+    """All relevance goes to the largest candidate: the gradient.
+
+    It is that against a baseline too, where sums are then not exact.
+
+    Args:
+        ties: "first": the first of equal winners takes all; "share": they share equally.
+
+    Raises:
+        ValueError: ties is neither.
+    """
+
+    has_baseline = True
+
+    _: KW_ONLY
+    ties: str = "first"
+
+    def __post_init__(self) -> None:
+        if self.ties not in ("first", "share"):
+            raise ValueError(f"ties must be 'first' or 'share', got {self.ties!r}")
+
+    def shares(self, a: Tensor) -> Tensor:
+        return first_winner(a) if self.ties == "first" else all_winners(a)
+
+    def slopes(self, a: Tensor, reference: Tensor) -> Tensor:
+        return self.shares(a)
+
+
+@serializable
+@dataclass(frozen=True, eq=False, repr=False)
+class Radial(MaximumRule):
+    """Shares seen from zero: positive candidates share in proportion, `a_k / sum a+`, and negative ones get nothing;
+    where all are negative, the shares are proportional to `1 / a_k`. Where the maximum is 0, the zeros share it.
+
+    Source: the algebra of backward rules that `lrp.algebra` is named for.
+    """
+
+    def shares(self, a: Tensor) -> Tensor:
+        largest = ops.max(a, axis=-1, keepdims=True)
+        above = positive(a)
+        of_positive = quotient(above, ops.sum(above, axis=-1, keepdims=True))
+        inverse = quotient(ops.ones_like(a), a)
+        of_negative = quotient(inverse, ops.sum(inverse, axis=-1, keepdims=True))
+        return ops.where(largest > 0, of_positive, ops.where(largest < 0, of_negative, all_winners(a)))
+
+
+@serializable
+@dataclass(frozen=True, eq=False, repr=False)
+class SoftmaxLimit(MaximumRule):
+    """The maximum as the limit of `e log sum exp(a_k / e)` for e to 0, each step by its slope against the baseline.
+
+    Without a baseline (that is, against zeros): a positive maximum goes to its winners, a negative one to all
+    candidates alike, `R_k = R_m / n`. Against a baseline a': `m - m'` goes to the winners of a where m > m', and to the
+    winners of a' where m < m', in equal parts, which is how DeepLIFT treats max pooling.
+
+    Source: the algebra of backward rules that `lrp.algebra` is named for; for max pooling, captum's DeepLift.
+    """
+
+    has_baseline = True
+
+    def shares(self, a: Tensor) -> Tensor:
+        largest = ops.max(a, axis=-1, keepdims=True)
+        present = ops.cast(ops.isfinite(a), a.dtype)
+        equal = present / ops.sum(present, axis=-1, keepdims=True)
+        return ops.where(largest < 0, equal, all_winners(a))
+
+    def slopes(self, a: Tensor, reference: Tensor) -> Tensor:
+        m, m_ref = ops.max(a, axis=-1, keepdims=True), ops.max(reference, axis=-1, keepdims=True)
+        deciding = ops.where(m < m_ref, all_winners(reference), all_winners(a))
+        difference = ops.where(deciding > 0, a - reference, ops.zeros_like(a))
+        # Where the maxima are equal, those that win in both are all that is left: log(p / q) / (p - q) for each, with
+        # p winners in a and q in a'.
+        p, q = (_winners(side) for side in (a, reference))
+        count, count_ref = (ops.sum(winners, axis=-1, keepdims=True) for winners in (p, q))
+        logarithmic = quotient(ops.log(count) - ops.log(count_ref), count - count_ref)
+        of_each = ops.where(ops.equal(count, count_ref), 1.0 / count, logarithmic)
+        return ops.where(ops.equal(m, m_ref), p * q * of_each, deciding * quotient(m - m_ref, difference))
+
+
+@serializable
+@dataclass(frozen=True, eq=False, repr=False)
+class ReluChain(MaximumRule):
+    """The maximum as a chain `max(a, b) = a + relu(b - a)`, from the first candidate on, each ReLU by its slope.
+
+    Without a baseline it is the gradient, and the first winner takes all. Against one, it disagrees with
+    `SoftmaxLimit`: of (1, 3) against (2, 0) this one gives (-0.5, 1.5), the other (0, 1).
+
+    Source: the algebra of backward rules that `lrp.algebra` is named for.
+    """
+
+    has_baseline = True
+
+    def shares(self, a: Tensor) -> Tensor:
+        return first_winner(a)
+
+    def slopes(self, a: Tensor, reference: Tensor) -> Tensor:
+        candidates = list(zip(ops.unstack(a, axis=-1), ops.unstack(reference, axis=-1), strict=True))
+        m, m_ref = candidates[0]
+        of_candidates = [ops.ones_like(m)]
+        for b, b_ref in candidates[1:]:
+            sigma = _relu_slope(b, m, b_ref, m_ref)
+            of_candidates = [(1.0 - sigma) * before for before in of_candidates] + [sigma]
+            m, m_ref = ops.maximum(m, b), ops.maximum(m_ref, b_ref)
+        return ops.stack(of_candidates, axis=-1)
+
+
+def _relu_slope(b: Tensor, m: Tensor, b_ref: Tensor, m_ref: Tensor) -> Tensor:
+    """The slope of relu between `b' - m'` and `b - m`: 1 where m is not there yet, 0 where b is no candidate."""
+    # Infinite values mark what is no candidate: they must not reach a difference.
+    there = ops.logical_and(ops.isfinite(b), ops.isfinite(m))
+    zero, one = ops.zeros_like(b), ops.ones_like(b)
+    d = ops.where(there, b, zero) - ops.where(there, m, zero)
+    d_ref = ops.where(there, b_ref, zero) - ops.where(there, m_ref, zero)
+    chord = quotient(ops.relu(d) - ops.relu(d_ref), d - d_ref)
+    gradient = ops.where(d > 0, one, zero)
+    slope = ops.where(ops.equal(d, d_ref), gradient, chord)
+    return ops.where(there, slope, ops.where(ops.isfinite(b), one, zero))
+
+
+def first_winner(a: Tensor) -> Tensor:
+    """1 at the first of the largest, 0 elsewhere."""
+    return ops.one_hot(ops.argmax(a, axis=-1), ops.shape(a)[-1], dtype=a.dtype)
+
+
+def all_winners(a: Tensor) -> Tensor:
+    """Equal shares for all that are largest, 0 elsewhere."""
+    winners = _winners(a)
+    return winners / ops.sum(winners, axis=-1, keepdims=True)
+
+
+def _winners(a: Tensor) -> Tensor:
+    """1 at all that are largest, 0 elsewhere."""
+    return ops.cast(ops.equal(a, ops.max(a, axis=-1, keepdims=True)), a.dtype)

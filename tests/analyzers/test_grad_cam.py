@@ -1,0 +1,63 @@
+"""Grad-CAM: by its formula, enlarged without a shift, on the layer that is meant."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from kerasexplain import UnsupportedModelError, create_analyzer
+
+
+def network(**options: object) -> keras.Model:
+    x = inputs = keras.Input((12, 8, 3), dtype="float64")
+    x = layers.Conv2D(4, 3, activation="relu", name="early", padding="same", dtype="float64")(x)
+    x = layers.MaxPooling2D(2, dtype="float64")(x)
+    x = layers.Conv2D(5, 3, activation="relu", name="late", padding="same", dtype="float64")(x)
+    x = layers.MaxPooling2D(2, name="pool", dtype="float64")(x)
+    return keras.Model(inputs, layers.Dense(4, dtype="float64")(layers.Flatten(dtype="float64")(x)))
+
+
+def x_of(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape)
+
+
+def test_the_formula() -> None:
+    model, x = network(), x_of(3, 12, 8, 3)
+    found = create_analyzer("grad_cam", model).explain(x, 2, layers=["late/relu", "early"])
+    activations = np.asarray(keras.Model(model.inputs, model.get_layer("late").output)(x))
+    gradients = create_analyzer("gradient", model).explain(x, 2, layers=["late/relu"]).layers["late/relu"]
+    weights = gradients.mean(axis=(1, 2))
+    cam = np.maximum(np.einsum("nhwc,nc->nhw", activations, weights), 0)
+    assert found.layers["late/relu"].shape == (3, 6, 4, 1)
+    np.testing.assert_allclose(found.layers["late/relu"][..., 0], cam, rtol=0, atol=1e-12)
+    assert found.layers["early"].shape == (3, 12, 8, 1)
+    whole = found.relevance.sum(axis=-1)
+    resized = keras.ops.image.resize(cam[..., None].astype("float32"), (12, 8), interpolation="bilinear")
+    np.testing.assert_allclose(whole, np.asarray(resized)[..., 0], rtol=0, atol=1e-6 * cam.max())
+
+
+def test_a_layer_by_name() -> None:
+    model, x = network(), x_of(2, 12, 8, 3)
+    by_name = create_analyzer("grad_cam", model, layer="pool").explain(x, 2, layers=["pool"])
+    assert by_name.layers["pool"].shape == (2, 3, 2, 1)
+    assert not np.allclose(by_name.relevance, create_analyzer("grad_cam", model).analyze(x, 2))
+    with pytest.raises(ValueError, match="late"):
+        create_analyzer("grad_cam", model, layer="lat").analyze(x)
+
+
+def test_sequences_and_volumes() -> None:
+    for shape, convolution, pooling in (
+        ((10, 3), layers.Conv1D, layers.GlobalAveragePooling1D),
+        ((6, 6, 6, 1), layers.Conv3D, layers.GlobalAveragePooling3D),
+    ):
+        inputs = keras.Input(shape)
+        model = keras.Model(inputs, layers.Dense(2)(pooling()(convolution(4, 2, strides=2, activation="relu")(inputs))))
+        assert create_analyzer("grad_cam", model).analyze(x_of(2, *shape)).shape == (2, *shape)
+
+
+def test_without_positions_there_is_no_map() -> None:
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    with pytest.raises(UnsupportedModelError, match="positions"):
+        create_analyzer("grad_cam", model).analyze(x_of(1, 4))

@@ -1,0 +1,72 @@
+"""Deconvolution and guided backpropagation: by hand, and what they refuse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from kerasexplain import UnsupportedModelError, create_analyzer
+
+W1, W2 = np.array([[1.0, -2.0, 1.0], [1.0, 1.0, -1.0]]), np.array([[1.0], [3.0], [-2.0]])
+
+
+def network(activation: Any) -> keras.Model:
+    hidden, out = layers.Dense(3, use_bias=False), layers.Dense(1, use_bias=False)
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, out(activation(hidden(inputs))))
+    hidden.set_weights([W1])
+    out.set_weights([W2])
+    return model
+
+
+RELUS = {
+    "layer": layers.ReLU(),
+    "function": layers.Activation("relu"),
+    "relu6": layers.ReLU(6.0),
+    "operation": lambda z: ops.relu6(z),
+    "maximum": lambda z: ops.maximum(z, 0.0),
+}
+
+
+@pytest.mark.parametrize("relu", RELUS.values(), ids=list(RELUS))
+def test_by_hand(relu: Any) -> None:
+    """x = (2, 1): z = (3, -3, 1); the weights behind are (1, 3, -2): the gradient is (1 - 2, 1 + 2) = (-1, 3).
+
+    Deconvolution keeps what is positive of the weights, (1, 3, 0): (1 - 6, 1 + 3). Guided backpropagation keeps of it
+    what went through the ReLU, (1, 0, 0): (1, 1).
+    """
+    model, x = network(relu), np.array([[2.0, 1.0]])
+    for name, expected in (("gradient", [-1, 3]), ("deconvnet", [-5, 4]), ("guided_backprop", [1, 1])):
+        np.testing.assert_allclose(create_analyzer(name, model, start="one").analyze(x, 0)[0], expected, atol=1e-6)
+
+
+def test_the_cap_of_a_relu6_applies_to_what_comes_back() -> None:
+    model, x = network(layers.ReLU(6.0)), np.array([[2.0, 1.0]])
+    found = create_analyzer("deconvnet", model, start=np.array([5.0])).analyze(x, 0)[0]
+    np.testing.assert_allclose(found, [5 - 12, 5 + 6], atol=1e-5)  # (5, 15, -10), capped: (5, 6, 0)
+
+
+@pytest.mark.parametrize(("name", "function"), [("guided_backprop", "gelu"), ("deconvnet", "sigmoid")])
+def test_other_nonlinearities_are_refused_unless_the_gradient_is_asked_for(name: str, function: str) -> None:
+    model, x = network(layers.Activation(function)), np.array([[2.0, 1.0]])
+    with pytest.raises(UnsupportedModelError, match=r"activation.*(ReLU alone|f\(0\))"):
+        create_analyzer(name, model)
+    found = create_analyzer(name, model, on_unsupported="gradient", start="one").analyze(x, 0)
+    np.testing.assert_allclose(found, create_analyzer("gradient", model).analyze(x, 0), atol=1e-6)
+
+
+def test_a_network_with_softmax_inside_has_its_plain_gradient_there() -> None:
+    x = inputs = keras.Input((4,))
+    x = layers.Softmax()(layers.Dense(5, "relu")(x))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Dense(3, "relu")(x)))
+    assert create_analyzer("guided_backprop", model).analyze(np.ones((1, 4))).shape == (1, 4)
+
+
+def test_the_table_shows_the_rules() -> None:
+    shown = str(create_analyzer("guided_backprop", network(layers.ReLU())))
+    assert "GuidedReLU()" in shown
+    assert "unsupported" not in shown
