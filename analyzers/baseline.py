@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from kerasexplain import rules
 from kerasexplain.analyzers.gradient import POSTPROCESS, check_postprocess
+from kerasexplain.analyzers.lrp import maximum_rule
 from kerasexplain.baseline import gauss_legendre
 from kerasexplain.checks import check_choice, check_count
 from kerasexplain.composite import GRADIENT, Composite
 from kerasexplain.errors import InputError
+from kerasexplain.inputs import check_whole
 from kerasexplain.method import Method
 from kerasexplain.passes import add_rows
-from kerasexplain.rules import ElementwiseRule, MaximumRule
+from kerasexplain.rules import BaselineRule
 
 if TYPE_CHECKING:
     from kerasexplain.fitting import Fitting
@@ -34,11 +36,14 @@ class ComparingMethod(Method):
         reference_inputs: The baseline x': a number; an array that fits one sample; several, along a first axis of their
             own, over which the result is averaged; or "mean", the mean of the data given to `fit`. For a model with
             several inputs a list or a dict of these, or one number for all.
+
+    Attributes:
         mean: What `fit` learnt.
     """
 
     default_start: ClassVar[str] = "one"
     legal_starts: ClassVar[tuple[str | None, ...]] = (None, "one")  # else the sum would not be the output's change
+    takes_start_array: ClassVar[bool] = False
     learnt: ClassVar[tuple[str, ...]] = ("mean",)
 
     reference_inputs: Any = 0
@@ -55,22 +60,25 @@ class ComparingMethod(Method):
         if isinstance(self.reference_inputs, str) and self.mean is None:
             raise ValueError(f"{self.name!r} with reference_inputs='mean' needs data: call analyzer.fit(data) first")
 
-    def baselines(self, passes: Passes) -> list[np.ndarray]:
-        """The baselines `(baselines, *sample)`, one array for each input of the model.
+    def baselines(self, passes: Passes, needed: Sequence[bool] | None = None) -> list[np.ndarray]:
+        """The baselines `(baselines, *sample)`, one array for each input of the model; 0 for those that need none.
 
         Raises:
             InputError: They do not fit the samples.
         """
         names = passes.pipelines.first.graph.input_names
         given = self.mean if isinstance(self.reference_inputs, str) else self.reference_inputs
+        needed = [True] * len(names) if needed is None else needed
         if isinstance(given, dict):
-            if set(given) != set(names):
+            missing = {name for name, need in zip(names, needed, strict=True) if need} - set(given)
+            if missing or set(given) - set(names):
                 raise InputError(f"reference_inputs has {list(given)}, but the model's inputs are {list(names)}")
-            given = [given[name] for name in names]
+            given = [given.get(name, 0) for name in names]
         several = isinstance(given, (list, tuple)) and len(given) == len(names) and len(names) + np.ndim(given[0]) > 1
         each = list(given) if several else [given] * len(names)
         if len(names) > 1 and not several and np.ndim(given):
             raise InputError(f"reference_inputs must be a number, or one baseline for each of {list(names)}")
+        each = [value if need else 0 for value, need in zip(each, needed, strict=True)]
         found = [_baselines(value, x, name) for value, x, name in zip(each, passes.inputs, names, strict=True)]
         count = max(map(len, found))
         if any(len(array) not in (1, count) for array in found):
@@ -83,8 +91,10 @@ def _baselines(given: Any, x: np.ndarray, name: str) -> np.ndarray:
     array = np.asarray(given)
     if array.dtype.kind not in "biuf":
         raise InputError(f"reference_inputs for {name!r} must be real numbers, got {array.dtype}")
-    if x.dtype.kind in "iu" and np.any(array != np.round(array)):
-        raise InputError(f"reference_inputs for {name!r} must be whole numbers, as the input is")
+    if not np.isfinite(array).all():
+        raise InputError(f"reference_inputs for {name!r} must be finite numbers")
+    if x.dtype.kind in "iu":
+        check_whole(array, str(x.dtype), f"reference_inputs for {name!r}")
     own = array if array.ndim == x.ndim else array[None]
     try:
         return np.broadcast_to(own, (len(own), *x.shape[1:])).astype(x.dtype)
@@ -133,7 +143,7 @@ class IntegratedGradients(ComparingMethod):
     def answer(self, passes: Passes) -> Answer:
         real = passes.real("integrated gradients run along a line")
         passes, told = passes.fixed()
-        baselines = self.baselines(passes)
+        baselines = self.baselines(passes, real)
         at, weights = QUADRATURES[self.method](self.steps)
         count = len(baselines[0])
 
@@ -168,7 +178,7 @@ def _at_baselines(passes: Passes, baselines: list[np.ndarray], real: list[bool])
 
     for rows, _, answer in silent.copies(len(baselines[0]), make, relevance=False):
         add_rows(total, rows, answer.explained)
-    return total / len(baselines[0])
+    return (total / len(baselines[0])).astype(passes.inputs[real.index(True)].dtype)
 
 
 #: Nodes in [0, 1] and their weights, by the name of the sum.
@@ -181,29 +191,29 @@ QUADRATURES: dict[str, Callable[[int], tuple[np.ndarray, np.ndarray]]] = {
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class SlopeMethod(ComparingMethod):
-    """What the methods share that propagate multipliers from one backward pass for each baseline.
+    """What the methods share that propagate multipliers: one backward pass for each baseline, after a forward pass.
 
     Args:
-        maximum: The rule for maxima: `SoftmaxLimit()`, the default; `ReluChain()`; or `WinnerTakesAll()`, the gradient,
-            with which the sum is not exact.
+        maximum: The rule for maxima, or its name: `SoftmaxLimit()`, the default; `ReluChain()`; or `WinnerTakesAll()`,
+            the gradient, with which the sum is not exact.
     """
 
-    maximum: MaximumRule | None = None
+    maximum: Any = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.maximum is not None and not getattr(self.maximum, "has_baseline", False):
-            raise ValueError(
-                "against a baseline, maximum must be SoftmaxLimit(), ReluChain() or WinnerTakesAll(), got "
-                f"{self.maximum!r}"
-            )
+        self.composite()  # so that a bad rule is refused here
 
-    def elementwise(self) -> ElementwiseRule:
+    def elementwise(self) -> BaselineRule:
         """The rule for nonlinearities."""
         return rules.BaselineSlope()
 
     def composite(self) -> Composite:
-        maximum = self.maximum or rules.SoftmaxLimit()
+        maximum = maximum_rule(self.maximum, rules.SoftmaxLimit())
+        if not maximum.has_baseline:
+            raise ValueError(
+                f"against a baseline, maximum must be SoftmaxLimit(), ReluChain() or WinnerTakesAll(), got {maximum!r}"
+            )
         return dataclasses.replace(GRADIENT, elementwise=self.elementwise(), maximum=maximum, against_baseline=True)
 
     def answer(self, passes: Passes) -> Answer:
@@ -226,7 +236,8 @@ class DeepLift(SlopeMethod):
 
     Use it: as integrated gradients at the cost of one pass, and where gradients vanish because a unit is saturated.
 
-    Not for: recurrent layers, and code that compares numbers, which are refused.
+    Not for: recurrent layers, and code that compares numbers, which are refused. Masks that are computed from token ids
+    are those of the input, at the baseline too.
 
     Args:
         rule: "rescale"; or "reveal_cancel", which treats positive and negative differences apart (`RevealCancel`).
@@ -242,7 +253,7 @@ class DeepLift(SlopeMethod):
         super().__post_init__()
         check_choice("rule", self.rule, ("rescale", "reveal_cancel"))
 
-    def elementwise(self) -> ElementwiseRule:
+    def elementwise(self) -> BaselineRule:
         return rules.BaselineSlope() if self.rule == "rescale" else rules.RevealCancel()
 
 
@@ -256,7 +267,8 @@ class Baseline(SlopeMethod):
 
     Use it: to ask why the output differs from that of another input: two photographs, a sentence and its correction.
 
-    Not for: recurrent layers, and code that compares numbers, which are refused.
+    Not for: recurrent layers, and code that compares numbers, which are refused. Masks that are computed from token ids
+    are those of the input, at the baseline too.
 
     Source: the second solution to the problem of biases in the algebra that `lrp.algebra` is named for.
     """

@@ -15,7 +15,8 @@ class ConceptRelevance(LRP):
     In the backward pass, the relevance of the output of each conditioned operation is cut off in all channels but the
     chosen ones. What the maps of all single channels of an operation add up to is the map without conditions.
 
-    `explain(x, conditions=...)` takes other conditions, for one call, with this method and with every other one;
+    `explain(x, conditions=...)` takes other conditions, for one call, with this method and with every other one that
+    goes backwards through the layers once;
     `kerasexplain.reference_samples` finds the samples in which a channel is most relevant, and
     `explanation.top_neurons` the channels that are most relevant to a sample.
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from keras import ops
 
-from kerasexplain.errors import UnsupportedModelError, nearest
+from kerasexplain.errors import UnsupportedModelError
 from kerasexplain.method import Method
 from kerasexplain.operations import Maximum, Pooling, Routing
-from kerasexplain.program import channel_axis
+from kerasexplain.rows import named
 from kerasexplain.taps import Tap
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class GradCAM(Method):
 
     name: ClassVar[str] = "grad_cam"
     default_start: ClassVar[str] = "one"
+    takes_conditions: ClassVar[bool] = False  # the gradient that it takes has not passed the layer's channels yet
 
     layer: str | None = None
 
@@ -55,7 +56,7 @@ class GradCAM(Method):
     def answer(self, passes: Passes) -> Answer:
         tap = Tap("output", self._node(passes.pipelines.first).name)
         taps = tuple(dict.fromkeys([*passes.question.taps, tap]))
-        question = dataclasses.replace(passes.question, taps=taps)
+        question = dataclasses.replace(passes.question, taps=taps, inputs=False)
         answer = dataclasses.replace(passes, question=question).run()
         small = answer.taps[taps.index(tap)]
         relevance = [_enlarged(small, x.shape) for x in passes.inputs]
@@ -68,9 +69,7 @@ class GradCAM(Method):
             raise UnsupportedModelError("Grad-CAM needs an input with positions and channels, or several alike")
         (rank,) = ranks
         if self.layer is not None:
-            found = [node for node in nodes if self.layer == node.name or self.layer in node.absorbed]
-            if not found:
-                raise ValueError(f"no operation is named {self.layer!r}.{nearest(self.layer, [n.name for n in nodes])}")
+            found = [named(pipeline.rows, self.layer).node]
         else:
             # What pools or moves values only repeats what the operation before it has found, more coarsely.
             found = [node for node in nodes if len(node.outputs[0].shape) == rank and not _passes_on(node)]
@@ -78,7 +77,7 @@ class GradCAM(Method):
             raise UnsupportedModelError(
                 "Grad-CAM needs an operation whose output has the input's axes: name one, layer="
             )
-        if any(channel_axis(node) == 1 for node in nodes):
+        if any(getattr(node.operation, "data_format", None) == "channels_first" for node in nodes):
             raise UnsupportedModelError("Grad-CAM needs channels in the last axis; this model has them first")
         return found[-1]
 

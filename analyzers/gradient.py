@@ -139,17 +139,20 @@ class SmoothGrad(Gradient):
         real = passes.real("noise is added to real numbers")
         passes, told = passes.fixed()
 
-        def noisy(x: np.ndarray, number: int, rows: np.ndarray, copies: np.ndarray) -> np.ndarray:
-            axes = tuple(range(1, x.ndim))
-            sigma = self.noise_scale * (x.max(axis=axes, keepdims=True) - x.min(axis=axes, keepdims=True))
-            noise = {copy: self._noise(copy, number, x.shape[1:]) for copy in set(copies.tolist())}
-            return x[rows] + sigma[rows] * np.stack([noise[copy] for copy in copies.tolist()])
+        noises: dict[tuple[int, int], np.ndarray] = {}
+
+        def noise(copy: int, number: int) -> np.ndarray:
+            if (copy, number) not in noises:
+                shape = passes.inputs[number].shape[1:]
+                noises[copy, number] = np.random.default_rng([self.seed, copy, number]).standard_normal(shape)
+            return noises[copy, number]
+
+        def noisy(x: np.ndarray, number: int, copies: np.ndarray) -> np.ndarray:
+            sigma = self.noise_scale * np.ptp(x, axis=tuple(range(1, x.ndim)), keepdims=True)
+            return x + sigma * np.stack([noise(copy, number) for copy in copies.tolist()])
 
         def make(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray]:
             inputs = enumerate(zip(passes.inputs, real, strict=True))
-            return [noisy(x, i, rows, copies) if r else x[rows] for i, (x, r) in inputs]
+            return [noisy(x[rows], i, copies) if r else x[rows] for i, (x, r) in inputs]
 
         return passes.averaged(self.augment_by_n, make, told)
-
-    def _noise(self, copy: int, number: int, shape: tuple[int, ...]) -> np.ndarray:
-        return np.random.default_rng([self.seed, copy, number]).standard_normal(shape)

@@ -24,7 +24,7 @@ class LRPMethod(Method):
         until_layer_idx: `until_layer_rule` is for the layers up to this position in `model.layers`.
         until_layer_rule: A rule or its name.
         override: `(match, rule)` pairs that come before all others: `override=[("conv1", "Flat")]` changes one layer.
-        maximum: The rule for maxima; `WinnerTakesAll()` by default.
+        maximum: The rule for maxima, or its name; `WinnerTakesAll()` by default.
         stabilizer: For all rules that divide and have no stabilizer of their own; `keras.config.epsilon()` by default.
     """
 
@@ -32,7 +32,7 @@ class LRPMethod(Method):
     until_layer_idx: int | None = None
     until_layer_rule: Any = None
     override: Any = None
-    maximum: MaximumRule | None = None
+    maximum: Any = None
     stabilizer: float | None = None
 
     def __post_init__(self) -> None:
@@ -46,13 +46,27 @@ class LRPMethod(Method):
         raise NotImplementedError
 
     def composite(self) -> Composite:
+        if not isinstance(self.override, (list, type(None))) and not _holds_pairs(self.override):
+            raise ValueError(f"override must be a list of (match, rule) pairs, got {self.override!r}")
         pairs = [pair for item in self.override or () for pair in pairs_of(item)]
         if self.input_layer_rule is not None:
             pairs.append((first_kernel, input_rule(self.input_layer_rule)))
         if self.until_layer_idx is not None:
             pairs.append((UntilLayer(self.until_layer_idx), rules.get(self.until_layer_rule)))
         pairs.extend((match, rules.get(rule)) for match, rule in self.kernel_rules())
-        return Composite(rules=pairs, maximum=self.maximum or WinnerTakesAll(), stabilizer=self.stabilizer)
+        return Composite(rules=pairs, maximum=maximum_rule(self.maximum, WinnerTakesAll()), stabilizer=self.stabilizer)
+
+
+def maximum_rule(given: Any, default: MaximumRule) -> MaximumRule:
+    """A rule for maxima from itself or its name; None for the default.
+
+    Raises:
+        ValueError: It is another kind of rule.
+    """
+    rule = default if given is None else rules.get(given)
+    if not isinstance(rule, MaximumRule):
+        raise ValueError(f"maximum must be a rule for maxima, got {rule!r}")
+    return rule
 
 
 def input_rule(given: Any) -> Rule:
@@ -90,6 +104,10 @@ class LRP(LRPMethod):
         if isinstance(self.rule, (list, tuple)):
             return [pair for item in self.rule for pair in pairs_of(item)]
         return [(kernel, self.rule)]
+
+
+def _holds_pairs(given: Any) -> bool:
+    return isinstance(given, tuple) and all(isinstance(item, tuple) and len(item) == 2 for item in given)
 
 
 def pairs_of(item: Any) -> Sequence[tuple[Any, Any]]:

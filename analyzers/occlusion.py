@@ -11,6 +11,7 @@ import numpy as np
 
 from kerasexplain.checks import check_count
 from kerasexplain.errors import InputError
+from kerasexplain.inputs import check_whole
 from kerasexplain.method import Method
 
 if TYPE_CHECKING:
@@ -62,8 +63,9 @@ class Occlusion(Method):
                 check_count(option, size)
         if self.regions is not None and (self.window is not None or self.stride is not None):
             raise ValueError("regions take the place of window and stride: give one or the other")
-        if isinstance(self.fill, str) and self.fill not in ("mean", "blur"):
-            raise ValueError(f"fill must be a number, an array, 'mean' or 'blur', got {self.fill!r}")
+        named = isinstance(self.fill, str) and self.fill in ("mean", "blur")
+        if not named and (np.asarray(self.fill).dtype.kind not in "biuf" or not np.isfinite(self.fill).all()):
+            raise ValueError(f"fill must be a finite number, an array of them, 'mean' or 'blur', got {self.fill!r}")
 
     def answer(self, passes: Passes) -> Answer:
         passes, told = passes.fixed()
@@ -94,6 +96,8 @@ class Occlusion(Method):
 
     def _windows(self, shape: tuple[int, ...]) -> list[Any]:
         """What to index a sample of that shape with; the last window of an axis ends where the axis ends."""
+        if not shape:
+            raise InputError("a sample of the input is a single number: there is nothing to cover a part of")
         sides = shape[:-1] if len(shape) > 1 else shape
         if self.regions is not None:
             regions = np.asarray(self.regions)
@@ -127,9 +131,10 @@ class Occlusion(Method):
 
     def _cover(self, x: np.ndarray) -> np.ndarray:
         """What covers each sample, shaped like x."""
-        fractional = isinstance(self.fill, str) or np.any(np.asarray(self.fill) != np.round(self.fill))
-        if x.dtype.kind in "iu" and fractional:
-            raise InputError(f"fill must be a whole number, as the input is, got {self.fill!r}")
+        if x.dtype.kind in "iu":
+            if isinstance(self.fill, str):
+                raise InputError(f"fill must be a whole number, as the input is, got {self.fill!r}")
+            check_whole(np.asarray(self.fill), str(x.dtype), "fill")
         axes = tuple(range(1, max(x.ndim - 1, 2)))
         by_name: dict[str, Callable[[], np.ndarray]] = {
             "mean": lambda: np.broadcast_to(x.mean(axis=axes, keepdims=True), x.shape),

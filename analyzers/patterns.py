@@ -29,10 +29,13 @@ class PatternNet(Method):
 
     Use it: to see the signal that a ReLU network picks up, free of what its weights only cancel.
 
-    Not for: models without training data at hand; recurrent layers and attention, which have no patterns.
+    Not for: models without training data at hand; recurrent layers, which are refused. Softmax, normalisation and
+    products of activations have no patterns: the gradient passes them.
 
     Args:
         pattern_type: "relu", for operations with a ReLU behind them, or "linear", `c = cov[x, z]`, for all.
+
+    Attributes:
         patterns: What `fit` learnt: an array shaped like the kernel, by the operation's name.
 
     Source: Kindermans et al. 2018, "Learning How to Explain Neural Networks: PatternNet and PatternAttribution".
@@ -61,7 +64,9 @@ class PatternNet(Method):
 
     def check_fitted(self) -> None:
         if self.patterns is None:
-            raise ValueError(f"{self.name!r} needs patterns: call analyzer.fit(data) first, with training data")
+            raise ValueError(
+                f"{self.name!r} needs patterns: call analyzer.fit(data) first (on the command line: --fit)"
+            )
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -77,6 +82,8 @@ class PatternAttribution(PatternNet):
 
     Args:
         pattern_type: "relu", for operations with a ReLU behind them, or "linear", `c = cov[x, z]`, for all.
+
+    Attributes:
         patterns: What `fit` learnt: an array shaped like the kernel, by the operation's name.
 
     Source: Kindermans et al. 2018, "Learning How to Explain Neural Networks: PatternNet and PatternAttribution".

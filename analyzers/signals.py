@@ -39,8 +39,8 @@ class Deconvnet(Method):
 class GuidedBackprop(Method):
     """The gradient, with what is negative in it cut off at every ReLU: `S_z = f'(z) max(S_y, 0)`.
 
-    Networks with other nonlinearities than ReLU, with or without an upper bound, are refused. It starts with the
-    explained value.
+    Networks with other elementwise nonlinearities than ReLU, with or without an upper bound, are refused; softmax,
+    normalisation and products of activations have their gradient. It starts with the explained value.
 
     Use it: for sharp pictures of the edges and patterns that a ReLU network reacts to.
 

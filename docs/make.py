@@ -128,7 +128,8 @@ def _picture(name: str, pictures: ModuleType) -> str:
 
 def _fields(kind: type) -> str:
     """The fields of a dataclass as arguments, with their defaults."""
-    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    learnt = getattr(kind, "learnt", ())
+    fields = [field for field in dataclasses.fields(kind) if field.name not in learnt]  # type: ignore[arg-type]
     return ", ".join(
         field.name if field.default is dataclasses.MISSING else f"{field.name}={field.default!r}" for field in fields
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from kerasexplain.backend import check_eager
 from kerasexplain.checks import check_choice, check_count, same
 from kerasexplain.conditions import conditions_of
 from kerasexplain.config import deserialize, serialize
-from kerasexplain.errors import InputError, nearest
+from kerasexplain.errors import InputError
 from kerasexplain.explanation import Explanation
 from kerasexplain.finite import check_finite
 from kerasexplain.fitting import Fitting, peeked
@@ -26,7 +27,7 @@ from kerasexplain.passes import Passes
 from kerasexplain.pipeline import Pipeline, Pipelines
 from kerasexplain.program import Given, Question
 from kerasexplain.reverse_graph import ReverseGraph
-from kerasexplain.rows import Row, with_steps
+from kerasexplain.rows import Row, named, with_steps
 from kerasexplain.selection import MODES, Selection, select
 from kerasexplain.specification import Specification, holds_whole_numbers, needs_example
 from kerasexplain.storage import write_analyzer
@@ -45,6 +46,21 @@ COMMON_OPTIONS: dict[str, Any] = {
     "on_unsupported": "error",
     "example": None,
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class _Samples:
+    """What is explained, ready to run: arrays, how relevance gets their structure, and what runs them."""
+
+    arrays: list[np.ndarray]
+    structure: Structure
+    pipelines: Pipelines
+    pipeline: Pipeline
+    size: int
+
+    @property
+    def count(self) -> int:
+        return len(self.arrays[0])
 
 
 class Analyzer:
@@ -66,8 +82,8 @@ class Analyzer:
         jit_compile: Whether XLA compiles; "auto" is yes on a GPU or TPU and no on a CPU, where XLA is slower.
         batch_size: How many samples run at once.
         input_range: `(low, high)`, a promise about the inputs that makes some rules cheaper; `analyze` checks it.
-        on_unsupported: "error" refuses a model with operations that have no rule; "gradient" sends relevance through
-            them by their plain gradient.
+        on_unsupported: "error" refuses a model with operations that have no rule, or that the method's rules are not
+            for; "gradient" sends what comes back through them by their plain gradient.
         example: An input, of which only structure, shapes and dtypes count, for a subclassed model that has not been
             called. Without it such a model is looked at when first analysed.
 
@@ -113,7 +129,8 @@ class Analyzer:
             "input_range": None if input_range is None else tuple(input_range),
             "on_unsupported": on_unsupported,
         }
-        self._composite = method.composite()
+        method.composite()  # so that a bad rule is refused here
+        self._description: dict[str, Any] | None = None
         self._found: Pipelines | None = None
         if example is not None or not needs_example(model):
             self._look_at(example)
@@ -212,28 +229,29 @@ class Analyzer:
             InputError: As for `analyze`.
             NotFiniteError: As for `analyze`.
         """
-        if (layers or conditions is not None) and not self.method.explains_layers:
-            raise ValueError(f"{self.name!r} says nothing of inner layers: leave layers= and conditions= out")
-        arrays, structure, pipeline = self._prepared(x, batch_size)
-        execution = pipeline.twin.execution
+        if layers and not self.method.explains_layers:
+            raise ValueError(f"{self.name!r} says nothing of inner layers: leave layers= out")
+        if conditions is not None and not (self.method.explains_layers and self.method.takes_conditions):
+            raise ValueError(f"{self.name!r} cannot be conditioned on channels: leave conditions= out")
+        samples = self._prepared(x, batch_size)
+        pipeline, execution = samples.pipeline, samples.pipeline.twin.execution
         output_taps = {name: self._output_tap(pipeline, name) for name in layers}
         bias_taps = list(execution.bias_taps()) if bias else []
         # Once each: of two taps at one place only one would be read, and folded layers share theirs.
         taps = tuple(dict.fromkeys([*output_taps.values(), *bias_taps]))
-        selection = self._select(pipeline, neuron_selection, len(arrays[0]))
-        masks = conditions_of(self.method.conditions if conditions is None else conditions, pipeline, len(arrays[0]))
-        passes = self._passes(pipeline, arrays, selection, taps, masks, batch_size, verbose)
+        selection = self._select(samples, neuron_selection)
+        passes = self._passes(samples, selection, taps, conditions, verbose)
         answer = self.method.answer(passes)
-        check_finite(answer, passes, pipeline)
+        check_finite(answer, passes, pipeline, in_one_pass=type(self.method).answer is Method.answer)
         through = dict(zip(taps, answer.taps, strict=True))
         return Explanation(
-            relevance=structure(answer.relevance),
+            relevance=samples.structure(answer.relevance),
             bias=self.method.of_biases(by_node(bias_taps, through)),
             layers={name: through[tap] for name, tap in output_taps.items()},
             output=self._as_model_output(pipeline.graph, answer.outputs),
             neuron=selection.neuron if answer.index is None else answer.index,
             explained=answer.explained,
-            analyzer=self._description(),
+            analyzer=self.description,
             reference=answer.reference,
         )
 
@@ -250,15 +268,13 @@ class Analyzer:
         Raises:
             ValueError: The method is of the gradient family.
         """
-        if self._composite.plain:
+        if self.method.composite().plain:
             raise ValueError(f"{self.name!r} propagates no relevance that could be audited: use an lrp method")
-        arrays, _, pipeline = self._prepared(x, None)
-        selection = self._select(pipeline, neuron_selection, len(arrays[0]))
-        execution = pipeline.twin.execution
+        samples = self._prepared(x, None)
+        execution = samples.pipeline.twin.execution
         edges, biases = execution.edge_taps(), list(execution.bias_taps())
         taps = tuple(dict.fromkeys([*edges, *biases]))
-        masks = conditions_of(self.method.conditions, pipeline, len(arrays[0]))
-        passes = self._passes(pipeline, arrays, selection, taps, masks, None, 0, summed=True)
+        passes = self._passes(samples, self._select(samples, neuron_selection), taps, summed=True)
         answer = self.method.answer(passes)
         return books(execution, answer, dict(zip(taps, answer.taps, strict=True)))
 
@@ -283,12 +299,15 @@ class Analyzer:
         Example:
             >>> analyzer = create_analyzer("pattern.attribution", model).fit(x_train)
         """
-        size = batch_size or self.options["batch_size"]
-        check_count("batch_size", size)
+        size = self._batch_size(batch_size)
         first, rest = peeked(data)
-        if self._found is None and needs_example(self.model):
-            self._look_at(as_arrays(first))
-        pipelines = self._look_at(None)
+        pipelines = self._pipelines_for(first)
+        inputs = len(pipelines.first.graph.inputs)
+        if isinstance(data, (list, tuple)) and len(data) != inputs and hasattr(data[0], "__array__"):
+            raise InputError(
+                f"the data are {len(data)} arrays, but the model has {inputs} inputs: pass x, or an iterator over "
+                "batches"
+            )
         dtype = pipelines.first.twin.execution.dtype_of_relevance
 
         def prepared(x: Any) -> list[np.ndarray]:
@@ -296,47 +315,54 @@ class Analyzer:
 
         method = self.method.fitted(Fitting(pipelines, rest, prepared, size, verbose))
         if method is not self.method:
-            specification = pipelines.specification
-            self.method, self._composite = method, method.composite()
-            self._found = Pipelines(self.model, method, self.options, specification)
+            self._found = Pipelines(self.model, method, self.options, pipelines.specification)
+            self.method, self._description = method, None
         return self
 
-    def _prepared(self, x: Any, batch_size: int | None) -> tuple[list[np.ndarray], Structure, Pipeline]:
-        """The input as arrays, how to give relevance its structure, and the pipeline for its shapes."""
-        self.method.check_fitted()
-        if batch_size is not None:
-            check_count("batch_size", batch_size)
+    def _batch_size(self, given: int | None) -> int:
+        if given is None:
+            return int(self.options["batch_size"])
+        check_count("batch_size", given)
+        return given
+
+    def _pipelines_for(self, x: Any) -> Pipelines:
+        """The pipelines for inputs like x, of which some models need one to be traced."""
         if self._found is None and needs_example(self.model):
             self._look_at(as_arrays(x))
         pipelines = self._look_at(None)
         if pipelines.specification.assumed and holds_whole_numbers(as_arrays(x)):
             self._found = None
             pipelines = self._look_at(as_arrays(x))
+        return pipelines
+
+    def _prepared(self, x: Any, batch_size: int | None) -> _Samples:
+        self.method.check_fitted()
+        size, pipelines = self._batch_size(batch_size), self._pipelines_for(x)
         first = pipelines.first
         arrays, structure = prepare(x, first.graph, first.twin.execution.dtype_of_relevance, pipelines.inputs)
-        size = batch_size or self.options["batch_size"]
         batch, _ = next(batches(arrays, size, pipelines.inputs[0][0]))
-        return arrays, structure, pipelines.of(batch)
+        if self.options["input_range"] is not None:
+            check_range(arrays, first.graph.input_names, self.options["input_range"])
+        return _Samples(arrays, structure, pipelines, pipelines.of(batch), size)
 
     def _passes(
         self,
-        pipeline: Pipeline,
-        arrays: list[np.ndarray],
+        samples: _Samples,
         selection: Selection,
         taps: tuple[Tap, ...],
-        conditions: dict[str, np.ndarray],
-        batch_size: int | None,
-        verbose: int,
+        conditions: Any = None,
+        verbose: int = 0,
         summed: bool = False,
     ) -> Passes:
-        if self.options["input_range"] is not None:
-            check_range(arrays, pipeline.graph.input_names, self.options["input_range"])
-        start = self._start(pipeline, len(arrays[0]))
+        masks = conditions_of(
+            self.method.conditions if conditions is None else conditions, samples.pipeline, samples.count
+        )
+        start = self._start(samples.pipeline, samples.count)
         array = start if isinstance(start, np.ndarray) else None
         kind = start if array is None else "array"
-        question = Question(selection.kind, kind, taps, summed, tuple(conditions))
-        given = Given(arrays, selection=selection.values, start=array, conditions=list(conditions.values()))
-        return Passes(self._look_at(None), question, given, batch_size or self.options["batch_size"], verbose)
+        question = Question(selection.kind, kind, taps, summed, tuple(masks))
+        given = Given(samples.arrays, selection=selection.values, start=array, conditions=list(masks.values()))
+        return Passes(samples.pipelines, question, given, samples.size, verbose)
 
     def _start(self, pipeline: Pipeline, samples: int) -> Any:
         start = self.options["start"]
@@ -353,17 +379,13 @@ class Analyzer:
             ) from None
         return np.reshape(full, (samples, -1))
 
-    def _select(self, pipeline: Pipeline, neuron_selection: Any, samples: int) -> Selection:
+    def _select(self, samples: _Samples, neuron_selection: Any) -> Selection:
         mode = self.options["neuron_selection_mode"]
-        return select(neuron_selection, mode, samples, pipeline.graph.explained.shape)
+        return select(neuron_selection, mode, samples.count, samples.pipeline.graph.explained.shape)
 
     @staticmethod
     def _output_tap(pipeline: Pipeline, name: str) -> Tap:
-        rows = pipeline.rows
-        for row in rows:
-            if name == row.name or name in row.node.absorbed:
-                return Tap("output", row.name)
-        raise ValueError(f"no operation is named {name!r}.{nearest(name, [row.name for row in rows])}")
+        return Tap("output", named(pipeline.rows, name).name)
 
     @staticmethod
     def _as_model_output(graph: Graph, outputs: list[np.ndarray]) -> Any:
@@ -380,11 +402,16 @@ class Analyzer:
         defaults = COMMON_OPTIONS
         return {name: serialize(value) for name, value in self.options.items() if not same(value, defaults[name])}
 
-    def _description(self) -> dict[str, Any]:
-        try:
-            return self.get_config()
-        except TypeError:  # a rule for a predicate can be used, but not saved
-            return {"analyzer": self.name, "method": repr(self.method), "options": self._changed_options()}
+    @property
+    def description(self) -> dict[str, Any]:
+        """The configuration as explanations tell it: as text where it cannot be saved."""
+        if self._description is None:  # arrays in it make it slow: once is enough
+            try:
+                self._description = self.get_config()
+            except TypeError:  # a rule for a predicate can be used, but not saved
+                options = self._changed_options()
+                self._description = {"analyzer": self.name, "method": repr(self.method), "options": options}
+        return self._description
 
     @classmethod
     def from_config(cls, config: dict[str, Any], model: keras.Model, learnt: dict[str, Any] | None = None) -> Analyzer:
@@ -406,7 +433,7 @@ class Analyzer:
         return self.method == other.method and self._changed_options() == other._changed_options()
 
     def __hash__(self) -> int:
-        return hash(self.method)
+        return hash((Analyzer, self.name))  # which fitting does not change
 
     def __repr__(self) -> str:
         return f"<Analyzer {self.name} of {self.model.name}: {self.method!r}>"

@@ -32,8 +32,7 @@ def against_baseline(primitive: Primitive, rule: Rule) -> Apply:
         assert isinstance(rule, MaximumRule)
 
         def of_candidates(xs: Sequence[Tensor], refs: Sequence[Tensor], s: Tensor) -> Any:
-            slopes = rule.slopes(primitive.candidates(*xs), primitive.candidates(*refs))
-            return transposed(lambda xs: primitive.candidates(*xs), tuple(xs), slopes * ops.expand_dims(s, -1))
+            return handed_back(primitive, xs, rule.slopes(primitive.candidates(*xs), primitive.candidates(*refs)), s)
 
         return _comparing(primitive, of_candidates)
     if isinstance(primitive, Statistics) and primitive.quadratic:
@@ -41,6 +40,11 @@ def against_baseline(primitive: Primitive, rule: Rule) -> Apply:
     # The gradient of a product of n factors is a polynomial of degree n - 1 along the line.
     exact = isinstance(primitive, Product) and primitive.denominator is None
     return _comparing(primitive, lambda xs, refs, s: mean_gradient(primitive, xs, refs, s, None if exact else NODES))
+
+
+def handed_back(maximum: Maximum, xs: Sequence[Tensor], shares: Tensor, s: Tensor) -> Any:
+    """What the inputs of a maximum get, given what each candidate gets of s."""
+    return transposed(lambda xs: maximum.candidates(*xs), tuple(xs), shares * ops.expand_dims(s, -1))
 
 
 def mean_gradient(
@@ -72,24 +76,66 @@ def mean_gradient(
 
 
 def normalization(primitive: Statistics, x: Tensor, reference: Tensor, s: Tensor) -> Tensor:
-    """What x gets of `y = c(x) r(x)`, c linear, `r = 1 / sigma`, `sigma^2` quadratic; exactly.
+    """The mean gradient of `y = c(x) r(x)`, c linear and `r = 1 / sigma` with sigma^2 quadratic in x.
 
-    A product of two changes by `(c - c') (r + r') / 2 + (r - r') (c + c') / 2`, r with sigma^2 by
-    `-r^2 r'^2 / (r + r')`, and sigma^2 with x by its gradient halfway. A baseline without contrast has a tiny sigma,
-    near which no quadrature is exact.
+    On the line x' + t (x - x') the gradient is `r(t) dc^T s - r(t)^3 (p + q t) (g' + t (g - g')) / 2`, with g the
+    gradient of sigma^2 and p + q t the product of s and c: what depends on t are moments of r and r^3, numbers for each
+    sample and position. A baseline without contrast has a tiny sigma, near which no quadrature of the whole is exact.
     """
     r, r_ref = primitive.factor(x), primitive.factor(reference)
+    r_half = primitive.factor(0.5 * (x + reference))
+    of_r, *of_cube = moments(1.0 / ops.square(r_ref), 1.0 / ops.square(r_half), 1.0 / ops.square(r))
 
-    def back(x: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
-        _, _, pullback = pull_back(lambda x, r: (primitive.scaled(x, r), None), x, r)
+    def back(function: Callable[..., Tensor], s: Tensor, *at: Tensor) -> Any:
+        _, _, pullback = pull_back(lambda *at: (function(*at), None), *at)
         return pullback(s)
 
-    by_c, by_r = back(x, r)
-    by_c_ref, by_r_ref = back(reference, r_ref)
-    of_square = -0.5 * (by_r + by_r_ref) * ops.square(r * r_ref) / (r + r_ref)
-    halfway = 0.5 * (x + reference)
-    _, _, pullback = pull_back(lambda x: (1.0 / ops.square(primitive.factor(x)), None), halfway)
-    return 0.5 * (by_c + by_c_ref) + pullback(of_square)[0]
+    def square(x: Tensor) -> Tensor:
+        return 1.0 / ops.square(primitive.factor(x))
+
+    of_c, p_and_q = back(primitive.scaled, s, x, of_r)
+    p = back(primitive.scaled, s, reference, of_r)[1]
+    q = p_and_q - p
+    of_start, of_change = (-0.5 * (p * of_cube[k] + q * of_cube[k + 1]) for k in (0, 1))
+    at_start = back(square, of_start - of_change, reference)[0]
+    return of_c + at_start + back(square, of_change, x)[0]
+
+
+def moments(start: Tensor, half: Tensor, end: Tensor) -> list[Tensor]:
+    """`int_0^1 r dt` and `int_0^1 t^k r^3 dt` for k = 0, 1, 2, of `r(t) = 1 / sqrt(A t^2 + B t + C)`.
+
+    Args:
+        start, half, end: `A t^2 + B t + C` at t = 0, 1/2 and 1: positive numbers.
+
+    With D the least value, at t0, and w = sqrt(D / A), r is smooth unless t0 is near [0, 1] and w small: Gauss-Legendre
+    quadrature is then exact to rounding. Otherwise t = t0 + w sinh u turns all of them into elementary integrals.
+    """
+    one = ops.ones_like(start)
+    A, B = 2.0 * (start + end - 2.0 * half), 4.0 * half - 3.0 * start - end
+    curved = 1e-3 * (start + end) < A
+    A_safe = ops.where(curved, A, one)
+    t0 = -0.5 * B / A_safe
+    D = ops.maximum(start - A_safe * ops.square(t0), 1e-7 * ops.minimum(start, end))
+    w = ops.sqrt(D / A_safe)
+    outside = ops.maximum(ops.maximum(-t0, t0 - 1.0), ops.zeros_like(t0))
+    sharp = ops.logical_and(curved, ops.square(outside) + ops.square(w) < 0.25)
+    smooth: list[Tensor] = [ops.zeros_like(start) for _ in range(4)]
+    for t, weight in zip(*gauss_legendre(NODES), strict=True):
+        r = ops.rsqrt(ops.where(sharp, one, start + float(t) * (B + float(t) * A)))
+        parts = [r, *(float(t) ** k * r**3 for k in range(3))]
+        smooth = [total + float(weight) * part for total, part in zip(smooth, parts, strict=True)]
+    D, w, A = (ops.where(sharp, value, one) for value in (D, w, A_safe))
+    u, u_end = ops.arcsinh(-t0 / w), ops.arcsinh((1.0 - t0) / w)
+    zeroth = (ops.tanh(u_end) - ops.tanh(u)) / (D * ops.sqrt(A))
+    first = (1.0 / ops.cosh(u) - 1.0 / ops.cosh(u_end)) / (A * ops.sqrt(D))
+    second = (u_end - ops.tanh(u_end) - u + ops.tanh(u)) / A**1.5
+    closed = [
+        (u_end - u) / ops.sqrt(A),
+        zeroth,
+        first + t0 * zeroth,
+        second + 2.0 * t0 * first + ops.square(t0) * zeroth,
+    ]
+    return [ops.where(sharp, c, s) for c, s in zip(closed, smooth, strict=True)]
 
 
 def gauss_legendre(nodes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -122,7 +168,7 @@ def reveal_cancel(linear: Linear, nonlinearity: Elementwise, rule: RevealCancel)
     def backward(operands: Sequence[Tensor], s: Tensor) -> list[Tensor | None]:
         x, reference, kernel, *bias = operands
         z_ref = linear.add_bias(linear.apply(reference, kernel), bias[0] if bias else None)
-        step = LinearStep(linear.apply, _transposed_product(linear), x - reference, kernel, None, nonnegative=False)
+        step = LinearStep(linear.apply, linear.transposed, x - reference, kernel, None, nonnegative=False)
         of_positive, of_negative = rule.parts(nonlinearity, z_ref, step.P, step.N)
         m_up, m_down = of_positive * s, of_negative * s
         half = 0.5 * step.T(m_up + m_down)
@@ -136,7 +182,3 @@ def reveal_cancel(linear: Linear, nonlinearity: Elementwise, rule: RevealCancel)
         return override(forward, backward, x, reference, kernel, *([] if bias is None else [bias]))
 
     return apply
-
-
-def _transposed_product(linear: Linear) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    return lambda s, kernel, x: transposed(lambda x: linear.apply(x, kernel), x, s)

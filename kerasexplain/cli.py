@@ -112,7 +112,8 @@ def _summary(kind: Any) -> str:
 
 def _rules_of(kind: Any) -> str:
     """The rules of an analyzer that needs no options, as text."""
-    from kerasexplain.composite import described
+    from kerasexplain.assign import described
+    from kerasexplain.rules import Ignore, WinnerTakesAll
 
     missing = [field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING]
     if missing:
@@ -123,9 +124,8 @@ def _rules_of(kind: Any) -> str:
         return str(error)
     pairs = [f"{described(match)}: {rule!r}" for match, rule in composite.rules]
     own = {"nonlinearities": composite.elementwise, "maxima": composite.maximum}
-    changed = [
-        f"{what}: {rule!r}" for what, rule in own.items() if repr(rule) not in ("Ignore()", "WinnerTakesAll()", "None")
-    ]
+    usual = (None, Ignore(), WinnerTakesAll())
+    changed = [f"{what}: {rule!r}" for what, rule in own.items() if rule not in usual]
     return "; ".join([*pairs, *changed]) or "none"
 
 

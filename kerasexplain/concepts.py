@@ -9,7 +9,7 @@ import numpy as np
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.checks import check_count
 from kerasexplain.explanation import of_channels
-from kerasexplain.fitting import peeked
+from kerasexplain.fitting import in_batches, peeked
 
 
 class ReferenceSamples(NamedTuple):
@@ -42,7 +42,7 @@ def reference_samples(
         data: As for `Analyzer.fit`.
         layer: Name of an operation, as `print(analyzer)` shows it.
         k: How many samples for each channel.
-        neuron_selection: As for `analyze`: an index, say, or None for each sample's largest output.
+        neuron_selection: An index, or None for each sample's largest output.
         axis: The axis of the layer's channels.
 
     Raises:
@@ -56,10 +56,12 @@ def reference_samples(
         >>> images[found.samples[34]]  # the four in which channel 34 matters most
     """
     check_count("k", k)
+    if neuron_selection is not None and np.ndim(neuron_selection):
+        raise ValueError("neuron_selection must be one index for all samples, or None")
     _, batches = peeked(data)
     samples = scores = None
     seen = 0
-    for batch in batches:
+    for batch in in_batches(batches, analyzer.options["batch_size"]):
         relevance = analyzer.explain(batch, neuron_selection, layers=[layer]).layers[layer]
         per_channel = of_channels(relevance, axis).T
         here = np.broadcast_to(np.arange(seen, seen + per_channel.shape[1]), per_channel.shape)

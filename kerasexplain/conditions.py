@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from kerasexplain.errors import InputError, nearest
-from kerasexplain.graph import Node
+from kerasexplain.errors import InputError
+from kerasexplain.graph import Node, Value
 from kerasexplain.pipeline import Pipeline
-from kerasexplain.program import channel_axis
+from kerasexplain.rows import named
 
 
 def conditions_of(conditions: Any, pipeline: Pipeline, samples: int) -> dict[str, np.ndarray]:
@@ -29,40 +29,39 @@ def conditions_of(conditions: Any, pipeline: Pipeline, samples: int) -> dict[str
     """
     if conditions is None:
         return {}
-    each = [conditions] * samples if isinstance(conditions, Mapping) else list(conditions)
+    several = isinstance(conditions, Sequence) and not isinstance(conditions, str)
+    each = list(conditions) if several else [conditions] * samples
     if len(each) != samples or not all(isinstance(condition, Mapping) for condition in each):
         raise InputError(
             f"conditions must be a dict such as {{'conv1': [0, 3]}}, or one for each of the {samples} samples; got "
             f"{conditions!r}"
         )
-    nodes = {name: _node(pipeline, name) for condition in each for name in condition}
-    factors = {node.name: np.ones((samples, _channels(node))) for node in nodes.values()}
+    nodes = {name: named(pipeline.rows, name).node for condition in each for name in condition}
+    axes = pipeline.graph.channel_axes
+    factors = {node.name: np.ones((samples, _channels(node, axes))) for node in nodes.values()}
     for i, condition in enumerate(each):
         for name, channels in condition.items():
             node = nodes[name]
-            factors[node.name][i] = factors[node.name][i] * _mask(node, channels)
+            factors[node.name][i] = factors[node.name][i] * _mask(node, channels, factors[node.name].shape[1])
     dtype = pipeline.twin.execution.dtype_of_relevance
     return {name: array.astype(dtype) for name, array in factors.items()}
 
 
-def _node(pipeline: Pipeline, name: str) -> Node:
-    nodes = [row.node for row in pipeline.rows]
-    for node in nodes:
-        if name == node.name or name in node.absorbed:
-            return node
-    raise ValueError(f"no operation is named {name!r}.{nearest(name, [node.name for node in nodes])}")
-
-
-def _channels(node: Node) -> int:
+def _channels(node: Node, axes: Mapping[Value, int]) -> int:
     value = node.outputs[0]
-    size = value.shape[channel_axis(node)]
+    if value not in axes:
+        raise InputError(
+            f"it is not known which axis of the output of {node.name!r} ({node.type}) the channels are, {value.shape}: "
+            "put the condition on the layer before, which says so"
+        )
+    size = value.shape[axes[value]]
     if size is None or len(value.shape) < 2 or value.fold != 1 or value.batch_axis != 0:
         raise InputError(f"the output of {node.name!r} ({node.type}) has no fixed number of channels: {value.shape}")
     return size
 
 
-def _mask(node: Node, channels: int | Sequence[int] | np.ndarray) -> np.ndarray:
-    count, given = _channels(node), np.asarray(channels)
+def _mask(node: Node, channels: int | Sequence[int] | np.ndarray, count: int) -> np.ndarray:
+    given = np.asarray(channels)
     if given.dtype.kind == "f" and given.shape == (count,):
         return given
     if given.dtype.kind not in "iu":

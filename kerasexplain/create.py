@@ -19,7 +19,7 @@ def create_analyzer(name: str, model: keras.Model, **options: Any) -> Analyzer:
 
     Args:
         name: Such as "lrp.z_plus", "lrp.epsilon_plus" or "gradient"; `kerasexplain.analyzer_names()` lists all.
-        model: A Sequential or Functional Keras model. Its variables are shared, not copied.
+        model: A Keras model: Sequential, Functional or subclassed. Its variables are shared, not copied.
         **options: The common options (see `Analyzer`) and the method's own.
 
     Returns:
@@ -35,7 +35,7 @@ def create_analyzer(name: str, model: keras.Model, **options: Any) -> Analyzer:
     """
     kind = registry.find(name)
     fields = dataclasses.fields(kind)  # type: ignore[arg-type]
-    own = {field.name for field in fields}
+    own = {field.name for field in fields} - set(kind.learnt)
     for option in options:
         if option not in own and option not in COMMON_OPTIONS:
             raise ValueError(f"{name!r} has no option {option!r}.{nearest(option, own | set(COMMON_OPTIONS))}")

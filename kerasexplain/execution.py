@@ -10,13 +10,12 @@ import keras
 from keras import ops
 
 from kerasexplain.backend import override as overriding
-from kerasexplain.baseline import reveal_cancel
+from kerasexplain.baseline import Apply, reveal_cancel
 from kerasexplain.composite import Composite
 from kerasexplain.graph import Graph, Node, Value
 from kerasexplain.indices import boundaries
 from kerasexplain.operations import Elementwise, Linear, Recurrent
 from kerasexplain.override import (
-    Apply,
     Overridden,
     Signal,
     linear_override,
@@ -166,6 +165,7 @@ class Execution:
         *,
         references: Mapping[Value, Tensor] | None = None,
         conditions: Mapping[str, Tensor] | None = None,
+        held: Mapping[Value, Tensor] | None = None,
     ) -> dict[Value, Tensor]:
         """All values of the graph.
 
@@ -174,6 +174,7 @@ class Execution:
             taps: Tensors to be differentiated by: ones for "bias" taps, zeros for the others.
             references: What a run at the baseline gave, where the composite compares with one.
             conditions: By operation, factors for the relevance of its output, shaped to be multiplied by it.
+            held: Values of another run that take the place of what carries no relevance, masks above all.
         """
         dtype = self.dtype_of_relevance
         values = {
@@ -182,15 +183,33 @@ class Execution:
         }
         conditions = conditions or {}
         pairs = {} if self._composite.against_baseline and references is None else self._pairs
-        merged = {node: pair for node, pair in pairs.items() if not _read_between(node, pair.last, taps, conditions)}
+        between = {node for node, pair in pairs.items() if _read_between(node, pair.last, taps, conditions)}
+        for node in between:
+            if pairs[node].compares:
+                raise ValueError(
+                    f"under RevealCancel the relevance of {node.name!r} cannot be read off or conditioned, for it is "
+                    f"one operation with {pairs[node].last.name!r}: name that one"
+                )
+        merged = {node: pair for node, pair in pairs.items() if node not in between}
         closed = {pair.last for pair in merged.values()}
         with computed_once():
             for node in self.graph.nodes:
                 if node not in closed:
-                    ys = self._run_node(node, merged.get(node), values, taps, references, conditions)
+                    seen = values if held is None else self._with_held(node, values, held)
+                    ys = self._run_node(node, merged.get(node), seen, taps, references, conditions)
                     last = merged[node].last if node in merged else node
                     values.update(zip(last.outputs, ys, strict=True))
         return values
+
+    def _with_held(
+        self, node: Node, values: Mapping[Value, Tensor], held: Mapping[Value, Tensor]
+    ) -> Mapping[Value, Tensor]:
+        """The values as a node sees them: what it looks up by indices of the input is this run's own."""
+        own = {boundary.node for boundary in self.boundaries if boundary.given is not None}
+        if node in own or node not in self.rows:
+            return values
+        carriers = self.graph.carriers
+        return {value: (values if value in carriers else held)[value] for value in node.inputs}
 
     def _run_node(
         self,

@@ -75,7 +75,7 @@ class MaskedSoftmax(keras.Operation):
 
 @describes_class(MaskedSoftmax)
 def _masked_softmax(call: Call) -> Primitive:
-    return Nonlinear(call.function(), UNIT)
+    return Nonlinear(call.function(), UNIT, smooth=True)
 
 
 @expands("layers.TimeDistributed")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import h5py
 import numpy as np
 
+from kerasexplain.checks import check_count
 from kerasexplain.storage import read, write
 from kerasexplain.tokens import TokenRelevances, token_relevances
 
@@ -147,7 +148,8 @@ class Explanation:
                 f"the relevance of {layer!r} was not asked for: pass it in layers= (has {list(self.layers)})"
             )
         per_channel = of_channels(self.layers[layer], axis)
-        if not 1 <= k <= per_channel.shape[1]:
+        check_count("k", k)
+        if k > per_channel.shape[1]:
             raise ValueError(f"k must be from 1 to the {per_channel.shape[1]} channels of {layer!r}, got {k}")
         order = np.argsort(-per_channel, axis=1, kind="stable")[:, :k]
         return TopNeurons(order, np.take_along_axis(per_channel, order, axis=1))

@@ -14,14 +14,20 @@ from kerasexplain.program import Answer
 from kerasexplain.rows import Row
 from kerasexplain.taps import Tap
 
+ADVICE = (
+    " Rules that divide by small numbers let relevance grow where contributions cancel: take a model in float64, a "
+    "larger epsilon, or rules that are bounded, such as those of lrp.epsilon_plus."
+)
 
-def check_finite(answer: Answer, passes: Passes, pipeline: Pipeline) -> None:
+
+def check_finite(answer: Answer, passes: Passes, pipeline: Pipeline, in_one_pass: bool) -> None:
     """Raises NotFiniteError if relevance, or the model's output, holds NaN or infinity.
 
     Args:
         answer: What a method found.
         passes: The question it answers.
         pipeline: What has run.
+        in_one_pass: Whether the answer is that of one pass over the samples, which can then be repeated.
     """
     bad = _rows_with_gaps(answer.relevance)
     if not len(bad):
@@ -30,12 +36,9 @@ def check_finite(answer: Answer, passes: Passes, pipeline: Pipeline) -> None:
     samples = f"{len(bad)} of {passes.samples} samples, the first is number {bad[0]}"
     if len(np.intersect1d(bad, _rows_with_gaps(answer.outputs))):
         raise NotFiniteError(f"the model's own output is NaN or infinite ({samples})")
-    where = _where(passes, pipeline.rows, int(bad[0]))
-    raise NotFiniteError(
-        f"relevance grows beyond {dtype} ({samples}){where}. Rules that divide by small numbers let it grow where "
-        "contributions cancel: take a model in float64, a larger epsilon, or rules that are bounded, such as those of "
-        "lrp.epsilon_plus"
-    )
+    where = _where(passes, pipeline.rows, int(bad[0])) if in_one_pass else ""
+    advice = "" if pipeline.composite.plain else ADVICE
+    raise NotFiniteError(f"what comes back grows beyond {dtype} ({samples}){where}.{advice}")
 
 
 def _rows_with_gaps(arrays: Sequence[np.ndarray]) -> np.ndarray:

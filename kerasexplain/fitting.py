@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from kerasexplain.errors import InputError
+from kerasexplain.inputs import as_arrays
+
 if TYPE_CHECKING:
     from kerasexplain.pipeline import Pipelines
 
@@ -37,14 +40,12 @@ class Fitting:
     def __iter__(self) -> Iterator[list[np.ndarray]]:
         """The model's inputs, flattened, batch by batch."""
         progress = keras.utils.Progbar(None, verbose=1, unit_name="sample") if self.verbose else None
-        for given in self.data:
-            arrays = self.prepare(given)
-            # Filling up the last batch would count its samples more than once: it runs as short as it is.
-            for begin in range(0, len(arrays[0]), self.size):
-                batch = [array[begin : begin + self.size] for array in arrays]
-                yield batch
-                if progress is not None:
-                    progress.add(len(batch[0]))
+        # Filling up the last batch would count its samples more than once: it runs as short as it is.
+        for part in in_batches(self.data, self.size):
+            batch = self.prepare(part)
+            yield batch
+            if progress is not None:
+                progress.add(len(batch[0]))
 
     def mean(self) -> list[np.ndarray]:
         """The mean sample, one array for each input of the model, in double precision.
@@ -60,6 +61,15 @@ class Fitting:
         if totals is None:
             raise ValueError("there is no data to be fitted to")
         return [total / count for total in totals]
+
+
+def in_batches(data: Iterable[Any], size: int) -> Iterator[Any]:
+    """The same data, in pieces of at most that many samples."""
+    for given in data:
+        arrays = as_arrays(given)
+        count = len(keras.tree.flatten(arrays)[0])
+        for begin in range(0, count, size):
+            yield keras.tree.map_structure(lambda array, b=begin: array[b : b + size], arrays)
 
 
 def peeked(data: Any) -> tuple[Any, Iterator[Any]]:
@@ -86,7 +96,9 @@ def _batches(data: Any) -> Iterator[Any]:
     elif isinstance(data, (list, tuple, dict)) or hasattr(data, "__array__"):
         yield data
         return
-    else:
+    elif isinstance(data, Iterable):
         items = data
+    else:
+        raise InputError(f"data must be arrays or an iterable of batches, got {type(data).__name__}")
     for item in items:
         yield item[0] if isinstance(item, tuple) else item

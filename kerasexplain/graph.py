@@ -146,6 +146,27 @@ class Graph:
                 path.append(node)
         return path[::-1]
 
+    @functools.cached_property
+    def channel_axes(self) -> dict[Value, int]:
+        """Which axis the channels are, of every value of which that is known: 1, or -1 for the last.
+
+        A layer says so itself; what acts element by element has them where its input has them. Where axes are moved,
+        nothing is known, unless no layer of the graph has its channels first.
+        """
+        formats = {getattr(node.operation, "data_format", None) for node in self.nodes}
+        if "channels_first" not in formats:
+            return dict.fromkeys(self.values(), -1)
+        axes: dict[Value, int] = {}
+        for node in self.nodes:
+            own = getattr(node.operation, "data_format", None)
+            shapes = {value.shape for value in node.inputs if value in axes}
+            for value in node.outputs:
+                if own is not None:
+                    axes[value] = 1 if own == "channels_first" else -1
+                elif shapes == {value.shape}:
+                    axes[value] = next(axes[given] for given in node.inputs if given in axes)
+        return axes
+
     def replace(self, **changes: Any) -> Graph:
         return dataclasses.replace(self, **changes)
 

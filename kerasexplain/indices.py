@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from kerasexplain.backend import transposed
+from kerasexplain.errors import InputError
 from kerasexplain.graph import Graph, Node, Value
 from kerasexplain.operations import Elementwise, Lookup, Routing
 
@@ -71,3 +74,25 @@ def source_of(graph: Graph, producer: dict[Value, Node], value: Value) -> tuple[
         moves.append(node)
         value = node.inputs[0]
     return value, tuple(reversed(moves))
+
+
+def check_indices(graph: Graph, boundaries: Sequence[Boundary], batches: Sequence[Sequence[np.ndarray]]) -> None:
+    """Raises InputError if an input holds an index that an embedding does not know.
+
+    Args:
+        graph: The graph.
+        boundaries: Its lookups.
+        batches: Inputs of the graph, none of them checked if the list is empty.
+    """
+    for boundary in boundaries:
+        size = getattr(boundary.node.operation, "input_dim", None)
+        if size is None or boundary.given is None or boundary.moves:
+            continue  # of what is sliced and moved first, not every index need be known
+        position = graph.inputs.index(boundary.given)
+        for arrays in batches:
+            if arrays and (arrays[position].min() < 0 or arrays[position].max() >= size):
+                raise InputError(
+                    f"the model's input {graph.input_names[position]!r} must hold indices from 0 to {size - 1}, which "
+                    f"{boundary.node.name!r} ({boundary.node.type}) knows; got {arrays[position].min()} to "
+                    f"{arrays[position].max()}"
+                )

@@ -66,6 +66,8 @@ def _array(x: Any, name: str, value: Value, shape: Shape, dtype: str) -> np.ndar
     if array.dtype.kind not in "biuf" and str(array.dtype) not in ("bfloat16",):
         raise InputError(f"{where} must hold real numbers, got {array.dtype} ({type(x).__name__})")
     _check_shape(array, where, shape)
+    if not value.is_float:
+        check_whole(array, value.dtype, where)
     with np.errstate(over="ignore"):  # what is too large for the dtype is told below
         array = array.astype(dtype if value.is_float else value.dtype)
     if value.is_float and not np.isfinite(array).all():
@@ -75,6 +77,19 @@ def _array(x: Any, name: str, value: Value, shape: Shape, dtype: str) -> np.ndar
             f"{tuple(int(i) for i in bad[0])}"
         )
     return array
+
+
+def check_whole(array: np.ndarray, dtype: str, where: str) -> None:
+    """Raises InputError if numbers are not whole, or do not fit an integer dtype: they would wrap around."""
+    if array.dtype.kind == "f" and (not np.isfinite(array).all() or np.any(array != np.round(array))):
+        raise InputError(f"{where} must hold whole numbers ({dtype})")
+    if dtype == "bool" or not array.size:
+        return
+    limits = np.iinfo(dtype)
+    if array.min() < limits.min or array.max() > limits.max:
+        raise InputError(
+            f"{where} must be from {limits.min} to {limits.max} ({dtype}), got {array.min()} to {array.max()}"
+        )
 
 
 def _check_shape(array: np.ndarray, where: str, expected: Shape) -> None:

@@ -80,4 +80,4 @@ class Named(Configurable):
     name: str
 
     def __call__(self, row: Row) -> bool:
-        return self.name in (row.name, *row.node.absorbed)
+        return self.name in row.names

@@ -38,8 +38,9 @@ class Method(Configurable):
     #: What `start=` may be, besides an array, and whether it may be one.
     legal_starts: ClassVar[tuple[str | None, ...]] = (None, "output", "one")
     takes_start_array: ClassVar[bool] = True
-    #: Whether the result at inner layers means something.
+    #: Whether the result at inner layers means something, and whether it may be conditioned on their channels.
     explains_layers: ClassVar[bool] = True
+    takes_conditions: ClassVar[bool] = True
 
     def composite(self) -> Composite:
         """Which rule every operation follows; by default none, and the result is a gradient."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
 
 from kerasexplain.backend import override, pull_back, transposed
-from kerasexplain.baseline import against_baseline
+from kerasexplain.baseline import Apply, against_baseline, handed_back
 from kerasexplain.composite import Composite
 from kerasexplain.operations import (
     Affine,
@@ -42,6 +42,7 @@ from kerasexplain.rules import (
     OnRelevance,
     PassThrough,
     Repeat,
+    RevealCancel,
     Slope,
     WinnerTakesAll,
 )
@@ -49,7 +50,6 @@ from kerasexplain.rules.arithmetic import share
 from kerasexplain.rules.step import LinearStep
 
 Tensor = Any
-Apply = Callable[[Sequence[Tensor], "Tensor | None"], Tensor]
 
 
 class Signal(enum.Enum):
@@ -134,16 +134,20 @@ def overridden(row: Row, arriving: Signal, composite: Composite) -> Overridden:
 def _of_signal(row: Row, plain: Overridden, composite: Composite) -> Overridden:
     """An operation where a gradient travels, or a number like it: overridden only by a rule of its own."""
     primitive, rule = row.node.primitive, row.rule
+    if composite.against_baseline and isinstance(primitive, StopGradient):
+        return Overridden(lambda xs, tap: xs[0], Signal.Q, Signal.Q)  # what is compared is the output, however trained
     if rule is None or isinstance(rule, GradientRule):
         # What a gradient leaves over is no share of a constant.
         curved = isinstance(primitive, (Elementwise, Nonlinear))
         return dataclasses.replace(plain, bias_shape=None) if curved else plain
     if isinstance(rule, WinnerTakesAll) and _by_gradient(primitive, rule):
         return plain
+    if isinstance(rule, RevealCancel):
+        return plain  # which runs as one with the operation before it
     if composite.against_baseline:
         return Overridden(against_baseline(primitive, rule), Signal.Q, Signal.Q, compares=True)
     if isinstance(rule, Slope):
-        return Overridden(_slope(primitive), Signal.Q, Signal.Q, primitive.bias_shape)
+        return Overridden(_slope(primitive, rule), Signal.Q, Signal.Q, primitive.bias_shape)
     if isinstance(rule, ElementwiseRule):
         return Overridden(_literally(primitive, rule), Signal.Q, Signal.Q)
     if isinstance(rule, MaximumRule):
@@ -237,11 +241,8 @@ def linear_override(
     z itself: so the output serves the rule in place of z, which need not be kept until the backward pass.
     """
 
-    def transposed_product(s: Tensor, kernel: Tensor, x: Tensor) -> Tensor:
-        return transposed(lambda x: linear.apply(x, kernel), x, s)
-
     def step(x: Tensor, kernel: Tensor, bias: Tensor | None = None, **cached: Tensor) -> LinearStep:
-        return LinearStep(linear.apply, transposed_product, x, kernel, bias, nonnegative, rectified, **cached)
+        return LinearStep(linear.apply, linear.transposed, x, kernel, bias, nonnegative, rectified, **cached)
 
     def forward(*operands: Tensor) -> tuple[Tensor, Any]:
         at = step(*operands)
@@ -280,17 +281,8 @@ def _summed_like(s: Tensor, bias: Tensor) -> Tensor:
     return ops.sum(s, axis=shared, keepdims=True) if shared else s
 
 
-def _literally(primitive: Any, rule: ElementwiseRule) -> Apply:
-    """A rule that is applied to whatever number arrives."""
-
-    def backward(z: Tensor, signal: Tensor) -> list[Tensor]:
-        return [rule.at(primitive, z, signal)]
-
-    return lambda xs, tap: override(lambda z: (primitive(z), z), backward, *xs)
-
-
-def _on_relevance(primitive: Elementwise, rule: ElementwiseRule, arriving: Signal) -> Apply:
-    """A rule that is applied to relevance, whatever arrives."""
+def _literally(primitive: Any, rule: ElementwiseRule, arriving: Signal = Signal.R) -> Apply:
+    """A rule that is applied to the number that travels itself: to relevance, where Q arrives."""
 
     def backward(z: Tensor, signal: Tensor) -> list[Tensor]:
         return [rule.at(primitive, z, signal if arriving is Signal.R else signal * primitive(z))]
@@ -300,7 +292,7 @@ def _on_relevance(primitive: Elementwise, rule: ElementwiseRule, arriving: Signa
 
 def _elementwise(primitive: Elementwise, rule: Any, arriving: Signal, plain: Overridden) -> Overridden:
     if isinstance(rule, (OnRelevance, Repeat)):
-        return Overridden(_on_relevance(primitive, rule, arriving), arriving, Signal.R)
+        return Overridden(_literally(primitive, rule, arriving), arriving, Signal.R)
     if isinstance(rule, Ignore):
         if primitive.homogeneous and arriving is Signal.Q:
             return plain
@@ -308,17 +300,17 @@ def _elementwise(primitive: Elementwise, rule: Any, arriving: Signal, plain: Ove
     if primitive.homogeneous:
         return plain
     if isinstance(rule, Slope):
-        return Overridden(_slope(primitive), Signal.Q, Signal.Q, primitive.bias_shape)
-    assert isinstance(rule, GradientRule)
+        return Overridden(_slope(primitive, rule), Signal.Q, Signal.Q, primitive.bias_shape)
+    assert isinstance(rule, GradientRule), f"{rule!r} at {type(primitive).__name__}"
     return Overridden(_linearized(plain.apply), Signal.Q, Signal.Q, (), is_plain=True)
 
 
-def _slope(primitive: Any) -> Apply:
+def _slope(primitive: Any, rule: Slope) -> Apply:
     def apply(xs: Sequence[Tensor], tap: Tensor | None) -> Tensor:
         taps = () if tap is None else (tap,)
 
         def backward(z: Tensor, signal: Tensor) -> list[Tensor]:
-            of_z = signal * primitive.chord(z)
+            of_z = rule.at(primitive, z, signal)
             return [of_z] if tap is None else [of_z, _sum_per_sample(signal) * primitive.at_zero]
 
         return override(lambda z, *taps: (primitive(z), z), backward, *xs, *taps)
@@ -360,8 +352,7 @@ def _maximum(primitive: Any, rule: Any, of_relevance: bool) -> Apply:
     def backward(xs: Sequence[Tensor], signal: Tensor) -> Any:
         candidates = primitive.candidates(*xs)
         shares = rule.shares(candidates) if of_relevance else rule.per_unit(candidates)
-        given = shares * ops.expand_dims(signal, -1)
-        return transposed(lambda xs: primitive.candidates(*xs), tuple(xs), given)
+        return handed_back(primitive, xs, shares, signal)
 
     return lambda xs, tap: override(lambda *xs: (primitive(*xs), xs), backward, *xs)
 

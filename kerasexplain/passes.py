@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from kerasexplain.errors import InputError
+from kerasexplain.indices import check_indices
 from kerasexplain.inputs import batches
 from kerasexplain.program import Answer, Given, Program, Question
 
@@ -93,6 +94,7 @@ class Passes:
             inputs = make(rows, copies)
             pipeline = self.pipelines.of(inputs)
             references = [] if baseline is None else baseline(rows, copies)
+            check_indices(pipeline.graph, pipeline.twin.execution.boundaries, [inputs, references])
             given = dataclasses.replace(of_samples.at(rows), inputs=inputs, baseline=references)
             answer = pipeline.program(question, given)
             self.pipelines.verify(inputs, answer.outputs)

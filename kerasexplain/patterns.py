@@ -5,17 +5,16 @@ The weights of a unit also cancel what disturbs it, so they do not show what it 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
 from keras import ops
 
 from kerasexplain.backend import compiled, transposed
 from kerasexplain.fitting import Fitting
-from kerasexplain.graph import Graph, Node
-from kerasexplain.operations import Elementwise, Linear
-from kerasexplain.program import channel_axis
+from kerasexplain.graph import Graph, Node, Value
+from kerasexplain.operations import Elementwise, Linear, Routing
 
 if TYPE_CHECKING:
     from kerasexplain.pipeline import Pipeline
@@ -38,18 +37,28 @@ def learn(fitting: Fitting, pattern_type: str) -> dict[str, np.ndarray]:
     Args:
         fitting: The data.
         pattern_type: "linear" or "relu".
+
+    Raises:
+        ValueError: The data leave an operation without any pattern.
     """
     sums: dict[str, list[np.ndarray]] = {}
-    functions: dict[int, compiled] = {}
+    functions: dict[Pipeline, compiled] = {}
     for batch in fitting:
         pipeline = fitting.pipelines.of(batch)
-        if id(pipeline) not in functions:
-            functions[id(pipeline)] = _statistics(pipeline, pattern_type)
-        for name, parts in functions[id(pipeline)](batch).items():
+        if pipeline not in functions:
+            functions[pipeline] = _statistics(pipeline, pattern_type)
+        for name, parts in functions[pipeline](batch).items():
             known = sums.get(name, [np.zeros(())] * len(parts))
             sums[name] = [total + part for total, part in zip(known, parts, strict=True)]
     nodes = {node.name: node for node in _kernels(fitting.pipelines.first)}
-    return {name: _pattern(nodes[name], *parts) for name, parts in sums.items()}
+    patterns = {name: _pattern(nodes[name], *parts) for name, parts in sums.items()}
+    empty = [name for name, pattern in patterns.items() if not pattern.any()]
+    if empty:
+        raise ValueError(
+            f"the data give no pattern for {', '.join(empty)}: nothing varies there, or no unit is ever positive; fit "
+            "to more data"
+        )
+    return patterns
 
 
 def _kernels(pipeline: Pipeline) -> list[Node]:
@@ -95,10 +104,18 @@ def _sums(linear: Any, x: Tensor, z: Tensor, only_positive: bool) -> list[Tensor
 
 
 def _is_rectified(node: Node, graph: Graph) -> bool:
-    readers = graph.consumers()[node.outputs[0]]
-    return bool(readers) and all(
-        isinstance(reader.primitive, Elementwise) and reader.primitive.is_relu for reader in readers
-    )
+    consumers = graph.consumers()
+
+    def rectified(value: Value) -> bool:
+        readers = consumers[value]
+        return bool(readers) and all(map(rectifies, readers))
+
+    def rectifies(reader: Node) -> bool:
+        if isinstance(reader.primitive, Routing) and len(reader.inputs) == 1:  # a Dropout, a Reshape
+            return rectified(reader.outputs[0])
+        return isinstance(reader.primitive, Elementwise) and reader.primitive.is_relu
+
+    return rectified(node.outputs[0])
 
 
 def _pattern(
@@ -116,7 +133,7 @@ def _per_unit(node: Node, linear: Linear, entries: np.ndarray) -> np.ndarray:
     entries = ops.convert_to_tensor(entries)
     one = ops.ones_like(entries)
     if linear.scaled is not None and "Conv" in type(node.operation).__name__:
-        scaled, channels = linear.scaled, node.outputs[0].shape[channel_axis(node)]
+        scaled, channels = linear.scaled, node.outputs[0].shape[_channel_axis(node)]
         factors = ops.ones((channels,), dtype="float64")
         of_units = transposed(lambda factors: scaled(entries, factors), factors, one)
         return ops.convert_to_numpy(scaled(one, of_units))
@@ -128,10 +145,10 @@ def _per_unit(node: Node, linear: Linear, entries: np.ndarray) -> np.ndarray:
     return ops.convert_to_numpy(spread / positions)
 
 
+def _channel_axis(convolution: Node) -> int:
+    data_format = convolution.operation.data_format or keras.config.image_data_format()
+    return 1 if data_format == "channels_first" else -1
+
+
 def _quotient(n: np.ndarray, d: np.ndarray) -> np.ndarray:
     return np.divide(n, d, out=np.zeros_like(n), where=d != 0)
-
-
-def missing(rows: Sequence[Any], patterns: dict[str, np.ndarray]) -> list[str]:
-    """Names of operations with a kernel that have no pattern."""
-    return [row.name for row in rows if row.kernel and row.name not in patterns]

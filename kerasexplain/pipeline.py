@@ -8,9 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasexplain.assign import assign
 from kerasexplain.backend import on_accelerator
 from kerasexplain.canonize import canonize
-from kerasexplain.composite import Composite, assign
+from kerasexplain.composite import Composite
 from kerasexplain.graph import Graph, Shape
 from kerasexplain.method import Method
 from kerasexplain.operations import Call, Recurrent, describe

@@ -11,7 +11,7 @@ from keras import ops
 
 from kerasexplain.backend import compiled, pull_back, relevance_pass
 from kerasexplain.execution import Execution
-from kerasexplain.graph import Node, Value
+from kerasexplain.graph import Value
 from kerasexplain.method import Method
 from kerasexplain.override import Signal
 from kerasexplain.rules import ZB
@@ -33,6 +33,7 @@ class Question:
         conditions: Operations whose output's relevance is multiplied by factors, one per sample and channel.
         baseline: Whether the inputs are compared with others.
         relevance: Whether relevance is wanted at all, or only what the model gives.
+        inputs: Whether that of the inputs is wanted, or only what is read at the taps.
     """
 
     selection: str
@@ -42,6 +43,7 @@ class Question:
     conditions: tuple[str, ...] = ()
     baseline: bool = False
     relevance: bool = True
+    inputs: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Answer:
 
     Attributes:
         relevance: Per model input; sums if they were asked for.
-        taps: Per tap of the question, in its order; None where a tap lies on no path of relevance.
+        taps: Per tap of the question, in its order; zeros where it lies on no path of relevance.
         outputs: The model's outputs, flattened.
         index: Index of the explained neuron, one column per axis of the output if it has several; None for weights.
         flat_index: The same, into the flattened output.
@@ -172,7 +174,10 @@ class Program:
 
     def _compute(self, question: Question, given: Given) -> dict[str, Any]:
         execution, graph, inputs = self._execution, self._execution.graph, given.inputs
-        references = execution.run(given.baseline, {}) if question.baseline else None
+        references = None
+        if question.baseline:
+            # Masks, and whatever else is computed from indices, are part of the question: they stay as they are.
+            references = execution.run(given.baseline, {}, held=execution.run(inputs, {}))
         if not question.relevance:
             values = execution.run(inputs, {}, references=references)
             return self._told(question, given, values, references)[0]
@@ -180,15 +185,17 @@ class Program:
         taps = self._tap_tensors(wanted, inputs, references)
         conditions = self._conditions(question, given)
 
+        wanted_inputs = [value for value in graph.inputs if value.is_float and question.inputs]
+
         def forward(real: Sequence[Tensor], taps: Sequence[Tensor]) -> tuple[Tensor, dict[Value, Tensor]]:
-            of_floats = iter(real)
-            xs = [next(of_floats) if value.is_float else x for value, x in zip(graph.inputs, inputs, strict=True)]
+            given_real = dict(zip(wanted_inputs, real, strict=True))
+            xs = [given_real.get(value, x) for value, x in zip(graph.inputs, inputs, strict=True)]
             by_tap = dict(zip(wanted, taps, strict=True))
             values = execution.run(xs, by_tap, references=references, conditions=conditions)
             return values[graph.explained], values
 
         with relevance_pass():
-            real = [x for value, x in zip(graph.inputs, inputs, strict=True) if value.is_float]
+            real = [x for value, x in zip(graph.inputs, inputs, strict=True) if value in wanted_inputs]
             y, values, pullback = pull_back(forward, real, taps)
             result, weights, flat = self._told(question, given, values, references)
             start = weights
@@ -199,14 +206,7 @@ class Program:
 
         differences = _Differences(values, references)
         read = {tap: self._at_tap(tap, differences, signal) for tap, signal in zip(wanted, of_taps, strict=True)}
-        of_indices = self._of_indices(read, dict(zip(graph.inputs, inputs, strict=True)))
-        relevance = []
-        signals = iter(of_inputs)
-        for value, x in zip(graph.inputs, inputs, strict=True):
-            nothing = ops.zeros(ops.shape(x), dtype=execution.dtype_of_relevance)
-            own = self._read(value, differences, next(signals)) if value.is_float else nothing
-            whole = own + of_indices[value] if value in of_indices else own
-            relevance.append(self._method.finished(x, whole) if value.is_float else whole)
+        relevance = self._of_inputs(given, differences, dict(zip(wanted_inputs, of_inputs, strict=True)), read)
         at_taps = [self._per_sample(tap, read[tap]) for tap in question.taps]
         if question.summed:
             relevance, at_taps = [_summed(r) for r in relevance], [_summed(r) for r in at_taps]
@@ -217,6 +217,25 @@ class Program:
             "started": ops.sum(start, axis=-1),
             "outside": [self._outside(rule, values[node.inputs[0]]) for node, rule in self.bounded],
         }
+
+    def _of_inputs(
+        self,
+        given: Given,
+        values: _Differences,
+        signals: Mapping[Value, Tensor],
+        read: Mapping[Tap, Tensor],
+    ) -> list[Tensor]:
+        """What the inputs get, through real numbers and through what is looked up by whole ones."""
+        graph = self._execution.graph
+        of_indices = self._of_indices(read, dict(zip(graph.inputs, given.inputs, strict=True)))
+        relevance = []
+        for value, x in zip(graph.inputs, given.inputs, strict=True):
+            own = ops.zeros(ops.shape(x), dtype=self._execution.dtype_of_relevance)
+            if value in signals:
+                own = self._read(value, values, signals[value])
+            own = own + of_indices[value] if value in of_indices else own
+            relevance.append(self._method.finished(x, own) if value.is_float else own)
+        return relevance
 
     def _told(
         self,
@@ -249,7 +268,7 @@ class Program:
         conditions = {}
         for name, factors in zip(question.conditions, given.conditions, strict=True):
             node = self._nodes[name]
-            rank, axis = len(node.outputs[0].shape), channel_axis(node)
+            rank, axis = len(node.outputs[0].shape), self._execution.graph.channel_axes[node.outputs[0]]
             spread = [ops.shape(factors)[1] if i == axis % rank else 1 for i in range(1, rank)]
             conditions[name] = ops.reshape(factors, (-1, *spread))
         return conditions
@@ -325,11 +344,6 @@ class _Differences:
     def __getitem__(self, value: Value) -> Tensor:
         own = self._values[value]
         return own if self._references is None else own - self._references[value]
-
-
-def channel_axis(node: Node) -> int:
-    """Which axis of a node's output the channels are, counted from the end or from the batch."""
-    return 1 if getattr(node.operation, "data_format", None) == "channels_first" else -1
 
 
 def _with_batch(shape: Sequence[Any], value: Value, batch: Any) -> tuple[Any, ...]:

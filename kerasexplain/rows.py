@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from kerasexplain.domains import ANY, Interval, union
+from kerasexplain.errors import nearest
 from kerasexplain.graph import Graph, Node, Shape, Value
 from kerasexplain.operations import (
     Custom,
@@ -66,6 +67,11 @@ class Row:
     matched: str = ""
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Its name, and those of the layers that were folded into it."""
+        return (self.name, *self.node.absorbed)
+
+    @property
     def bias_edges(self) -> tuple[int, ...]:
         """Positions of the inputs whose relevance is a bias entry: constants that are added, joined or chosen."""
         if not isinstance(self.node.primitive, (Routing, Mixing, Maximum)):
@@ -89,6 +95,18 @@ class Row:
         if isinstance(self.node.primitive, (Routing, Scale, Product)):
             return "routing"
         return "proportional"
+
+
+def named(rows: Sequence[Row], name: str) -> Row:
+    """The row of that name.
+
+    Raises:
+        ValueError: There is none; the nearest names are given.
+    """
+    for row in rows:
+        if name in row.names:
+            return row
+    raise ValueError(f"no operation is named {name!r}.{nearest(name, [row.name for row in rows])}")
 
 
 def with_steps(rows: Sequence[Row]) -> list[Row]:

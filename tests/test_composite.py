@@ -290,3 +290,16 @@ def test_the_table_says_what_each_row_matched() -> None:
     assert matched["dense1"] == "Dense or EinsumDense"
     assert matched["relu1"] == ""
     assert "Dense or EinsumDense" in str(analyzer)
+
+
+def test_a_rule_for_maxima_by_name() -> None:
+    model = keras.Sequential([keras.Input((4, 4, 1)), layers.MaxPooling2D(2), layers.Flatten(), layers.Dense(2)])
+    assert "Radial()" in [repr(row.rule) for row in create_analyzer("lrp.z", model, maximum="Radial").rows]
+    with pytest.raises(ValueError, match="rule for maxima"):
+        create_analyzer("lrp.z", model, maximum="Flat")
+
+
+@pytest.mark.parametrize("override", [("conv1", "Flat"), {"conv1": "Flat"}, "Flat"])
+def test_overrides_are_a_list_of_pairs(override: Any) -> None:
+    with pytest.raises(ValueError, match="override must be a list"):
+        create_analyzer("lrp.z", network(), override=override)

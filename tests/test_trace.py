@@ -12,8 +12,9 @@ from keras import layers, ops
 
 import kerasexplain
 from kerasexplain import UnsupportedModelError
+from kerasexplain.assign import assign
 from kerasexplain.canonize import canonize
-from kerasexplain.composite import GRADIENT, assign
+from kerasexplain.composite import GRADIENT
 from kerasexplain.operations import Opaque
 from kerasexplain.trace import trace
 

@@ -29,6 +29,8 @@ class Primitive:
     bias_shape: tuple[int, ...] | None = None
     #: Whether relevance ends here, because what goes in are indices.
     is_boundary: bool = False
+    #: Whether it selects numbers by their size, so that for another input it may select others.
+    chooses: bool = False
 
     def __call__(self, *xs: Tensor, tap: Tensor | None = None) -> Tensor:
         raise NotImplementedError
@@ -92,6 +94,7 @@ class Routing(Primitive):
 
     function: Callable[..., Tensor]
     pads: bool = False
+    chooses: bool = False
 
     def __call__(self, *xs: Tensor, tap: Tensor | None = None) -> Tensor:
         return self.function(*xs)
@@ -145,6 +148,7 @@ class Mixing(Primitive):
 
     function: Callable[..., Tensor]
     combine: Callable[..., Interval] = lambda *domains: ANY
+    chooses: bool = False
 
     def __call__(self, *xs: Tensor, tap: Tensor | None = None) -> Tensor:
         return self.function(*xs)
@@ -205,11 +209,18 @@ class Nonlinear(Primitive):
     """A differentiable operation on whole vectors, such as softmax, explained by its gradient.
 
     What the linearisation leaves over, `y - J x`, is its bias entry.
+
+    Attributes:
+        function: The operation.
+        range: What is known of its values.
+        bias_shape: Its bias entry is one number for each sample.
+        smooth: Whether its gradient is smooth everywhere.
     """
 
     function: Callable[..., Tensor]
     range: Interval = ANY
     bias_shape: tuple[int, ...] = ()  # type: ignore[misc]
+    smooth: bool = False
 
     def __call__(self, *xs: Tensor, tap: Tensor | None = None) -> Tensor:
         return self.function(*xs)

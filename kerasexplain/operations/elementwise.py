@@ -72,7 +72,7 @@ class Elementwise(Primitive):
         return ops.where(small, mean, (self.function(away) - self.at_zero) / away)
 
     def slope(self, z: Tensor, reference: Tensor) -> Tensor:
-        """`(f(z) - f(z')) / (z - z')`, without cancellation where they are near each other; f'(z) where z = z'."""
+        """`(f(z) - f(z')) / (z - z')`; f'(z) where z = z'. Of analytic functions without cancellation near there."""
         difference = z - reference
         if not self.analytic:
             equal = ops.equal(difference, 0)
@@ -136,7 +136,7 @@ _ABRUPT = ("ceil", "floor", "hard_shrink", "round", "soft_shrink", "threshold", 
 #: Functions without a kink or jump, and without poles on the real line.
 _ANALYTIC = (
     *("arcsinh", "arctan", "cos", "cosh", "erf", "erfc", "exp2", "expm1", "exponential", "gelu", "log_sigmoid"),
-    *("mish", "sigmoid", "silu", "sin", "sinh", "softplus", "square", "squareplus", "tanh", "tanh_shrink"),
+    *("mish", "sigmoid", "silu", "sin", "sinh", "softplus", "square", "tanh", "tanh_shrink"),
 )
 # Functions with a finite value and slope at zero, and what is known of their values.
 _SMOOTH: dict[str, Interval] = {

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kerasexplain.backend import transposed
 from kerasexplain.operations.base import Primitive, live, placed
 
 Tensor = Any
@@ -52,6 +53,10 @@ class Linear(Primitive):
         if self.bias is None:
             return None
         return placed(ops.cast(self.bias(), x.dtype), tap, len(x.shape) + self.more_axes, self.bias_axis)
+
+    def transposed(self, s: Tensor, kernel: Tensor, x: Tensor) -> Tensor:
+        """The transposed product `kernel^T s`, shaped like x."""
+        return transposed(lambda x: self.apply(x, kernel), x, s)
 
     @staticmethod
     def add_bias(product: Tensor, bias: Tensor | None) -> Tensor:

@@ -7,15 +7,14 @@ from typing import Any
 
 from kerasexplain.errors import nearest
 from kerasexplain.rules.base import Rule
+from kerasexplain.rules.baseline import BaselineRule, BaselineSlope, MeanGradient, RevealCancel
 from kerasexplain.rules.elementwise import (
-    BaselineSlope,
     ElementwiseRule,
     GradientRule,
     GuidedReLU,
     Ignore,
     OnRelevance,
     Repeat,
-    RevealCancel,
     Slope,
 )
 from kerasexplain.rules.linear import (
@@ -32,7 +31,6 @@ from kerasexplain.rules.linear import (
     Z,
     ZPlus,
     ZPlusFast,
-    check_alpha_beta,
     with_stabilizer,
 )
 from kerasexplain.rules.maximum import MaximumRule, Radial, ReluChain, SoftmaxLimit, WinnerTakesAll
@@ -42,7 +40,7 @@ _NAMED: dict[str, Any] = {
     rule.__name__: rule
     for rule in (
         *(AlphaBeta, BiasAsInput, Epsilon, Flat, Gamma, PassThrough, WSquare, Z, ZPlus, ZPlusFast),
-        *(Ignore, Slope, GradientRule, Repeat, GuidedReLU, BaselineSlope, RevealCancel),
+        *(Ignore, Slope, GradientRule, Repeat),
         *(WinnerTakesAll, Radial, SoftmaxLimit, ReluChain),
         *(Halve, SignalTakesAll, CPLRP, DetachStatistics),
     )
@@ -87,6 +85,7 @@ __all__ = [
     "CPLRP",
     "ZB",
     "AlphaBeta",
+    "BaselineRule",
     "BaselineSlope",
     "BiasAsInput",
     "DetachStatistics",
@@ -100,6 +99,7 @@ __all__ = [
     "Ignore",
     "LinearRule",
     "MaximumRule",
+    "MeanGradient",
     "OnRelevance",
     "PassThrough",
     "Pattern",
@@ -117,7 +117,6 @@ __all__ = [
     "Z",
     "ZPlus",
     "ZPlusFast",
-    "check_alpha_beta",
     "get",
     "with_stabilizer",
 ]

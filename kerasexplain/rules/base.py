@@ -12,7 +12,13 @@ Tensor = Any
 
 
 class Rule(Configurable):
-    """The base of all rules. A rule knows tensors and formulas, nothing of layers, graphs or backends."""
+    """The base of all rules. A rule knows tensors and formulas, nothing of layers, graphs or backends.
+
+    Attributes:
+        of_gradients: Whether it is for methods whose signal is a gradient, or a number like it, and not relevance.
+    """
+
+    of_gradients = False
 
 
 def default_stabilizer(value: float | None) -> float:

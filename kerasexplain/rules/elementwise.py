@@ -95,6 +95,8 @@ class GuidedReLU(ElementwiseRule):
     Source: Springenberg et al. 2015, "Striving for Simplicity: The All Convolutional Net".
     """
 
+    of_gradients = True
+
     def at(self, f: Function, z: Tensor, s: Tensor) -> Tensor:
         return ops.relu(s) * f.derivative(z)
 
@@ -115,44 +117,3 @@ class OnRelevance(ElementwiseRule):
 
     def at(self, f: Function, z: Tensor, s: Tensor) -> Tensor:
         return self.rule.at(f, z, s)
-
-
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
-class BaselineSlope(ElementwiseRule):
-    """`m_z = (f(z) - f(z')) / (z - z') m_y`, with z' the value at a baseline; f'(z) where they are equal.
-
-    For operations on whole vectors, such as softmax, normalisation and products of activations, the mean of the
-    gradient on the straight line from the baseline to the input, of which the slope is the case of one number.
-
-    Source: Shrikumar et al. 2017, "Learning Important Features Through Propagating Activation Differences" (DeepLIFT's
-    Rescale rule); for vectors, Sundararajan et al. 2017, applied to one operation.
-    """
-
-    def against(self, f: Function, z: Tensor, reference: Tensor, s: Tensor) -> Tensor:
-        """What z gets, where y gets s, with the value of z at the baseline."""
-        return s * f.slope(z, reference)
-
-
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
-class RevealCancel(BaselineSlope):
-    """DeepLIFT's rule for positive and negative differences that cancel, behind a linear operation.
-
-    With d+ the sum of the positive `w_i (x_i - x'_i)` and d- that of the negative ones,
-    `e+ = [f(z' + d+) - f(z') + f(z' + d- + d+) - f(z' + d-)] / 2` and e- likewise: positive contributions get
-    `m_y e+ / d+`, negative ones `m_y e- / d-`, and inputs that equal their baseline half of each. Where d+ or d- is 0,
-    the limit of the quotient.
-
-    For nonlinearities behind an operation with a kernel that nothing else reads; others follow `BaselineSlope`.
-
-    Source: Shrikumar et al. 2017, section 3.5.3.
-    """
-
-    def parts(self, f: Function, reference: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
-        """`(e+ / d+, e- / d-)`: the slopes of what each adds to f, averaged over both orders of adding them."""
-        at_input = reference + positive + negative
-        up, down = reference + positive, reference + negative
-        of_positive = 0.5 * (f.slope(up, reference) + f.slope(at_input, down))
-        of_negative = 0.5 * (f.slope(down, reference) + f.slope(at_input, up))
-        return of_positive, of_negative

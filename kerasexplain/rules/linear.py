@@ -363,6 +363,8 @@ class Pattern(LinearRule):
     Source: Kindermans et al. 2018, "Learning How to Explain Neural Networks: PatternNet and PatternAttribution".
     """
 
+    of_gradients = True
+
     kernel: Any
     _: KW_ONLY
     times_kernel: bool = False

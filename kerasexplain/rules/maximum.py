@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kerasexplain.checks import check_choice
 from kerasexplain.rules.arithmetic import positive, quotient
 from kerasexplain.rules.base import Rule
 
@@ -58,8 +59,7 @@ class WinnerTakesAll(MaximumRule):
     ties: str = "first"
 
     def __post_init__(self) -> None:
-        if self.ties not in ("first", "share"):
-            raise ValueError(f"ties must be 'first' or 'share', got {self.ties!r}")
+        check_choice("ties", self.ties, ("first", "share"))
 
     def shares(self, a: Tensor) -> Tensor:
         return first_winner(a) if self.ties == "first" else all_winners(a)
@@ -136,14 +136,19 @@ class ReluChain(MaximumRule):
         return first_winner(a)
 
     def slopes(self, a: Tensor, reference: Tensor) -> Tensor:
-        candidates = list(zip(ops.unstack(a, axis=-1), ops.unstack(reference, axis=-1), strict=True))
-        m, m_ref = candidates[0]
-        of_candidates = [ops.ones_like(m)]
-        for b, b_ref in candidates[1:]:
-            sigma = _relu_slope(b, m, b_ref, m_ref)
-            of_candidates = [(1.0 - sigma) * before for before in of_candidates] + [sigma]
+        if a.shape[-1] is None:
+            raise ValueError("ReluChain needs maxima over a known number of candidates; SoftmaxLimit does not")
+        (m, m_ref), *others = zip(ops.unstack(a, axis=-1), ops.unstack(reference, axis=-1), strict=True)
+        sigmas = [ops.ones_like(m)]
+        for b, b_ref in others:
+            sigmas.append(_relu_slope(b, m, b_ref, m_ref))
             m, m_ref = ops.maximum(m, b), ops.maximum(m_ref, b_ref)
-        return ops.stack(of_candidates, axis=-1)
+        # Of what a candidate adds, each later one leaves 1 - sigma.
+        left, slopes = ops.ones_like(m), []
+        for sigma in reversed(sigmas):
+            slopes.append(sigma * left)
+            left = left * (1.0 - sigma)
+        return ops.stack(slopes[::-1], axis=-1)
 
 
 def _relu_slope(b: Tensor, m: Tensor, b_ref: Tensor, m_ref: Tensor) -> Tensor:

@@ -76,7 +76,8 @@ def test_a_baseline_of_each_channel(name: str) -> None:
 
 @every
 @pytest.mark.parametrize(
-    ("baseline", "message"), [(np.zeros(5), "fit one sample"), ("zeros", "'mean'"), (["a"], "real numbers")]
+    ("baseline", "message"),
+    [(np.zeros(5), "fit one sample"), ("zeros", "'mean'"), (["a"], "real numbers"), (np.nan, "finite")],
 )
 def test_baselines_that_do_not_fit(name: str, baseline: Any, message: str) -> None:
     with pytest.raises((InputError, ValueError), match=message):
@@ -212,8 +213,11 @@ def test_what_cancels_is_revealed() -> None:
         (lambda x: layers.LSTM(3)(x), "recurrent"),
         (lambda x: ops.sort(x, axis=1)[:, 0], "chooses"),
         (lambda x: ops.min(x, axis=1), "chooses"),
-        (lambda x: (x / ops.sqrt(ops.mean(x * x, axis=-1, keepdims=True) + 1e-6))[:, 0], "normalisation layer"),
+        (lambda x: (x / ops.sqrt(ops.mean(x * x, axis=-1, keepdims=True) + 1e-6))[:, 0], "layers that normalise"),
         (lambda x: ops.where(x > 0.5, x, ops.zeros_like(x))[:, 0], "comparison"),
+        (lambda x: (x * ops.cast(x > 0.5, x.dtype))[:, 0], "comparison"),
+        (lambda x: ops.sparsemax(x)[:, 0], "jumps"),
+        (lambda x: ops.normalize(x, order=1)[:, 0], "jumps"),
     ],
 )
 @pytest.mark.parametrize("name", ["deep_lift", "lrp.baseline"])
@@ -234,3 +238,64 @@ def test_relevance_of_a_layer() -> None:
     np.testing.assert_allclose(found.layers["out"][:, 1], change, rtol=0, atol=1e-12)
     with pytest.raises(ValueError, match="inner layers"):
         create_analyzer("integrated_gradients", model).explain(x, 1, layers=["out"])
+
+
+@pytest.mark.parametrize("kind", [layers.LayerNormalization, layers.RMSNormalization, layers.UnitNormalization])
+@pytest.mark.parametrize("baseline", [0.3, "random", "near"])
+def test_normalisation_takes_the_mean_gradient(kind: type, baseline: Any) -> None:
+    """Of one operation it is integrated gradients, with as many steps as one likes."""
+    inputs = keras.Input((5,))
+    model, x = keras.Model(inputs, layers.Dense(2)(kind()(inputs))), x_of(2, 5)
+    given = {"random": x_of(3, 5)[2], "near": x[0] + 1e-4 * x_of(3, 5)[2]}.get(baseline, 0.3)
+    found = create_analyzer("deep_lift", model, reference_inputs=given).explain(x, 1)
+    expected = create_analyzer("integrated_gradients", model, reference_inputs=given, steps=500).analyze(x, 1)
+    np.testing.assert_allclose(found.relevance, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
+
+
+def test_a_baseline_without_contrast_is_no_problem() -> None:
+    inputs = keras.Input((6,))
+    model, x = keras.Model(inputs, layers.RMSNormalization()(inputs)), x_of(3, 6)
+    found = create_analyzer("deep_lift", model).explain(x, 0)
+    assert np.abs(found.completeness_error).max() < 1e-9
+    assert np.abs(found.relevance).max() < 10
+
+
+def test_masks_are_those_of_the_input() -> None:
+    ids = keras.Input((4,), dtype="int32")
+    embedded = layers.Embedding(8, 6, mask_zero=True)(ids)
+    attended = layers.MultiHeadAttention(2, 3)(embedded, embedded)
+    model, x = keras.Model(ids, layers.Dense(3)(layers.Flatten()(attended))), np.array([[3, 4, 0, 0], [1, 2, 3, 0]])
+    for baseline in (0, [7, 0, 2, 6]):
+        found = create_analyzer("deep_lift", model, reference_inputs=np.asarray(baseline)).explain(x, 1)
+        # Softmax is a quadrature.
+        assert np.abs(found.completeness_error).max() < 1e-7 * np.abs(found.relevance).max()
+
+
+def test_a_stop_to_gradients_is_none_to_a_difference() -> None:
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.Dense(2)(ops.stop_gradient(layers.Dense(3, "tanh")(inputs))))
+    found = create_analyzer("deep_lift", model).explain(x_of(2, 4), 1)
+    assert np.abs(found.relevance).max() > 0.01
+    assert np.abs(found.completeness_error).max() < 1e-12
+
+
+def test_what_reveal_cancel_joins_cannot_be_read_between() -> None:
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Dense(5, "relu", name="hidden")(inputs)))
+    analyzer = create_analyzer("deep_lift", model, rule="reveal_cancel")
+    with pytest.raises(ValueError, match="hidden/relu"):
+        analyzer.explain(x_of(2, 4), 0, layers=["hidden"])
+    whole = analyzer.explain(x_of(2, 4), 0, layers=["hidden/relu"])
+    np.testing.assert_array_equal(whole.relevance, analyzer.analyze(x_of(2, 4), 0))
+
+
+def test_a_chain_over_many_candidates() -> None:
+    inputs = keras.Input((60, 2))
+    model = keras.Model(inputs, layers.Dense(2)(layers.GlobalMaxPooling1D()(inputs)))
+    found = create_analyzer("deep_lift", model, maximum="ReluChain").explain(x_of(2, 60, 2), 0)
+    assert np.abs(found.completeness_error).max() < 1e-12
+
+
+def test_a_start_of_ones_own_is_no_option() -> None:
+    with pytest.raises(ValueError, match="start of 'deep_lift'"):
+        create_analyzer("deep_lift", mlp(), start=[1.0, 2.0, 3.0])

@@ -88,7 +88,7 @@ def test_token_ids_are_covered_by_another() -> None:
     x = np.array([[4, 1, 0, 2]])
     found = create_analyzer("occlusion", model, window=1, fill=0).analyze(x, 0)
     np.testing.assert_allclose(found, [[4, 1, 0, 2]], atol=1e-6)
-    with pytest.raises(InputError, match="whole number"):
+    with pytest.raises(InputError, match="whole numbers"):
         create_analyzer("occlusion", model, window=1, fill=0.5).analyze(x, 0)
 
 
@@ -121,6 +121,8 @@ def test_the_model_runs_in_full_batches(capsys: pytest.CaptureFixture[str]) -> N
         ({"window": 9}, "larger than the input"),
         ({"window": (2, 2, 2)}, "2 axes"),
         ({"fill": "black"}, "'mean' or 'blur'"),
+        ({"fill": None}, "'mean' or 'blur'"),
+        ({"fill": np.nan}, "finite"),
         ({"fill": np.zeros(7)}, "does not fit"),
         ({"regions": np.zeros((3, 3), int)}, r"shape \(4, 4\)"),
         ({"regions": np.zeros((4, 4), int), "window": 2}, "one or the other"),
@@ -130,3 +132,26 @@ def test_options_that_do_not_fit(options: dict[str, Any], message: str) -> None:
     model, _ = linear(4, 4, 3)
     with pytest.raises((InputError, ValueError), match=message):
         create_analyzer("occlusion", model, **options).analyze(x_of(1, 4, 4, 3), 0)
+
+
+def test_bytes_do_not_wrap_around() -> None:
+    inputs = keras.Input((4,), dtype="uint8")
+    model, x = keras.Model(inputs, layers.Dense(2)(layers.Rescaling(1 / 255)(inputs))), np.full((1, 4), 200, "uint8")
+    with pytest.raises(InputError, match="from 0 to 255"):
+        create_analyzer("occlusion", model, fill=-1).analyze(x)
+    with pytest.raises(InputError, match="from 0 to 255"):
+        create_analyzer("occlusion", model).analyze(np.full((1, 4), 300))
+
+
+def test_ids_that_no_embedding_knows() -> None:
+    ids = keras.Input((4,), dtype="int32", name="ids")
+    words = layers.Embedding(5, 2, name="words")
+    model = keras.Model(ids, layers.Dense(2)(layers.Flatten()(words(ids))))
+    x = np.array([[4, 1, 0, 2]])
+    for name, options in (("occlusion", {"window": 1, "fill": 5}), ("deep_lift", {"reference_inputs": -1})):
+        with pytest.raises(InputError, match=r"0 to 4, which 'words' \(Embedding\) knows"):
+            create_analyzer(name, model, **options).analyze(x, 0)
+    with pytest.raises(InputError, match="'ids' must hold indices"):
+        create_analyzer("lrp.z", model).analyze(np.array([[0, 1, 5, 2]]))
+    behind = keras.Model(ids, layers.Dense(2)(layers.Flatten()(words(ids[:, 1:]))))
+    assert create_analyzer("lrp.z", behind).analyze(np.array([[9, 1, 0, 2]])).shape == (1, 4)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import layers
+from keras import layers, ops
 
 import kerasexplain
 from kerasexplain import create_analyzer
@@ -97,7 +97,7 @@ def test_fitting_streams(network: Network) -> None:
     data = np.random.default_rng(1).normal(size=(50, *model.input_shape[1:])).astype("float32")
     at_once = create_analyzer("pattern.net", model).fit(data, batch_size=50)
     sources = {
-        "batches": lambda: data,
+        "one array": lambda: data,
         "generator": lambda: (data[i : i + 7] for i in range(0, 50, 7)),
         "dataset": lambda: tf.data.Dataset.from_tensor_slices((data, np.arange(50))).batch(9),
     }
@@ -142,3 +142,43 @@ def test_data_that_does_not_fit_the_model() -> None:
 def test_what_needs_no_data_leaves_it_alone() -> None:
     analyzer = create_analyzer("lrp.z", dense_network())
     assert analyzer.fit(np.zeros((4, 6))) is analyzer
+
+
+def test_data_that_show_nothing_give_no_pattern() -> None:
+    for data in (np.ones((50, 6)), np.random.default_rng(0).normal(size=(1, 6))):
+        with pytest.raises(ValueError, match="no pattern for"):
+            create_analyzer("pattern.net", dense_network(), pattern_type="linear").fit(data)
+
+
+def test_the_pattern_is_that_of_a_relu_further_on() -> None:
+    """A Dropout in between changes nothing at inference."""
+    keras.utils.set_random_seed(4)
+    direct, between = layers.Dense(8, "relu", name="direct"), layers.Dense(8, name="between")
+    last = layers.Dense(3)
+    one = keras.Sequential([keras.Input((6,)), direct, last])
+    other = keras.Sequential([keras.Input((6,)), between, layers.Dropout(0.5), layers.ReLU(), last])
+    between.set_weights(direct.get_weights())
+    x = np.random.default_rng(1).normal(size=(100, 6)).astype("float32")
+    patterns = [create_analyzer("pattern.net", model).fit(x).method.patterns for model in (one, other)]
+    np.testing.assert_allclose(patterns[0]["direct"], patterns[1]["between"], rtol=1e-9)
+
+
+class Convolution(layers.Layer):
+    def build(self, shape: Any) -> None:
+        self.w = self.add_weight(shape=(3, 3, 2, 4), name="w")
+
+    def call(self, x: Any) -> Any:
+        return ops.relu(ops.conv(x, self.w, padding="same"))
+
+
+def test_a_convolution_written_by_hand_has_the_same_patterns() -> None:
+    layer, own = layers.Conv2D(4, 3, padding="same", use_bias=False, activation="relu"), Convolution()
+    head = layers.Dense(2)
+    models = []
+    for convolution in (layer, own):
+        inputs = keras.Input((6, 6, 2))
+        models.append(keras.Model(inputs, head(layers.Flatten()(convolution(inputs)))))
+    own.set_weights(layer.get_weights())
+    x = np.random.default_rng(1).normal(size=(50, 6, 6, 2)).astype("float32")
+    one, other = (create_analyzer("pattern.attribution", model).fit(x).analyze(x[:3], 0) for model in models)
+    np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * np.abs(one).max())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from kerasexplain import UnsupportedModelError, create_analyzer
+from kerasexplain import UnsupportedModelError, create_analyzer, rules
 
 W1, W2 = np.array([[1.0, -2.0, 1.0], [1.0, 1.0, -1.0]]), np.array([[1.0], [3.0], [-2.0]])
 
@@ -70,3 +70,23 @@ def test_the_table_shows_the_rules() -> None:
     shown = str(create_analyzer("guided_backprop", network(layers.ReLU())))
     assert "GuidedReLU()" in shown
     assert "unsupported" not in shown
+
+
+@pytest.mark.parametrize("relu", [lambda z: ops.where(z > 0, z, 0.0), lambda z: z * ops.cast(z > 0, z.dtype)])
+@pytest.mark.parametrize("name", ["guided_backprop", "deconvnet"])
+def test_a_relu_by_comparison_is_refused(name: str, relu: Any) -> None:
+    with pytest.raises(UnsupportedModelError, match="comparison"):
+        create_analyzer(name, network(layers.Lambda(relu)))
+
+
+@pytest.mark.parametrize(
+    "rule", [rules.GuidedReLU(), rules.BaselineSlope(), rules.RevealCancel(), rules.MeanGradient()]
+)
+def test_rules_of_gradients_are_refused_where_relevance_travels(rule: type) -> None:
+    with pytest.raises(ValueError, match="whose signal is a gradient"):
+        create_analyzer("lrp", network(layers.ReLU()), rule=[("*", rule), "lrp.z"])
+
+
+def test_repeat_is_refused_where_it_has_no_meaning() -> None:
+    with pytest.raises(UnsupportedModelError, match=r"f\(0\) = 0"):
+        create_analyzer("lrp", network(layers.Activation("sigmoid")), rule=[("activation*", "Repeat"), "lrp.z"])

@@ -86,10 +86,12 @@ def _nan_to_num(call: Call) -> Primitive:
 def _softmax(call: Call) -> Primitive:
     if has_batch_axis(call):
         return opaque(call, MIXES)
-    log = type(call.operation).__name__ == "LogSoftmax"
-    return Nonlinear(call.function(), Interval(-math.inf, 0.0) if log else UNIT)
+    name = type(call.operation).__name__
+    domain = Interval(-math.inf, 0.0) if name == "LogSoftmax" else UNIT
+    return Nonlinear(call.function(), domain, smooth=name != "Sparsemax")
 
 
 @describes("ops.Hypot", "ops.Logaddexp", "ops.Logaddexp2")
 def _of_two(call: Call) -> Primitive:
-    return Nonlinear(call.function(), NONNEGATIVE if type(call.operation).__name__ == "Hypot" else ANY)
+    hypot = type(call.operation).__name__ == "Hypot"
+    return Nonlinear(call.function(), NONNEGATIVE if hypot else ANY, smooth=not hypot)

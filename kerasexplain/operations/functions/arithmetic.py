@@ -138,7 +138,7 @@ def _maximum(call: Call) -> Primitive:
 @describes("ops.Minimum", "ops.Fmin")
 def _minimum(call: Call) -> Primitive:
     if not is_binary_with_constant(call):
-        return Routing(call.function())  # the smaller operand takes all
+        return Routing(call.function(), chooses=True)  # the smaller operand takes all
     constant = constant_operand(call)
     if not isinstance(constant, np.ndarray) or constant.ndim:
         return _bounded_by_array(call, constant)

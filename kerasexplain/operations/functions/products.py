@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -132,4 +134,15 @@ def _convolution(call: Call) -> Primitive:
     kernel = call.args[1] if len(call.args) > 1 else call.kwargs.get("kernel")
     if not _is_activation(call, call.args[0]) or _is_activation(call, kernel):
         return opaque(call, "its kernel is an activation")
-    return _of_two(call)
+    linear = _of_two(call)
+    if not isinstance(linear, Linear):
+        return linear
+    return dataclasses.replace(linear, scaled=_PER_CHANNEL[type(call.operation).__name__])
+
+
+#: How output channels are found in a kernel.
+_PER_CHANNEL: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "Conv": lambda kernel, scale: kernel * scale,
+    "ConvTranspose": lambda kernel, scale: kernel * scale[:, None],
+    "DepthwiseConv": lambda kernel, scale: kernel * ops.reshape(scale, kernel.shape[-2:]),
+}

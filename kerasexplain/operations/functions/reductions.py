@@ -60,17 +60,17 @@ def _selected(call: Call) -> Primitive:
         return opaque(call, MIXES)
     if getattr(call.operation, "initial", None) is not None:
         return opaque(call, "a minimum with an initial value has no rule yet: use ops.minimum for it")
-    return Routing(call.function())  # equal winners share
+    return Routing(call.function(), chooses=True)  # equal winners share
 
 
 @describes("ops.Sort")
 def _sort(call: Call) -> Primitive:
-    return opaque(call, MIXES) if has_batch_axis(call) else Routing(call.function())
+    return opaque(call, MIXES) if has_batch_axis(call) else Routing(call.function(), chooses=True)
 
 
 @describes("ops.TopK")
 def _top_k(call: Call) -> Primitive:
-    return Routing(call.function())
+    return Routing(call.function(), chooses=True)
 
 
 @describes("ops.Median", "ops.Percentile", "ops.Quantile")
@@ -81,7 +81,7 @@ def _order_statistics(call: Call) -> Primitive:
         quantiles = call.kwargs.get("q", call.args[-1])
         if getattr(quantiles, "shape", ()) != () or isinstance(quantiles, (list, tuple)):
             return opaque(call, "several quantiles at once come before the batch")
-    return Mixing(call.function(), _unchanged)  # one value, or between two values
+    return Mixing(call.function(), _unchanged, chooses=True)  # one value, or between two values
 
 
 @describes("ops.Norm", "ops.Std")
@@ -93,4 +93,4 @@ def _norm(call: Call) -> Primitive:
 
 @describes("ops.Logsumexp")
 def _logsumexp(call: Call) -> Primitive:
-    return opaque(call, MIXES) if has_batch_axis(call) else Nonlinear(call.function())
+    return opaque(call, MIXES) if has_batch_axis(call) else Nonlinear(call.function(), smooth=True)

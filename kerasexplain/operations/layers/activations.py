@@ -29,9 +29,9 @@ def activation_steps(function: Any, suffix: bool) -> list[Step]:
     label = str(name or getattr(function, "__name__", type(function).__name__))
     primitive: Primitive | None = None
     if name == "softmax":
-        primitive = Nonlinear(function, UNIT)
+        primitive = Nonlinear(function, UNIT, smooth=True)
     elif name == "log_softmax":
-        primitive = Nonlinear(function, Interval(-np.inf, 0.0))
+        primitive = Nonlinear(function, Interval(-np.inf, 0.0), smooth=True)
     elif name is not None:
         primitive = elementwise.named(name, function)
     if primitive is None:
@@ -83,4 +83,4 @@ def _elu(call: Call) -> Primitive:
 
 @describes("layers.Softmax", masked=True)
 def _softmax(call: Call) -> Primitive:
-    return Nonlinear(call.function(), UNIT)
+    return Nonlinear(call.function(), UNIT, smooth=True)

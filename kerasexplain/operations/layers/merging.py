@@ -86,4 +86,4 @@ def _maximum(call: Call) -> Primitive:
 
 @describes("layers.Minimum")
 def _minimum(call: Call) -> Primitive:
-    return Routing(call.function())  # the smaller operand takes all
+    return Routing(call.function(), chooses=True)  # the smaller operand takes all

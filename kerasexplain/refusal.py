@@ -1,0 +1,91 @@
+"""Refusals: what an operation cannot follow, and why; never a map that is silently wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from kerasexplain.composite import Composite
+from kerasexplain.errors import UnsupportedModelError
+from kerasexplain.graph import Graph, Value
+from kerasexplain.operations import Custom, Elementwise, Linear, Nonlinear, Recurrent, Statistics
+from kerasexplain.rows import Row
+from kerasexplain.rules import GradientRule, GuidedReLU, OnRelevance, Pattern, Repeat
+
+
+def _decided(graph: Graph) -> set[Value]:
+    """What is computed from real numbers by way of truth values and whole numbers: by a comparison, say."""
+    found: set[Value] = set()
+    for node in graph.nodes:
+        if any(value in found or value in graph.carriers for value in node.inputs):
+            found.update(value for value in node.outputs if value not in graph.carriers)
+    return found
+
+
+def refused(graph: Graph, rows: Sequence[Row], composite: Composite) -> list[Row]:
+    """The rows, marked as not supported where a rule is not for its operation.
+
+    Those have the gradient instead, should that be asked for.
+    """
+    decisions = _decided(graph) if composite.plain else set()
+
+    def checked(row: Row) -> Row:
+        row = dataclasses.replace(row, steps=tuple(map(checked, row.steps)))
+        reason = _why_not(row, composite, decisions)
+        if not reason:
+            return row
+        rule = None if composite.plain else GradientRule()
+        return dataclasses.replace(row, rule=rule, supported=False, reason=reason)
+
+    return list(map(checked, rows))
+
+
+def _by_kernels(composite: Composite) -> bool:
+    """Whether the signal goes through other kernels than the operations' own."""
+    return any(isinstance(rule, Pattern) for _, rule in composite.rules)
+
+
+def _why_not(row: Row, composite: Composite, decisions: set[Value]) -> str:
+    """Why an operation cannot follow its rule; "" where it can."""
+    primitive, rule = row.node.primitive, row.rule
+    applied = rule.rule if isinstance(rule, OnRelevance) else rule
+    if isinstance(primitive, Elementwise):
+        if isinstance(applied, GuidedReLU) and not primitive.is_relu:
+            return "guided backpropagation is defined for ReLU alone"
+        if isinstance(applied, Repeat) and primitive.at_zero != 0:
+            return f"Repeat is for functions with f(0) = 0, and here it is {primitive.at_zero:g}"
+    if composite.plain and isinstance(primitive, Linear) and rule is None and _by_kernels(composite):
+        return "there is no pattern for it"
+    if composite.plain and not row.node.detached and any(value in decisions for value in row.node.inputs):
+        return "it depends on a comparison of numbers, which is a nonlinearity that has no rule"
+    if not composite.against_baseline:
+        return ""
+    if isinstance(primitive, Nonlinear) and not primitive.smooth:
+        return "its gradient jumps between input and baseline"
+    if isinstance(primitive, Statistics) and not primitive.quadratic:
+        return "its gradient jumps between input and baseline; of norms only that of order 2 does not"
+    if isinstance(primitive, Recurrent):
+        return "a recurrent layer cannot be compared with a baseline yet"
+    if isinstance(primitive, Custom):
+        return "its relevance was registered, which says nothing of a baseline"
+    if row.node.detached:
+        return "it is scaled by what depends on the input: layers that normalise can be compared, but not this"
+    if primitive.chooses:
+        return "what it chooses at the baseline may be something else"
+    return ""
+
+
+def refuse_unsupported(rows: Sequence[Row], composite: Composite) -> None:
+    """Raises UnsupportedModelError if any row is not supported; all are listed."""
+    unsupported = [row for row in rows if not row.supported]
+    if unsupported:
+        listed = "\n".join(f"  {row.name} ({row.type}): {row.reason}" for row in unsupported)
+        register = (
+            "Say what such a layer is to relevance with kerasexplain.register_leaf or kerasexplain.register_rule, pass"
+        )
+        raise UnsupportedModelError(
+            f"{len(unsupported)} of the model's {len(rows)} operations cannot be explained:\n{listed}\n"
+            f"{'Pass' if composite.plain else register} "
+            'on_unsupported="gradient" to send what comes back through it by its plain gradient, or use an analyzer '
+            'that takes every model, such as "gradient".'
+        )
