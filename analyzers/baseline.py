@@ -231,8 +231,8 @@ class DeepLift(SlopeMethod):
     """Relevance of the difference from a baseline, `(x_i - x'_i) m_i`, with multipliers m from one backward pass.
 
     `m_z = (f(z) - f(z')) / (z - z') m_y` for nonlinearities (Rescale); the gradient for what is linear; the mean
-    gradient on the line from the baseline for softmax, normalisation and products, which is exact for products. The
-    sum is `y(x) - y(x')`: see `explanation.completeness_error`.
+    gradient on the line from the baseline for softmax (by quadrature), normalisation and products (exactly). The sum is
+    `y(x) - y(x')`: see `explanation.completeness_error`.
 
     Use it: as integrated gradients at the cost of one pass, and where gradients vanish because a unit is saturated.
 

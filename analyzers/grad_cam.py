@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -50,7 +51,10 @@ class GradCAM(Method):
     def attribution(self, x: Tensor, q: Tensor) -> Tensor:
         if len(x.shape) < 3:
             return x * q
-        weights = ops.mean(q, axis=tuple(range(1, len(x.shape) - 1)), keepdims=True)
+        axes = tuple(range(1, len(x.shape) - 1))
+        # Not ops.mean: on JAX that of Keras is in single precision.
+        positions = ops.cast(math.prod(ops.shape(x)[axis] for axis in axes), q.dtype)
+        weights = ops.sum(q, axis=axes, keepdims=True) / positions
         return ops.relu(ops.sum(weights * x, axis=-1, keepdims=True))
 
     def answer(self, passes: Passes) -> Answer:

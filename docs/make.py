@@ -139,7 +139,11 @@ def _prose(kind: type) -> str:
     """A docstring, with its sections as Markdown."""
     lines = []
     for line in inspect.getdoc(kind).splitlines():  # type: ignore[union-attr]
-        if line.endswith(":") and not line.startswith(" ") and line[:-1] in ("Args", "Raises", "Returns", "Example"):
+        if (
+            line.endswith(":")
+            and not line.startswith(" ")
+            and line[:-1] in ("Args", "Attributes", "Raises", "Returns", "Example")
+        ):
             lines.append(f"{line}\n")
         elif line.startswith("    ") and not line.startswith("     "):
             lines.append(f"* {line.strip()}")

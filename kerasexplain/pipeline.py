@@ -50,7 +50,7 @@ class Pipeline:
 
     @functools.cached_property
     def program(self) -> Program:
-        return Program(self.twin.execution, self._method, _by_xla(self._options))
+        return Program(self.twin.execution, self._method, _by_xla(self._options), self._model.variables)
 
 
 class Pipelines:

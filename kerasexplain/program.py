@@ -134,9 +134,11 @@ class Program:
         execution: The graph to run.
         method: What is done with the signal at the inputs.
         jit_compile: Whether XLA compiles.
+        variables: The model's, which stay live.
     """
 
-    def __init__(self, execution: Execution, method: Method, jit_compile: bool) -> None:
+    def __init__(self, execution: Execution, method: Method, jit_compile: bool, variables: Sequence[Any] = ()) -> None:
+        self._variables = variables
         self._execution, self._method, self._jit_compile = execution, method, jit_compile
         self._functions: dict[Question, compiled] = {}
         self._nodes = {node.name: node for node in execution.graph.nodes}
@@ -170,7 +172,7 @@ class Program:
         def function(tensors: list[Tensor]) -> dict[str, Any]:
             return self._compute(question, given.like(tensors))
 
-        return compiled(function, self._jit_compile, given.flat())
+        return compiled(function, self._jit_compile, given.flat(), self._variables)
 
     def _compute(self, question: Question, given: Given) -> dict[str, Any]:
         execution, graph, inputs = self._execution, self._execution.graph, given.inputs

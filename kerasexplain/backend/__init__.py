@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import keras
 
+from kerasexplain.backend.switch import relevance_pass
+
 if keras.backend.backend() == "tensorflow":
     from kerasexplain.backend.tensorflow import (
         check_eager,
@@ -14,13 +16,21 @@ if keras.backend.backend() == "tensorflow":
         on_accelerator,
         override,
         pull_back,
-        relevance_pass,
+        transposed,
+    )
+elif keras.backend.backend() == "jax":
+    from kerasexplain.backend.jax import (  # type: ignore[assignment]
+        check_eager,
+        compiled,
+        on_accelerator,
+        override,
+        pull_back,
         transposed,
     )
 else:
     raise ImportError(
-        f"kerasexplain runs on the TensorFlow backend of Keras; this process uses {keras.backend.backend()!r}. "
-        "Set the environment variable KERAS_BACKEND=tensorflow before Keras is imported."
+        "kerasexplain runs on the TensorFlow and JAX backends of Keras; this process uses "
+        f"{keras.backend.backend()!r}. Set the environment variable KERAS_BACKEND before Keras is imported."
     )
 
 __all__ = ["check_eager", "compiled", "on_accelerator", "override", "pull_back", "relevance_pass", "transposed"]

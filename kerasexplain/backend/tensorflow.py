@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from kerasexplain.backend.switch import is_relevance_pass
+
 Tensor = Any
-
-_relevance_pass = contextvars.ContextVar("kerasexplain_relevance_pass", default=False)
-
-
-@contextlib.contextmanager
-def relevance_pass() -> Iterator[None]:
-    """While active, overridden operations hand back relevance instead of their gradient (in this thread only).
-
-    The switch is what lets relevance be trained through: an outer tape, which differentiates the relevance itself,
-    works outside the pass and sees ordinary gradients.
-    """
-    token = _relevance_pass.set(True)
-    try:
-        yield
-    finally:
-        _relevance_pass.reset(token)
 
 
 def override(
@@ -51,7 +35,7 @@ def override(
     @tf.custom_gradient
     def routed(y: Tensor, *inputs: Tensor) -> tuple[Tensor, Callable[[Tensor], Any]]:
         def gradient(signal: Tensor) -> tuple[Tensor | None, ...]:
-            if not _relevance_pass.get():
+            if not is_relevance_pass():
                 return (signal, *(None for _ in inputs))
             # What depends on the activations alone would otherwise run as soon as they are there, and be held in
             # memory until the signal arrives: half as much again on ResNet50.
@@ -105,6 +89,7 @@ class compiled:  # noqa: N801 - used as a function
         function: `(list of tensors) -> structure of tensors`.
         jit_compile: Whether XLA compiles the graph.
         signature: `(shape, dtype)` of each tensor; None in a shape where the size may vary without a new trace.
+        variables: What stays live. TensorFlow sees for itself which variables the function reads.
 
     Attributes:
         traces: How many times the function has been traced.
@@ -115,6 +100,7 @@ class compiled:  # noqa: N801 - used as a function
         function: Callable[[list[Tensor]], Any],
         jit_compile: bool,
         signature: Sequence[tuple[tuple[int | None, ...], str]],
+        variables: Sequence[Any] = (),
     ) -> None:
         self.traces = 0
 

@@ -61,3 +61,15 @@ def test_without_positions_there_is_no_map() -> None:
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
     with pytest.raises(UnsupportedModelError, match="positions"):
         create_analyzer("grad_cam", model).analyze(x_of(1, 4))
+
+
+def test_pictures_of_any_size() -> None:
+    inputs = keras.Input((None, None, 3), dtype="float64")
+    x = layers.Conv2D(4, 3, activation="relu", name="late", dtype="float64")(inputs)
+    model = keras.Model(inputs, layers.Dense(2, dtype="float64")(layers.GlobalAveragePooling2D(dtype="float64")(x)))
+    given = x_of(2, 9, 7, 3)
+    found = create_analyzer("grad_cam", model).explain(given, 1, layers=["late/relu"])
+    gradients = create_analyzer("gradient", model).explain(given, 1, layers=["late/relu"]).layers["late/relu"]
+    activations = np.asarray(keras.Model(model.inputs, model.get_layer("late").output)(given))
+    cam = np.maximum(np.einsum("nhwc,nc->nhw", activations, gradients.mean(axis=(1, 2))), 0)
+    np.testing.assert_allclose(found.layers["late/relu"][..., 0], cam, rtol=0, atol=1e-12)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("tests of the TensorFlow backend", allow_module_level=True)
+
 import tensorflow as tf
 
 from kerasexplain.backend import compiled, override, pull_back, relevance_pass, transposed

@@ -113,7 +113,13 @@ def matrix_form(rule: Any, x: Array, W: Array, b: Array, R: Array) -> tuple[Arra
 class Eager:
     """In the place of the compiled function: runs it operation by operation."""
 
-    def __init__(self, function: Callable[[list[Any]], Any], jit_compile: bool, signature: Sequence[Any]) -> None:
+    def __init__(
+        self,
+        function: Callable[[list[Any]], Any],
+        jit_compile: bool,
+        signature: Sequence[Any],
+        variables: Sequence[Any],
+    ) -> None:
         self.function, self.signature, self.traces = function, signature, 0
 
     def __call__(self, inputs: Sequence[Array]) -> Any:
