@@ -77,6 +77,15 @@ def test_list_names_every_analyzer_and_says_what_it_is(capsys: pytest.CaptureFix
         assert len(line.split()) > 2
 
 
+def test_list_shows_the_rules_of_every_analyzer(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--rules"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")}
+    assert set(kerasexplain.analyzer_names()) <= set(lines)
+    assert "convolution: AlphaBeta(1.0, 0.0); kernel: Epsilon(1e-06)" in lines["lrp.epsilon_plus"]
+    assert "nonlinearities: GuidedReLU()" in lines["guided_backprop"]
+    assert "needs low, high" in lines["deep_taylor.bounded"]
+
+
 def test_rules_shows_the_table(there: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rules", "rgb.keras", "--analyzer", "lrp.epsilon", "--option", "epsilon=0.25"]) == 0
     expected = str(kerasexplain.create_analyzer("lrp.epsilon", model("rgb.keras"), epsilon=0.25))

@@ -95,21 +95,37 @@ class SoftmaxLimit(MaximumRule):
     candidates alike, `R_k = R_m / n`. Against a baseline a': `m - m'` goes to the winners of a where m > m', and to the
     winners of a' where m < m', in equal parts, which is how DeepLIFT treats max pooling.
 
+    Args:
+        ties: "share": the limit; "first": of equal winners the first takes all, as in shap and captum. A constant
+            baseline ties wherever a window sees the same, and "first" then moves relevance towards the window's start.
+
+    Raises:
+        ValueError: ties is neither.
+
     Source: the algebra of backward rules that `lrp.algebra` is named for; for max pooling, captum's DeepLift.
     """
 
     has_baseline = True
 
+    _: KW_ONLY
+    ties: str = "share"
+
+    def __post_init__(self) -> None:
+        check_choice("ties", self.ties, ("first", "share"))
+
     def shares(self, a: Tensor) -> Tensor:
         largest = ops.max(a, axis=-1, keepdims=True)
         present = ops.cast(ops.isfinite(a), a.dtype)
         equal = present / ops.sum(present, axis=-1, keepdims=True)
-        return ops.where(largest < 0, equal, all_winners(a))
+        return ops.where(largest < 0, equal, self._winners(a))
 
     def slopes(self, a: Tensor, reference: Tensor) -> Tensor:
         m, m_ref = ops.max(a, axis=-1, keepdims=True), ops.max(reference, axis=-1, keepdims=True)
-        deciding = ops.where(m < m_ref, all_winners(reference), all_winners(a))
+        deciding = ops.where(m < m_ref, self._winners(reference), self._winners(a))
         difference = ops.where(deciding > 0, a - reference, ops.zeros_like(a))
+        if self.ties == "first":
+            one = ops.ones_like(a)
+            return deciding * ops.where(ops.equal(difference, 0), one, quotient(m - m_ref, difference))
         # Where the maxima are equal, those that win in both are all that is left: log(p / q) / (p - q) for each, with
         # p winners in a and q in a'.
         p, q = (_winners(side) for side in (a, reference))
@@ -117,6 +133,9 @@ class SoftmaxLimit(MaximumRule):
         logarithmic = quotient(ops.log(count) - ops.log(count_ref), count - count_ref)
         of_each = ops.where(ops.equal(count, count_ref), 1.0 / count, logarithmic)
         return ops.where(ops.equal(m, m_ref), p * q * of_each, deciding * quotient(m - m_ref, difference))
+
+    def _winners(self, a: Tensor) -> Tensor:
+        return first_winner(a) if self.ties == "first" else all_winners(a)
 
 
 @serializable

@@ -299,3 +299,18 @@ def test_a_chain_over_many_candidates() -> None:
 def test_a_start_of_ones_own_is_no_option() -> None:
     with pytest.raises(ValueError, match="start of 'deep_lift'"):
         create_analyzer("deep_lift", mlp(), start=[1.0, 2.0, 3.0])
+
+
+def test_the_first_of_those_that_tie_may_take_all() -> None:
+    """As other programs have it. At zeros all candidates tie; then both readings close, on different maps."""
+    inputs = keras.Input((4, 4, 1))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(layers.MaxPooling2D(2)(inputs))))
+    x = -np.abs(x_of(2, 4, 4, 1))  # below the baseline, whose winners then decide
+    first, share = (
+        create_analyzer("deep_lift", model, maximum=SoftmaxLimit(ties=ties)).explain(x, 1)
+        for ties in ("first", "share")
+    )
+    for found in (first, share):
+        assert np.abs(found.completeness_error).max() < 1e-12
+    assert not first.relevance[:, 1::2, 1::2].any()
+    np.testing.assert_allclose(first.relevance[:, ::2, ::2], 4 * share.relevance[:, ::2, ::2], rtol=1e-12)
