@@ -140,7 +140,7 @@ def _of_signal(row: Row, plain: Overridden, composite: Composite) -> Overridden:
         # What a gradient leaves over is no share of a constant.
         curved = isinstance(primitive, (Elementwise, Nonlinear))
         return dataclasses.replace(plain, bias_shape=None) if curved else plain
-    if isinstance(rule, WinnerTakesAll) and _by_gradient(primitive, rule):
+    if isinstance(primitive, Maximum) and _by_gradient(primitive, rule):
         return plain
     if isinstance(rule, RevealCancel):
         return plain  # which runs as one with the operation before it
@@ -159,7 +159,7 @@ def _of_signal(row: Row, plain: Overridden, composite: Composite) -> Overridden:
 
 def _by_gradient(primitive: Any, rule: Any) -> bool:
     """Whether the backend's own gradient of a maximum is the rule: where it goes to the first winner."""
-    return primitive.first and getattr(rule, "ties", None) == "first"
+    return primitive.first and isinstance(rule, WinnerTakesAll) and rule.ties == "first"
 
 
 def quotient_at(y: Tensor, stabilizer: float | None) -> Tensor:

@@ -13,7 +13,7 @@ import pytest
 from keras import layers, ops
 
 import kerasexplain
-from kerasexplain.rules import GradientRule, Ignore, Slope, WinnerTakesAll
+from kerasexplain.rules import GradientRule, Ignore, Slope, SoftmaxLimit, WinnerTakesAll
 
 Array = np.ndarray
 graph_and_xla = pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
@@ -285,3 +285,16 @@ def test_the_two_ways_with_ties_are_two() -> None:
     x, R = np.array([[[1.0], [2.0], [2.0], [2.0]]]), np.array([[[6.0]]])
     assert analyzed(model, x, R, "first", False).ravel().tolist() == [0.0, 6.0, 0.0, 0.0]
     assert analyzed(model, x, R, "share", False).ravel().tolist() == [0.0, 2.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize("ties", ["first", "share"])
+def test_the_limit_of_softmax_shares_a_negative_maximum_equally_whoever_wins_a_tie(ties: str) -> None:
+    """It is not the backend's gradient, though it may give all of a positive maximum to the first winner as well."""
+    inputs = keras.Input((4, 1), dtype="float64")
+    pooled = layers.MaxPooling1D(2, dtype="float64")(inputs)
+    model = keras.Model(inputs, layers.Flatten(dtype="float64")(pooled))
+    x = np.array([[-1.0, -3.0, 2.0, 1.0]])[..., None]
+    analyzer = kerasexplain.create_analyzer(
+        "lrp.z", model, maximum=SoftmaxLimit(ties=ties), neuron_selection_mode="all"
+    )
+    np.testing.assert_allclose(analyzer.analyze(x)[0, :, 0], [-0.5, -0.5, 2.0, 0.0], rtol=1e-12)
