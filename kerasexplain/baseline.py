@@ -168,7 +168,8 @@ def reveal_cancel(linear: Linear, nonlinearity: Elementwise, rule: RevealCancel)
     def backward(operands: Sequence[Tensor], s: Tensor) -> list[Tensor | None]:
         x, reference, kernel, *bias = operands
         z_ref = linear.add_bias(linear.apply(reference, kernel), bias[0] if bias else None)
-        step = LinearStep(linear.apply, linear.transposed, x - reference, kernel, None, nonnegative=False)
+        product, transposed, summed = linear.apply, linear.transposed, linear.summed
+        step = LinearStep(product, transposed, summed, x - reference, kernel, None, nonnegative=False)
         of_positive, of_negative = rule.parts(nonlinearity, z_ref, step.P, step.N)
         m_up, m_down = of_positive * s, of_negative * s
         half = 0.5 * step.T(m_up + m_down)

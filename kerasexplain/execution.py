@@ -12,7 +12,7 @@ from keras import ops
 from kerasexplain.backend import override as overriding
 from kerasexplain.baseline import Apply, reveal_cancel
 from kerasexplain.composite import Composite
-from kerasexplain.graph import Graph, Node, Value
+from kerasexplain.graph import Graph, Node, Shape, Value
 from kerasexplain.indices import boundaries
 from kerasexplain.operations import Elementwise, Linear, Recurrent
 from kerasexplain.override import (
@@ -24,7 +24,7 @@ from kerasexplain.override import (
     relevance_at,
 )
 from kerasexplain.rows import Row
-from kerasexplain.rules import LinearRule, RevealCancel
+from kerasexplain.rules import Ignore, LinearRule, RevealCancel
 from kerasexplain.taps import Tap
 from kerasexplain.weights import computed_once
 
@@ -78,6 +78,12 @@ class Execution:
         self.overrides, self.signals = self._plan(starts)
         self._pairs = self._joined()
         self.boundaries = boundaries(graph, list(self.rows))
+
+    @property
+    def signature(self) -> list[tuple[Shape, str]]:
+        """Shape and dtype of each input, as it runs."""
+        dtype = self.dtype_of_relevance
+        return [(value.shape, dtype if value.is_float else value.dtype) for value in self.graph.inputs]
 
     def _plan(self, starts: Mapping[Value, Signal]) -> tuple[dict[Node, Overridden], dict[Value, Signal]]:
         """What each operation is overridden with, decided from the output down.
@@ -150,13 +156,20 @@ class Execution:
             rule = self.rows[last].rule
             if isinstance(rule, RevealCancel):
                 pairs[node] = Pair(last, reveal_cancel(node.primitive, last.primitive, rule), compares=True)
-            elif last.primitive.rectifies and isinstance(row.rule, LinearRule) and not self._composite.plain:
-                plain = self.overrides[last].is_plain and self.signals[last.outputs[0]] is Signal.Q
-                if plain and not self.overrides[node].is_plain:
-                    nonnegative = row.domain.nonnegative
-                    apply = linear_override(node.primitive, row.rule, Signal.Q, nonnegative, rectified=True)
-                    pairs[node] = Pair(last, apply)
+            elif isinstance(row.rule, LinearRule) and self._runs_rectified(node, last):
+                nonnegative = row.domain.nonnegative
+                apply = linear_override(node.primitive, row.rule, Signal.Q, nonnegative, relu=last.primitive)
+                pairs[node] = Pair(last, apply)
         return pairs
+
+    def _runs_rectified(self, node: Node, last: Node) -> bool:
+        """Whether a ReLU can be part of the linear operation before it: where neither is a plain gradient."""
+        relu = last.primitive
+        assert isinstance(relu, Elementwise)
+        if self._composite.plain or not relu.is_relu or self.signals[last.outputs[0]] is not Signal.Q:
+            return False
+        passes = self.overrides[last].is_plain if relu.rectifies else isinstance(self.rows[last].rule, Ignore)
+        return passes and not self.overrides[node].is_plain
 
     def run(
         self,

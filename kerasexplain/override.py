@@ -51,6 +51,11 @@ from kerasexplain.rules.step import LinearStep
 
 Tensor = Any
 
+#: The output of a linear operation is not kept for the backward pass where its entries are sums of so few terms, but
+#: computed again: that takes hardly longer than reading it. On ResNet50 it is half of what would be kept besides a
+#: gradient's own.
+FEW_TERMS = 64
+
 
 class Signal(enum.Enum):
     """What a tensor's gradient means during a relevance pass."""
@@ -233,25 +238,32 @@ def _as_linear(pooling: Any) -> Linear:
 
 
 def linear_override(
-    linear: Linear, rule: LinearRule, arriving: Signal, nonnegative: bool, rectified: bool = False
+    linear: Linear, rule: LinearRule, arriving: Signal, nonnegative: bool, relu: Elementwise | None = None
 ) -> Apply:
     """A linear operation under its rule.
 
-    With `rectified`, the ReLU behind it is part of it. Where the output is 0 no relevance arrives, and elsewhere it is
-    z itself: so the output serves the rule in place of z, which need not be kept until the backward pass.
+    With `relu`, the ReLU behind it is part of it. Where the output is 0 no relevance arrives, so max(z, 0) serves the
+    rule in place of z. That is the output itself, and z need not be kept until the backward pass; or it is what an
+    upper bound is applied to, which relevance ignores.
     """
+    rectified = relu is not None
+    bounded = relu is not None and not relu.rectifies
 
-    def step(x: Tensor, kernel: Tensor, bias: Tensor | None = None, **cached: Tensor) -> LinearStep:
-        return LinearStep(linear.apply, linear.transposed, x, kernel, bias, nonnegative, rectified, **cached)
+    def step(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> LinearStep:
+        return LinearStep(linear.apply, linear.transposed, linear.summed, x, kernel, bias, nonnegative, rectified)
 
     def forward(*operands: Tensor) -> tuple[Tensor, Any]:
         at = step(*operands)
-        # Where the rule needs both parts, their sum is the output, and saves the ordinary product.
-        z = linear.add_bias(at.P + at.N, at.b) if rule.split else at.z
-        y = ops.relu(z) if rectified else z
-        # The parts of W are cheap to keep: their size is that of the weights, whatever the batch.
-        parts = {"P": at.P, "N": at.N, "W_pos": at.W_pos, "W_neg": at.W_neg} if rule.split else {}
-        return y, (operands, {"z": y, **parts})
+        at.parts = rule.parts(at)
+        z = rule.output(at)
+        y = z if relu is None else relu(z)
+        kept = {"y": y} if bounded else {}
+        if rectified and not bounded:
+            kept["z"] = y
+        elif at.parts is None and not (linear.terms is not None and linear.terms <= FEW_TERMS):
+            kept["z"] = z
+        # What is made of the kernel is cheap to keep: its size is that of the weights, whatever the batch.
+        return y, (operands, kept, at.parts, None if at.parts is None else rule.kernels(at))
 
     def apply(xs: Sequence[Tensor], tap: Tensor | None) -> Tensor:
         kernel = ops.cast(linear.kernel(), xs[0].dtype)
@@ -261,10 +273,17 @@ def linear_override(
             operands.append(bias)
 
         def backward(residuals: Any, signal: Tensor) -> list[Tensor | None]:
-            operands, known = residuals
-            at = step(*operands, **known)
-            relevance = signal if arriving is Signal.R else signal * at.z
-            of_x, of_bias = rule.relevance(at, relevance)
+            operands, kept, parts, kernels = residuals
+            at = step(*operands)
+            at.know(parts=parts)
+            at.kernels = rule.kernels(at) if kernels is None else kernels
+            at.know(**at.kernels)
+            z = kept["z"] if "z" in kept else rule.output(at)
+            at.know(z=ops.relu(z) if bounded else z)
+            if arriving is Signal.Q and not bounded:
+                of_x, of_bias = rule.per_unit(at, signal)
+            else:
+                of_x, of_bias = rule.relevance(at, signal * kept["y"] if bounded else signal)
             if at.b is None:
                 return [of_x, None]
             wanted = tap is not None and of_bias is not None

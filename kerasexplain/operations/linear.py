@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,8 @@ class Linear(Primitive):
         scaled: `(W, a) -> W` with each output channel multiplied by its entry of `a`.
         padding: What is done to the input before the product, so that padded positions are no inputs.
         more_axes: How many axes the output has more than the input (EinsumDense).
+        summed: The axes of x and of W that the product sums over as well as over positions, where it is one of each.
+        terms: How many contributions each entry of the output is the sum of, where that is known.
     """
 
     product: Callable[[Tensor, Tensor], Tensor]
@@ -38,6 +41,8 @@ class Linear(Primitive):
     scaled: Callable[[Tensor, Tensor], Tensor] | None
     padding: Callable[[Tensor], Tensor] | None = None
     more_axes: int = 0
+    summed: tuple[int, int] | None = None
+    terms: int | None = None
 
     def __call__(self, *xs: Tensor, tap: Tensor | None = None) -> Tensor:
         (x,) = xs
@@ -75,7 +80,8 @@ class Linear(Primitive):
 
 
 def dense(layer: keras.layers.Dense) -> Linear:
-    return _from_layer(layer, ops.matmul, scaled=lambda kernel, scale: kernel * scale)
+    linear = _from_layer(layer, ops.matmul, scaled=lambda kernel, scale: kernel * scale)
+    return dataclasses.replace(linear, summed=(-1, 0))
 
 
 def einsum_dense(layer: keras.layers.EinsumDense) -> Linear:
@@ -107,8 +113,13 @@ def convolution(layer: Any) -> Linear:
             data_format=layer.data_format,
         )
 
-    linear = _from_layer(layer, product, scaled=lambda kernel, scale: kernel * scale)
-    return dataclasses.replace(linear, padding=_causal(layer)) if causal else linear
+    channels = -1 if layer.data_format == "channels_last" else 1
+    return dataclasses.replace(
+        _from_layer(layer, product, scaled=lambda kernel, scale: kernel * scale),
+        padding=_causal(layer) if causal else None,
+        summed=(channels, -2) if layer.groups == 1 else None,
+        terms=math.prod(layer.kernel.shape[:-1]),
+    )
 
 
 def depthwise_convolution(layer: Any) -> Linear:
@@ -116,7 +127,8 @@ def depthwise_convolution(layer: Any) -> Linear:
         # The output channels of a depthwise kernel (..., channels, multiplier) are its last two axes, flattened.
         return kernel * ops.reshape(scale, kernel.shape[-2:])
 
-    return _from_layer(layer, _depthwise_product(layer), scaled)
+    linear = _from_layer(layer, _depthwise_product(layer), scaled)
+    return dataclasses.replace(linear, terms=math.prod(layer.kernel.shape[:-2]))
 
 
 def _depthwise_product(layer: Any) -> Callable[[Tensor, Tensor], Tensor]:

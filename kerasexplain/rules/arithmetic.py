@@ -27,6 +27,11 @@ def share(n: Tensor, d: Tensor, stabilizer: float, sign: int = 0) -> Tensor:
     return n / (d + ops.where(d < 0, -eps, eps))
 
 
+def divided(n: Tensor, stabilized: Tensor, stabilizer: float) -> Tensor:
+    """`n / stabilized`, a denominator that holds its stabilizer already; `quotient` of them if that is 0."""
+    return n / stabilized if stabilizer else quotient(n, stabilized)
+
+
 def quotient(n: Tensor, d: Tensor) -> Tensor:
     """`n / d`, and 0 where d is 0."""
     zero = ops.equal(d, 0)
@@ -39,9 +44,9 @@ def positive(x: Tensor) -> Tensor:
 
 
 def negative(x: Tensor) -> Tensor:
-    """`min(x, 0)`.
+    """`min(x, 0)`, whose slope at 0 is 1, as that of `max(x, 0)` is 0: `ops.minimum` has 1 / 2 there on JAX.
 
     Not `x - max(x, 0)`: TensorFlow's graph optimizer reorders sums, and turned `(b - max(b, 0)) - stabilizer` into
     `(b - stabilizer) - max(b, 0)`, which is 0 in float32 for b = 3. A sum of terms of one sign has no such order.
     """
-    return ops.minimum(x, ops.zeros_like(x))
+    return ops.where(x > 0, ops.zeros_like(x), x)

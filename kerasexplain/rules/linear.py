@@ -7,6 +7,7 @@ rule gives relevance that is not proportional to x and returns R itself.
 from __future__ import annotations
 
 import dataclasses
+import operator
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from keras import ops
 
 from kerasexplain.checks import check_nonnegative
-from kerasexplain.rules.arithmetic import quotient, share
+from kerasexplain.rules.arithmetic import divided, quotient, share
 from kerasexplain.rules.base import Rule, default_stabilizer
 from kerasexplain.rules.step import LinearStep
 
@@ -28,13 +29,27 @@ class LinearRule(Rule):
 
     Attributes:
         absolute: Whether `relevance` returns R itself instead of R / x.
-        split: Whether z is computed as the sum of its positive and negative parts, which the rule needs anyway.
         is_gradient: Whether, above a proportional operation, the rule is the plain gradient and needs no override.
     """
 
     absolute = False
-    split = False
     is_gradient = False
+
+    def kernels(self, step: LinearStep) -> dict[str, Any]:
+        """What the rule needs of the kernel alone, by the step's name for it."""
+        return {}
+
+    def parts(self, step: LinearStep) -> tuple[Tensor, Tensor] | None:
+        """What the rule divides by, made in the forward pass if z is had of it as well."""
+        return None
+
+    def output(self, step: LinearStep) -> Tensor:
+        """z, as the forward pass computes it."""
+        return step.z
+
+    def per_unit(self, step: LinearStep, Q: Tensor) -> tuple[Tensor, Tensor | None]:
+        """`relevance`, of the relevance `Q z`."""
+        return self.relevance(step, Q * step.z)
 
     def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
         """Shares the relevance R of z.
@@ -112,15 +127,20 @@ class Epsilon(LinearRule):
         check_nonnegative("epsilon", self.epsilon)
 
     def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
-        z, sign = (step.z, step.sign_of_z) if self.bias else (step.xW, 0)
-        s = share(R, z, default_stabilizer(self.epsilon), sign)
+        known = step.rectified and self.bias
+        s = share(R, step.z if self.bias else step.xW, default_stabilizer(self.epsilon), sign=1 if known else 0)
         return step.T(s), s if self.bias else None
 
+    def per_unit(self, step: LinearStep, Q: Tensor) -> tuple[Tensor, Tensor | None]:
+        if not self.bias or step.rectified:
+            return super().per_unit(step, Q)
+        size = ops.abs(step.z)  # Q z / st(z) without taking a sign, which costs more than all the rest
+        s = share(Q * size, size, default_stabilizer(self.epsilon), sign=1)
+        return step.T(s), s
 
-@dataclass(frozen=True, eq=False, repr=False)
-class _Stabilized(LinearRule):
-    _: KW_ONLY
-    stabilizer: float | None = None
+
+class _Stabilizing(LinearRule):
+    stabilizer: float | None
 
     def __post_init__(self) -> None:
         check_nonnegative("stabilizer", self.stabilizer)
@@ -130,6 +150,12 @@ class _Stabilized(LinearRule):
         return default_stabilizer(self.stabilizer)
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class _Stabilized(_Stabilizing):
+    _: KW_ONLY
+    stabilizer: float | None = None
+
+
 @serializable
 @dataclass(frozen=True, eq=False, repr=False)
 class ZPlus(_Stabilized):
@@ -137,6 +163,9 @@ class ZPlus(_Stabilized):
 
     Source: Montavon et al. 2017, "Explaining nonlinear classification decisions with deep Taylor decomposition".
     """
+
+    def kernels(self, step: LinearStep) -> dict[str, Any]:
+        return {"W_P": step.W_P}
 
     def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
         s = share(R, step.P, self.eps, sign=+1)
@@ -151,6 +180,9 @@ class ZPlusFast(_Stabilized):
     Source: iNNvestigate's rule of that name.
     """
 
+    def kernels(self, step: LinearStep) -> dict[str, Any]:
+        return {"W_pos": step.W_pos}
+
     def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
         s = share(R, step.forward(step.x, step.W_pos), self.eps)
         return step.T(s, step.W_pos), None
@@ -158,7 +190,7 @@ class ZPlusFast(_Stabilized):
 
 @serializable
 @dataclass(frozen=True, eq=False, repr=False)
-class AlphaBeta(LinearRule):
+class AlphaBeta(_Stabilizing):
     """Positive contributions weighted by alpha, negative ones by -beta:
 
     `s1 = R / st(x+ W+ + x- W- + b+)`, `s2 = R / st(x+ W- + x- W+ + b-)`,
@@ -184,20 +216,38 @@ class AlphaBeta(LinearRule):
 
     def __post_init__(self) -> None:
         check_alpha_beta(self.alpha, self.beta)
-        check_nonnegative("stabilizer", self.stabilizer)
+        super().__post_init__()
 
-    @property
-    def split(self) -> bool:  # type: ignore[override]
-        return self.beta != 0
+    def kernels(self, step: LinearStep) -> dict[str, Any]:
+        return {"W_P": step.W_P, "W_N": step.W_N} if self.beta else {"W_P": step.W_P}
+
+    def parts(self, step: LinearStep) -> tuple[Tensor, Tensor] | None:
+        return (self._positive(step), self._negative(step)) if self.beta else None
+
+    def output(self, step: LinearStep) -> Tensor:
+        if step.parts is None:
+            return step.z
+        z = step.parts[0] + step.parts[1]
+        return z if self.bias or step.b is None else z + step.b
+
+    # Both are stabilized through the bias, which is added in one operation with the product; in their sum it cancels.
+
+    def _positive(self, step: LinearStep) -> Tensor:
+        return step.P + ((step.b_pos if self.bias else 0.0) + self.eps)
+
+    def _negative(self, step: LinearStep) -> Tensor:
+        return step.N + ((step.b_neg if self.bias else 0.0) - self.eps)
 
     def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
-        eps = default_stabilizer(self.stabilizer)
-        b_pos, b_neg = (step.b_pos, step.b_neg) if self.bias else (0.0, 0.0)
-        s1 = share(self.alpha * R, step.P + b_pos, eps, sign=+1)
-        if self.beta == 0:
+        if step.parts is None:
+            s1 = self._shared(self.alpha, R, self._positive(step))
             return step.P_T(s1), self._of_bias(step, s1, None)
-        s2 = share(-self.beta * R, step.N + b_neg, eps, sign=-1)
-        return step.split_T(s1, s2), self._of_bias(step, s1, s2)
+        P, N = step.parts
+        s1, s2 = self._shared(self.alpha, R, P), self._shared(self.beta, R, N)
+        return step.split_T(s1, s2, operator.sub), self._of_bias(step, s1, -s2)
+
+    def _shared(self, factor: float, R: Tensor, stabilized: Tensor) -> Tensor:
+        return divided(R if factor == 1 else factor * R, stabilized, self.eps)
 
     def _of_bias(self, step: LinearStep, s1: Tensor, s2: Tensor | None) -> Tensor | None:
         if step.b is None or not self.bias:
@@ -217,11 +267,17 @@ def check_alpha_beta(alpha: float, beta: float) -> None:
 
 @serializable
 @dataclass(frozen=True, eq=False, repr=False)
-class Gamma(LinearRule):
+class Gamma(_Stabilizing):
     """Contributions of the sign of z are favoured by a factor 1 + gamma, whatever the signs of x and W:
 
     with `P = x+ W+ + x- W-`, `N = x+ W- + x- W+`: where z > 0, `R_i` is proportional to `x W + gamma P` with
     `s = R / st(z + gamma (P + b+))`; where z < 0, to `x W + gamma N` with `s = R / st(z + gamma (N + b-))`.
+
+    Since `P = (x W + |x| |W|) / 2` and `N = (x W - |x| |W|) / 2`, both are, with `k = gamma / (2 + gamma)`,
+
+    `D = R / (|z| + k (|x| |W| + |b|) + (1 - k) stabilizer)`, `R_i = x W^T (D sign(z)) + |x| (k |W|)^T D`,
+
+    which takes two products and two transposed ones; and one transposed one where x and z are not negative.
 
     Args:
         gamma: At least 0; 0 is `Epsilon(stabilizer)`, infinity is `AlphaBeta(1, 0)` where z > 0.
@@ -240,30 +296,47 @@ class Gamma(LinearRule):
     bias: bool = True
     stabilizer: float | None = None
 
-    split = True
-
     def __post_init__(self) -> None:
         check_nonnegative("gamma", self.gamma)
-        check_nonnegative("stabilizer", self.stabilizer)
+        super().__post_init__()
+
+    @property
+    def _k(self) -> float:
+        return 1.0 - 2.0 / (2.0 + self.gamma)
+
+    def kernels(self, step: LinearStep) -> dict[str, Any]:
+        k_abs_W = self._k * ops.abs(step.W)
+        return {"k_abs_W": k_abs_W, "W_k_abs_W": step.W + k_abs_W} if self._is_positive(step) else {"k_abs_W": k_abs_W}
+
+    def _is_positive(self, step: LinearStep) -> bool:
+        return step.nonnegative and step.rectified and self.bias
+
+    def per_unit(self, step: LinearStep, Q: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self._shared(step, Q * step.z) if self.bias else super().per_unit(step, Q)
 
     def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
-        eps, gamma = default_stabilizer(self.stabilizer), self.gamma
-        b_pos, b_neg = (step.b_pos, step.b_neg) if self.bias else (0.0, 0.0)
-        z = step.z if self.bias else step.P + step.N
-        none = ops.zeros_like(R)
-        s1 = ops.where(z > 0, share(R, z + gamma * (step.P + b_pos), eps, sign=+1), none)
-        s2 = ops.where(z < 0, share(R, z + gamma * (step.N + b_neg), eps, sign=-1), none)
-        both = s1 + s2
-        of_positive, of_negative = both + gamma * s1, both + gamma * s2
-        if step.b is None or not self.bias:
-            return step.split_T(of_positive, of_negative), None
-        return step.split_T(of_positive, of_negative), ops.where(step.b > 0, of_positive, of_negative)
+        z = step.z if self.bias else step.xW
+        return self._shared(step, ops.where(ops.equal(z, 0), ops.zeros_like(R), R))
+
+    def _shared(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Shares R, which is 0 where z is."""
+        z, b = (step.z, step.b) if self.bias else (step.xW, None)
+        abs_x = step.x if step.nonnegative else ops.abs(step.x)
+        abs_z = z if step.rectified and self.bias else ops.abs(z)
+        k, k_abs_W, eps = self._k, step.kernels["k_abs_W"], (1.0 - self._k) * self.eps
+        D = divided(R, abs_z + (step.forward(abs_x, k_abs_W) + ((0.0 if b is None else k * ops.abs(b)) + eps)), eps)
+        if self._is_positive(step):
+            s, of_x = D, step.T(D, step.kernels["W_k_abs_W"])
+        else:
+            s, of_abs_x = D * ops.sign(z), step.T(D, k_abs_W)
+            of_x = step.T(s) + (of_abs_x if step.nonnegative else ops.sign(step.x) * of_abs_x)
+        return of_x, None if b is None else s + k * ops.sign(b) * D
 
 
 @serializable
 @dataclass(frozen=True, eq=False, repr=False)
-class ZB(LinearRule):
-    """`s = R / st(x W - low W+ - high W-)`, `R_i = x W^T s - low (W+)^T s - high (W-)^T s`, for bounded inputs.
+class ZB(_Stabilizing):
+    """`s = R / st(x W - low W+ - high W-)`, `R_i = (x - low) (W+)^T s + (x - high) (W-)^T s`, for bounded inputs.
 
     Args:
         low, high: The box that x lies in: scalars, one number per channel, or arrays shaped like one sample.
@@ -285,13 +358,14 @@ class ZB(LinearRule):
     def __post_init__(self) -> None:
         if not np.all(np.asarray(self.low) < np.asarray(self.high)):
             raise ValueError(f"low must be below high, got low={self.low!r}, high={self.high!r}")
-        check_nonnegative("stabilizer", self.stabilizer)
+        super().__post_init__()
 
     def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
         low, high = like_one_sample(self.low, step.x), like_one_sample(self.high, step.x)
         corner = step.forward(low, step.W_pos) + step.forward(high, step.W_neg)
-        s = share(R, step.xW - corner, default_stabilizer(self.stabilizer))
-        return step.x * step.T(s) - low * step.T(s, step.W_pos) - high * step.T(s, step.W_neg), None
+        s = share(R, step.xW - corner, self.eps)
+        of_pos, of_neg = step.T_of_several(s, [step.W_pos, step.W_neg])
+        return (step.x - low) * of_pos + (step.x - high) * of_neg, None
 
 
 def like_one_sample(value: Any, x: Tensor) -> Tensor:
