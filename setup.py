@@ -8,6 +8,11 @@ from setuptools import find_packages, setup
 HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "kerasexplain" / "__init__.py").read_text())[1]
 
+#: Keras runs on one of these; neither is forced on those who use the other.
+BACKENDS = {"tensorflow": ["tensorflow>=2.18"], "jax": ["jax>=0.6"]}
+VIZ = ["matplotlib>=3.8", "pillow>=10"]
+TEST = ["pytest>=8", "pytest-cov>=5", "pytest-xdist>=3.5", "hypothesis>=6.100", *VIZ, "scikit-learn>=1.4"]
+
 METHODS = {
     "controls": ["Input", "Random"],
     "gradient": ["Gradient", "GradientBaseline", "InputTimesGradient", "Sensitivity", "SmoothGrad"],
@@ -56,16 +61,14 @@ setup(
     packages=[*find_packages(include=["kerasexplain", "kerasexplain.*"]), "kerasexplain.analyzers"],
     package_dir={"kerasexplain.analyzers": "analyzers"},
     package_data={"kerasexplain": ["py.typed"]},
-    install_requires=["keras>=3.12", "tensorflow>=2.18", "numpy>=1.26", "h5py>=3.11", "rich>=13"],
+    install_requires=["keras>=3.12", "numpy>=1.26", "h5py>=3.11", "rich>=13"],
     extras_require={
-        "viz": ["matplotlib>=3.8", "pillow>=10"],
-        "demo": ["matplotlib>=3.8", "pillow>=10", "scikit-learn>=1.4"],
-        "examples": ["matplotlib>=3.8", "pillow>=10", "scikit-image>=0.22"],
-        "dev": [
-            *("pytest>=8", "pytest-cov>=5", "pytest-xdist>=3.5", "hypothesis>=6.100"),
-            *("ruff==0.17.5", "mypy==2.4.1", "pre-commit>=4", "tox>=4.21"),
-            *("matplotlib>=3.8", "pillow>=10", "scikit-learn>=1.4"),
-        ],
+        **BACKENDS,
+        "viz": VIZ,
+        "demo": [*VIZ, "scikit-learn>=1.4"],
+        "examples": [*VIZ, "scikit-image>=0.22"],
+        "test": TEST,
+        "dev": [*BACKENDS["tensorflow"], *TEST, "ruff==0.17.5", "mypy==2.4.1", "pre-commit>=4", "tox>=4.21"],
     },
     entry_points={
         "console_scripts": ["kerasexplain = kerasexplain.cli:main"],

@@ -170,7 +170,7 @@ def _spread(factors: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 def _at_baselines(passes: Passes, baselines: list[np.ndarray], real: list[bool]) -> np.ndarray:
     """The explained value at the baseline, per sample; the mean over several."""
-    silent = dataclasses.replace(passes, verbose=0)
+    silent = dataclasses.replace(passes, progress=None)
     total = np.zeros(passes.samples)
 
     def make(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray]:
@@ -217,13 +217,12 @@ class SlopeMethod(ComparingMethod):
         return dataclasses.replace(GRADIENT, elementwise=self.elementwise(), maximum=maximum, against_baseline=True)
 
     def answer(self, passes: Passes) -> Answer:
-        passes, told = passes.fixed()
         baselines = self.baselines(passes)
 
         def baseline(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray]:
             return [array[copies] for array in baselines]
 
-        return passes.averaged(len(baselines[0]), passes.themselves, told, baseline=baseline)
+        return passes.averaged(len(baselines[0]), passes.themselves, baseline=baseline)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)

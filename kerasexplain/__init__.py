@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -55,11 +56,24 @@ def analyzer_names() -> list[str]:
     return registry.names()
 
 
+def _loaded(module: str) -> ModuleType:
+    try:
+        return importlib.import_module(f"kerasexplain.{module}")
+    except ModuleNotFoundError as error:
+        if error.name not in ("tensorflow", "jax", "torch", "openvino"):
+            raise
+        raise ImportError(
+            f"Keras is set to a backend that is not installed: {error.name}. kerasexplain runs on TensorFlow and JAX: "
+            "pip install 'kerasexplain[tensorflow]', or pip install 'kerasexplain[jax]' and set the environment "
+            "variable KERAS_BACKEND=jax"
+        ) from error
+
+
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        return getattr(importlib.import_module(f"kerasexplain.{_HOME[name]}"), name)
+        return getattr(_loaded(_HOME[name]), name)
     if name in _MODULES:
-        return importlib.import_module(f"kerasexplain.{name}")
+        return _loaded(name)
     raise AttributeError(f"module 'kerasexplain' has no attribute {name!r}")
 
 

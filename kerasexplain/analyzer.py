@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
 from kerasexplain import registry
-from kerasexplain.audit import Audit, books, by_node
-from kerasexplain.backend import check_eager
-from kerasexplain.checks import check_choice, check_count, same
-from kerasexplain.conditions import conditions_of
+from kerasexplain.audit import Audit
+from kerasexplain.backend import PRECISIONS, check_eager
+from kerasexplain.batch_size import check_batch_size
+from kerasexplain.checks import check_choice, same
 from kerasexplain.config import deserialize, serialize
 from kerasexplain.errors import InputError
-from kerasexplain.explanation import Explanation
-from kerasexplain.finite import check_finite
-from kerasexplain.fitting import Fitting, peeked
+from kerasexplain.explanation import Explanation, joined
+from kerasexplain.fitting import Fitting
 from kerasexplain.graph import Graph
-from kerasexplain.inputs import Structure, as_arrays, batches, check_range, prepare
+from kerasexplain.inputs import as_arrays, by_input
 from kerasexplain.method import Method
-from kerasexplain.passes import Passes
 from kerasexplain.pipeline import Pipeline, Pipelines
-from kerasexplain.program import Given, Question
+from kerasexplain.request import Request
+from kerasexplain.results import deliver
 from kerasexplain.reverse_graph import ReverseGraph
-from kerasexplain.rows import Row, named, with_steps
-from kerasexplain.selection import MODES, Selection, select
+from kerasexplain.rows import Row, with_steps
+from kerasexplain.selection import MODES
 from kerasexplain.specification import Specification, holds_whole_numbers, needs_example
 from kerasexplain.storage import write_analyzer
+from kerasexplain.streams import Batch, Data, ahead, is_stream
 from kerasexplain.tables import rules_table
-from kerasexplain.taps import Tap
 
 #: The options that every analyzer takes, with their defaults.
 COMMON_OPTIONS: dict[str, Any] = {
@@ -43,24 +40,11 @@ COMMON_OPTIONS: dict[str, Any] = {
     "jit_compile": "auto",
     "batch_size": 32,
     "input_range": None,
+    "remat": False,
+    "precision": "auto",
     "on_unsupported": "error",
     "example": None,
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class _Samples:
-    """What is explained, ready to run: arrays, how relevance gets their structure, and what runs them."""
-
-    arrays: list[np.ndarray]
-    structure: Structure
-    pipelines: Pipelines
-    pipeline: Pipeline
-    size: int
-
-    @property
-    def count(self) -> int:
-        return len(self.arrays[0])
 
 
 class Analyzer:
@@ -80,8 +64,13 @@ class Analyzer:
             whose output is explained then.
         explain: "logits" leaves a final softmax or sigmoid out; "activation" keeps it.
         jit_compile: Whether XLA compiles; "auto" is yes on a GPU or TPU and no on a CPU, where XLA is slower.
-        batch_size: How many samples run at once.
+        batch_size: How many samples run at once; "auto" is the most, up to 256, that fit into half of the free memory.
+            Where memory runs out all the same, half as many run, with a warning.
         input_range: `(low, high)`, a promise about the inputs that makes some rules cheaper; `analyze` checks it.
+        remat: Whether the backward pass runs the first two thirds of the forward pass again instead of keeping what it
+            computed: half the memory for a quarter more time.
+        precision: What products of single precision are computed in, "float32", "tensorfloat32" or "bfloat16"; sums are
+            in single precision always. "auto" leaves it to the backend; not every device has each.
         on_unsupported: "error" refuses a model with operations that have no rule, or that the method's rules are not
             for; "gradient" sends what comes back through them by their plain gradient.
         example: An input, of which only structure, shapes and dtypes count, for a subclassed model that has not been
@@ -102,8 +91,10 @@ class Analyzer:
         output: int | str = 0,
         explain: str = "logits",
         jit_compile: bool | str = "auto",
-        batch_size: int = 32,
+        batch_size: int | str = 32,
         input_range: tuple[float, float] | None = None,
+        remat: bool = False,
+        precision: str = "auto",
         on_unsupported: str = "error",
         example: Any = None,
     ) -> None:
@@ -114,7 +105,9 @@ class Analyzer:
         check_choice("on_unsupported", on_unsupported, ("error", "gradient"))
         if isinstance(start, str) or start is None or not method.takes_start_array:
             check_choice(f"start of {method.name!r}", start, method.legal_starts)
-        check_count("batch_size", batch_size)
+        check_choice("remat", remat, (False, True))
+        check_choice("precision", precision, PRECISIONS)
+        check_batch_size(batch_size)
         if input_range is not None and not input_range[0] < input_range[1]:
             raise ValueError(f"input_range must be (low, high) with low < high, got {input_range!r}")
         self.model = model
@@ -127,6 +120,8 @@ class Analyzer:
             "jit_compile": jit_compile,
             "batch_size": batch_size,
             "input_range": None if input_range is None else tuple(input_range),
+            "remat": remat,
+            "precision": precision,
             "on_unsupported": on_unsupported,
         }
         method.composite()  # so that a bad rule is refused here
@@ -173,29 +168,55 @@ class Analyzer:
         """How many times a compiled function has been traced; it does not grow from one analysis to the next."""
         return self._look_at(None).traces
 
-    def analyze(self, x: Any, neuron_selection: Any = None, batch_size: int | None = None, verbose: int = 0) -> Any:
+    def analyze(
+        self,
+        x: Any,
+        neuron_selection: Any = None,
+        batch_size: int | str | None = None,
+        verbose: int = 0,
+        *,
+        out: Any = None,
+        callback: Callable[[slice, Any], None] | None = None,
+    ) -> Any:
         """The relevance of every input value.
 
+        With `out` or `callback`, memory does not grow with the number of samples. Input is prepared, and output is
+        taken, each in a thread of its own, while the model computes.
+
         Args:
-            x: The input, batch first: an array, or a list or dict of arrays for a model with several inputs.
+            x: The input, batch first: an array, or a list or dict of arrays for a model with several inputs. Or a
+                stream of such batches: a `tf.data.Dataset`, a `PyDataset`, a generator; as in `fit` of a model, the
+                first entry of batches that are tuples counts.
             neuron_selection: What is explained, whatever the mode: an index, for all samples or one per sample (a
                 tuple, or one column per axis, for outputs of higher rank; negative ones count from the end); a
-                floating array shaped like the output, as weights; or a `Contrast` of one neuron with others.
-            batch_size: How many samples run at once, instead of the analyzer's own.
+                floating array shaped like the output, as weights; or a `Contrast` of one neuron with others. For a
+                stream, what holds for all samples, or a function from a batch as the stream gives it to what holds
+                for its samples.
+            batch_size: How many samples run at once, instead of the analyzer's own. A stream's batches run as they are
+                if they are not larger.
             verbose: 1 shows a progress bar.
+            out: What the relevance is written to, instead of a new array: an array, `np.memmap`, HDF5 dataset or the
+                like of x's shape, in x's structure for several inputs.
+            callback: Called with `(rows, relevance)` for each batch, in order; rows is a slice. Nothing is kept.
 
         Returns:
-            A numpy array of x's shape, in the model's float dtype; in x's structure for several inputs.
+            A numpy array of x's shape, in the model's float dtype; in x's structure for several inputs. With a
+            callback, `out`.
 
         Raises:
-            InputError: x or the selection does not fit the model, or breaks a promise made about the input.
+            InputError: x, the selection or out do not fit the model, or x breaks a promise made about the input.
             IndexError: A neuron is out of range.
             NotFiniteError: Relevance overflows, or the model's output is no number.
+            MemoryError: A single sample does not fit into memory.
 
         Example:
             >>> relevance = analyzer.analyze(images, neuron_selection=3)
+            >>> analyzer.analyze(dataset, lambda batch: batch[1], out=np.memmap("r.f32", "float32", "w+", shape=shape))
         """
-        return self.explain(x, neuron_selection, batch_size=batch_size, verbose=verbose).relevance
+        found = self._explanations(x, self._request(neuron_selection), batch_size, verbose)
+        if out is None and callback is None:
+            return joined([explanation.relevance for _, explanation in found])
+        return deliver(((batch, explanation.relevance) for batch, explanation in found), out, callback)
 
     def __call__(self, inputs: Any, targets: Any = None) -> Any:
         """`analyze(inputs, targets)`, in the form that other libraries call explainers by."""
@@ -209,7 +230,7 @@ class Analyzer:
         bias: bool = False,
         *,
         conditions: Any = None,
-        batch_size: int | None = None,
+        batch_size: int | str | None = None,
         verbose: int = 0,
     ) -> Explanation:
         """The relevance of inputs, inner layers and biases, with what was explained.
@@ -226,34 +247,38 @@ class Analyzer:
 
         Raises:
             ValueError: A layer is not known, or the method says nothing of layers.
-            InputError: As for `analyze`.
-            NotFiniteError: As for `analyze`.
+            InputError, NotFiniteError, MemoryError: As for `analyze`.
         """
-        if layers and not self.method.explains_layers:
-            raise ValueError(f"{self.name!r} says nothing of inner layers: leave layers= out")
-        if conditions is not None and not (self.method.explains_layers and self.method.takes_conditions):
-            raise ValueError(f"{self.name!r} cannot be conditioned on channels: leave conditions= out")
-        samples = self._prepared(x, batch_size)
-        pipeline, execution = samples.pipeline, samples.pipeline.twin.execution
-        output_taps = {name: self._output_tap(pipeline, name) for name in layers}
-        bias_taps = list(execution.bias_taps()) if bias else []
-        # Once each: of two taps at one place only one would be read, and folded layers share theirs.
-        taps = tuple(dict.fromkeys([*output_taps.values(), *bias_taps]))
-        selection = self._select(samples, neuron_selection)
-        passes = self._passes(samples, selection, taps, conditions, verbose)
-        answer = self.method.answer(passes)
-        check_finite(answer, passes, pipeline, in_one_pass=type(self.method).answer is Method.answer)
-        through = dict(zip(taps, answer.taps, strict=True))
-        return Explanation(
-            relevance=samples.structure(answer.relevance),
-            bias=self.method.of_biases(by_node(bias_taps, through)),
-            layers={name: through[tap] for name, tap in output_taps.items()},
-            output=self._as_model_output(pipeline.graph, answer.outputs),
-            neuron=selection.neuron if answer.index is None else answer.index,
-            explained=answer.explained,
-            analyzer=self.description,
-            reference=answer.reference,
-        )
+        request = self._request(neuron_selection, layers, bias, conditions)
+        return Explanation.joined([found for _, found in self._explanations(x, request, batch_size, verbose)])
+
+    def explain_batches(
+        self,
+        x: Any,
+        neuron_selection: Any = None,
+        layers: Sequence[str] = (),
+        bias: bool = False,
+        *,
+        conditions: Any = None,
+        batch_size: int | str | None = None,
+        verbose: int = 0,
+    ) -> Iterator[tuple[slice, Explanation]]:
+        """As `explain`, batch by batch: memory does not grow with the number of samples.
+
+        Args:
+            x, neuron_selection, layers, bias, conditions, batch_size, verbose: As for `explain`.
+
+        Yields:
+            `(rows, explanation)`: which samples, counted through all batches, and their explanation.
+
+        Raises: As `explain`, when it comes to that batch.
+
+        Example:
+            >>> for rows, explanation in analyzer.explain_batches(dataset, layers=["conv3"]):
+            ...     file[rows] = explanation.layers["conv3"]
+        """
+        request = self._request(neuron_selection, layers, bias, conditions)
+        return ((batch.rows, found) for batch, found in self._explanations(x, request, batch_size, verbose))
 
     def audit(self, x: Any, neuron_selection: Any = None) -> Audit:
         """Where relevance went: per operation what it received, delivered, gave to its bias, and lost.
@@ -262,7 +287,7 @@ class Analyzer:
         what it received.
 
         Args:
-            x: As for `analyze`.
+            x: As for `analyze`, but no stream.
             neuron_selection: As for `analyze`.
 
         Raises:
@@ -270,13 +295,9 @@ class Analyzer:
         """
         if self.method.composite().plain:
             raise ValueError(f"{self.name!r} propagates no relevance that could be audited: use an lrp method")
-        samples = self._prepared(x, None)
-        execution = samples.pipeline.twin.execution
-        edges, biases = execution.edge_taps(), list(execution.bias_taps())
-        taps = tuple(dict.fromkeys([*edges, *biases]))
-        passes = self._passes(samples, self._select(samples, neuron_selection), taps, summed=True)
-        answer = self.method.answer(passes)
-        return books(execution, answer, dict(zip(taps, answer.taps, strict=True)))
+        if is_stream(x):
+            raise InputError(f"an audit is of arrays, not of a stream, {type(x).__name__}: pass one batch of it")
+        return self._request(neuron_selection).audit(x, self._pipelines_for(x), self.options["batch_size"])
 
     def fit(self, data: Any, *, batch_size: int | None = None, verbose: int = 0) -> Analyzer:
         """Learns from data what the method needs: a mean, say, or patterns. It streams: one batch is held at a time.
@@ -299,31 +320,23 @@ class Analyzer:
         Example:
             >>> analyzer = create_analyzer("pattern.attribution", model).fit(x_train)
         """
-        size = self._batch_size(batch_size)
-        first, rest = peeked(data)
-        pipelines = self._pipelines_for(first)
+        stream = Data(data)
+        pipelines = self._pipelines_for(stream.first)
         inputs = len(pipelines.first.graph.inputs)
         if isinstance(data, (list, tuple)) and len(data) != inputs and hasattr(data[0], "__array__"):
             raise InputError(
                 f"the data are {len(data)} arrays, but the model has {inputs} inputs: pass x, or an iterator over "
                 "batches"
             )
-        dtype = pipelines.first.twin.execution.dtype_of_relevance
-
-        def prepared(x: Any) -> list[np.ndarray]:
-            return prepare(x, pipelines.first.graph, dtype, pipelines.inputs)[0]
-
-        method = self.method.fitted(Fitting(pipelines, rest, prepared, size, verbose))
+        names = pipelines.first.graph.input_names
+        asked = self.options["batch_size"] if batch_size is None else batch_size
+        size = pipelines.batch_sizes.of(asked, pipelines, by_input(stream.first, names)[0])
+        batches = ahead(stream.batches(names, pipelines.arrays, size))
+        method = self.method.fitted(Fitting(pipelines, batches, size.now, verbose))
         if method is not self.method:
             self._found = Pipelines(self.model, method, self.options, pipelines.specification)
             self.method, self._description = method, None
         return self
-
-    def _batch_size(self, given: int | None) -> int:
-        if given is None:
-            return int(self.options["batch_size"])
-        check_count("batch_size", given)
-        return given
 
     def _pipelines_for(self, x: Any) -> Pipelines:
         """The pipelines for inputs like x, of which some models need one to be traced."""
@@ -335,64 +348,17 @@ class Analyzer:
             pipelines = self._look_at(as_arrays(x))
         return pipelines
 
-    def _prepared(self, x: Any, batch_size: int | None) -> _Samples:
-        self.method.check_fitted()
-        size, pipelines = self._batch_size(batch_size), self._pipelines_for(x)
-        first = pipelines.first
-        arrays, structure = prepare(x, first.graph, first.twin.execution.dtype_of_relevance, pipelines.inputs)
-        batch, _ = next(batches(arrays, size, pipelines.inputs[0][0]))
-        if self.options["input_range"] is not None:
-            check_range(arrays, first.graph.input_names, self.options["input_range"])
-        return _Samples(arrays, structure, pipelines, pipelines.of(batch), size)
+    def _request(
+        self, neuron_selection: Any, layers: Sequence[str] = (), bias: bool = False, conditions: Any = None
+    ) -> Request:
+        return Request(self.method, self.options, self.description, neuron_selection, layers, bias, conditions)
 
-    def _passes(
-        self,
-        samples: _Samples,
-        selection: Selection,
-        taps: tuple[Tap, ...],
-        conditions: Any = None,
-        verbose: int = 0,
-        summed: bool = False,
-    ) -> Passes:
-        masks = conditions_of(
-            self.method.conditions if conditions is None else conditions, samples.pipeline, samples.count
-        )
-        start = self._start(samples.pipeline, samples.count)
-        array = start if isinstance(start, np.ndarray) else None
-        kind = start if array is None else "array"
-        question = Question(selection.kind, kind, taps, summed, tuple(masks))
-        given = Given(samples.arrays, selection=selection.values, start=array, conditions=list(masks.values()))
-        return Passes(samples.pipelines, question, given, samples.size, verbose)
-
-    def _start(self, pipeline: Pipeline, samples: int) -> Any:
-        start = self.options["start"]
-        if start is None:
-            return self.method.default_start
-        if isinstance(start, str):
-            return start
-        shape = tuple(size or 1 for size in pipeline.graph.explained.shape[1:])
-        try:
-            full = np.broadcast_to(np.asarray(start, pipeline.twin.execution.dtype_of_relevance), (samples, *shape))
-        except ValueError:
-            raise InputError(
-                f"start has shape {np.shape(start)}; it must be shaped like the output, {shape} or {(samples, *shape)}"
-            ) from None
-        return np.reshape(full, (samples, -1))
-
-    def _select(self, samples: _Samples, neuron_selection: Any) -> Selection:
-        mode = self.options["neuron_selection_mode"]
-        return select(neuron_selection, mode, samples.count, samples.pipeline.graph.explained.shape)
-
-    @staticmethod
-    def _output_tap(pipeline: Pipeline, name: str) -> Tap:
-        return Tap("output", named(pipeline.rows, name).name)
-
-    @staticmethod
-    def _as_model_output(graph: Graph, outputs: list[np.ndarray]) -> Any:
-        by_value = dict(zip(graph.outputs, outputs, strict=True))
-        structure = keras.tree.map_structure(by_value.get, graph.structure)
-        single = isinstance(structure, (list, tuple)) and len(structure) == 1
-        return structure[0] if single else structure
+    def _explanations(
+        self, x: Any, request: Request, batch_size: int | str | None, verbose: int
+    ) -> Iterator[tuple[Batch, Explanation]]:
+        data = Data(x)
+        asked = self.options["batch_size"] if batch_size is None else batch_size
+        return request.explanations(data, self._pipelines_for(data.first), asked, verbose)
 
     def get_config(self) -> dict[str, Any]:
         """The configuration, without the model, as plain data that JSON can hold."""

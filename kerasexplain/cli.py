@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 OUTPUTS = (".npy", ".npz", ".h5", ".png")
 #: More rows than this no viewer shows in a readable size.
 MOST_ROWS = 50
+#: More samples than this are not told one by one.
+MOST_TITLES = 32
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -84,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     pixels = "what the model takes pixels as, such as -1 1; by default they stay 0 to 255"
     explain.add_argument("--range", metavar=("LOW", "HIGH"), type=float, nargs=2, dest="pixels", help=pixels)
     explain.add_argument("--audit", action="store_true", help="show where the relevance went")
-    explain.add_argument("--batch-size", metavar="N", type=int, help="how many samples run at once")
+    size = "how many samples run at once; auto is as many as fit into memory"
+    explain.add_argument("--batch-size", metavar="N|auto", type=_batch_size, help=size)
     jit = "whether XLA compiles; by default on an accelerator only"
     explain.add_argument("--jit", action=argparse.BooleanOptionalAction, help=jit)
     explain.set_defaults(run=_explain)
@@ -152,7 +155,7 @@ def _explain(options: argparse.Namespace) -> None:
     x, names = samples(options.inputs, analyzer.model, options.pixels)
     if options.out.suffix == ".png" and len(names) > MOST_ROWS:
         raise ValueError(f"{len(names)} inputs are too many for one picture: let --out be a folder")
-    many = len(names) > analyzer.options["batch_size"]
+    many = len(names) > MOST_TITLES
     explanation = analyzer.explain(x, target, verbose=int(many))
     titles = _titles(explanation, names, labels)
     if not many:
@@ -173,6 +176,10 @@ def _analyzer(options: argparse.Namespace, chosen: dict[str, Any]) -> Analyzer:
 
     registry.find(options.analyzer)  # a wrong name is told before the model is read, which may take long
     return create.create_analyzer(options.analyzer, _model(options.model), **given, **chosen)
+
+
+def _batch_size(text: str) -> int | str:
+    return text if text == "auto" else int(text)
 
 
 def _key_and_value(option: str) -> tuple[str, Any]:

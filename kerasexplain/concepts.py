@@ -9,7 +9,6 @@ import numpy as np
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.checks import check_count
 from kerasexplain.explanation import of_channels
-from kerasexplain.fitting import in_batches, peeked
 
 
 class ReferenceSamples(NamedTuple):
@@ -58,14 +57,12 @@ def reference_samples(
     check_count("k", k)
     if neuron_selection is not None and np.ndim(neuron_selection):
         raise ValueError("neuron_selection must be one index for all samples, or None")
-    _, batches = peeked(data)
     samples = scores = None
     seen = 0
-    for batch in in_batches(batches, analyzer.options["batch_size"]):
-        relevance = analyzer.explain(batch, neuron_selection, layers=[layer]).layers[layer]
-        per_channel = of_channels(relevance, axis).T
-        here = np.broadcast_to(np.arange(seen, seen + per_channel.shape[1]), per_channel.shape)
-        seen += per_channel.shape[1]
+    for rows, explanation in analyzer.explain_batches(data, neuron_selection, layers=[layer]):
+        per_channel = of_channels(explanation.layers[layer], axis).T
+        here = np.broadcast_to(np.arange(rows.start, rows.stop), per_channel.shape)
+        seen = rows.stop
         samples = here if samples is None else np.concatenate([samples, here], axis=1)
         scores = per_channel if scores is None else np.concatenate([scores, per_channel], axis=1)
         best = np.argsort(-scores, axis=1, kind="stable")[:, :k]

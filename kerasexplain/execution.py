@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
+from kerasexplain.backend import delayed, pull_back
 from kerasexplain.backend import override as overriding
 from kerasexplain.baseline import Apply, reveal_cancel
 from kerasexplain.composite import Composite
 from kerasexplain.graph import Graph, Node, Shape, Value
 from kerasexplain.indices import boundaries
+from kerasexplain.linear import LinearOverride
 from kerasexplain.operations import Elementwise, Linear, Recurrent
 from kerasexplain.override import (
     Overridden,
-    Signal,
-    linear_override,
     overridden,
     quotient_at,
     relevance_at,
 )
+from kerasexplain.remat import Cut, Segment, cut
 from kerasexplain.rows import Row
-from kerasexplain.rules import Ignore, LinearRule, RevealCancel
+from kerasexplain.rules import ZB, Ignore, LinearRule, RevealCancel
+from kerasexplain.signal import Signal
 from kerasexplain.taps import Tap
 from kerasexplain.weights import computed_once
 
@@ -60,6 +63,7 @@ class Execution:
     Attributes:
         signals: What every value's gradient means in a relevance pass.
         boundaries: Where relevance ends before an input, because an index looks something up.
+        bounded: The operations whose rule holds for inputs within bounds, with the rule.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Execution:
         self._composite, self._unroll = composite, unroll
         self.overrides, self.signals = self._plan(starts)
         self._pairs = self._joined()
+        self.bounded = [(node, row.rule) for node, row in self.rows.items() if isinstance(row.rule, ZB)]
         self.boundaries = boundaries(graph, list(self.rows))
 
     @property
@@ -84,6 +89,11 @@ class Execution:
         """Shape and dtype of each input, as it runs."""
         dtype = self.dtype_of_relevance
         return [(value.shape, dtype if value.is_float else value.dtype) for value in self.graph.inputs]
+
+    def linear_overrides(self) -> list[LinearOverride]:
+        """The linear operations under rules, as they run if nothing is read off inside of a pair."""
+        applied = [(self._pairs.get(node) or override).apply for node, override in self.overrides.items()]
+        return [apply for apply in applied if isinstance(apply, LinearOverride)]
 
     def _plan(self, starts: Mapping[Value, Signal]) -> tuple[dict[Node, Overridden], dict[Value, Signal]]:
         """What each operation is overridden with, decided from the output down.
@@ -158,7 +168,7 @@ class Execution:
                 pairs[node] = Pair(last, reveal_cancel(node.primitive, last.primitive, rule), compares=True)
             elif isinstance(row.rule, LinearRule) and self._runs_rectified(node, last):
                 nonnegative = row.domain.nonnegative
-                apply = linear_override(node.primitive, row.rule, Signal.Q, nonnegative, relu=last.primitive)
+                apply = LinearOverride(node.primitive, row.rule, Signal.Q, nonnegative, relu=last.primitive)
                 pairs[node] = Pair(last, apply)
         return pairs
 
@@ -179,6 +189,7 @@ class Execution:
         references: Mapping[Value, Tensor] | None = None,
         conditions: Mapping[str, Tensor] | None = None,
         held: Mapping[Value, Tensor] | None = None,
+        remat: bool = False,
     ) -> dict[Value, Tensor]:
         """All values of the graph.
 
@@ -188,6 +199,8 @@ class Execution:
             references: What a run at the baseline gave, where the composite compares with one.
             conditions: By operation, factors for the relevance of its output, shaped to be multiplied by it.
             held: Values of another run that take the place of what carries no relevance, masks above all.
+            remat: Whether the first parts of the graph run again in the backward pass, except where something inside is
+                read off. The values inside are not told.
         """
         dtype = self.dtype_of_relevance
         values = {
@@ -205,14 +218,60 @@ class Execution:
                 )
         merged = {node: pair for node, pair in pairs.items() if node not in between}
         closed = {pair.last for pair in merged.values()}
-        with computed_once():
-            for node in self.graph.nodes:
+
+        def run(nodes: Sequence[Node], values: dict[Value, Tensor]) -> None:
+            for node in nodes:
                 if node not in closed:
                     seen = values if held is None else self._with_held(node, values, held)
                     ys = self._run_node(node, merged.get(node), seen, taps, references, conditions)
                     last = merged[node].last if node in merged else node
                     values.update(zip(last.outputs, ys, strict=True))
+
+        parts = self._parts if remat else Cut((), (), self.graph.nodes)
+        names = {tap.node for tap in taps} | set(conditions)
+        with computed_once():
+            run(parts.before, values)
+            for segment in parts.segments:
+                if segment.holds(names, [node.inputs[0] for node, _ in self.bounded]):
+                    run(segment.nodes, values)
+                else:
+                    values[segment.output] = self._run_again(segment, values, run)
+            run(parts.after, values)
         return values
+
+    @functools.cached_property
+    def _parts(self) -> Cut:
+        return cut(self.graph, joined={node.outputs[0] for node in self._pairs})
+
+    def _run_again(
+        self,
+        segment: Segment,
+        values: Mapping[Value, Tensor],
+        run: Callable[[Sequence[Node], dict[Value, Tensor]], None],
+    ) -> Tensor:
+        """The output of a segment, of which nothing is kept but what it reads."""
+        read, carrying = (*segment.carriers, *segment.others), len(segment.carriers)
+
+        def forward(*given: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+            known = dict(zip(read, given, strict=True))
+            for node in segment.nodes:
+                ys = self._in_one_precision(_tensors(node.primitive(*(known[value] for value in node.inputs))))
+                known.update(zip(node.outputs, ys, strict=True))
+            return known[segment.output], given
+
+        def backward(given: Sequence[Tensor], signal: Tensor) -> list[Tensor | None]:
+            given = delayed(given, signal)
+
+            def output(*carriers: Tensor) -> tuple[Tensor, None]:
+                known = dict(zip(read, (*carriers, *given[carrying:]), strict=True))
+                with computed_once():
+                    run(segment.nodes, known)
+                return known[segment.output], None
+
+            _, _, pullback = pull_back(output, *given[:carrying])
+            return [*pullback(signal), *(None for _ in segment.others)]
+
+        return overriding(forward, backward, *(values[value] for value in read))
 
     def _with_held(
         self, node: Node, values: Mapping[Value, Tensor], held: Mapping[Value, Tensor]

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import h5py
+import keras
 import numpy as np
 
 from kerasexplain.checks import check_count
+from kerasexplain.errors import InputError
 from kerasexplain.storage import read, write
 from kerasexplain.tokens import TokenRelevances, token_relevances
 
@@ -61,6 +63,22 @@ class Explanation:
     explained: np.ndarray
     analyzer: dict[str, Any]
     reference: np.ndarray | None = None
+
+    @classmethod
+    def joined(cls, parts: Sequence[Explanation]) -> Explanation:
+        """The explanations of several batches, as one.
+
+        Raises:
+            InputError: Their samples differ in size.
+        """
+        if len(parts) == 1:
+            return parts[0]
+
+        def join(name: str) -> Any:
+            return joined([getattr(part, name) for part in parts])
+
+        names = ("relevance", "bias", "layers", "output", "neuron", "explained", "reference")
+        return cls(**{name: join(name) for name in names}, analyzer=parts[0].analyzer)
 
     @property
     def completeness_error(self) -> np.ndarray:
@@ -184,6 +202,24 @@ class Explanation:
                 raise ValueError(f"{os.fspath(path)!r} holds no explanation")
             names = [field.name for field in dataclasses.fields(cls) if field.name in file]
             return cls(**{name: read(file[name]) for name in names}, analyzer=json.loads(file.attrs["analyzer"]))
+
+
+def joined(parts: Sequence[Any]) -> Any:
+    """Arrays of several batches as one, in the structure that they all have; what is no array is the same in all.
+
+    Raises:
+        InputError: Their samples differ in size.
+    """
+
+    def join(*arrays: Any) -> Any:
+        if not isinstance(arrays[0], np.ndarray):
+            return arrays[0]
+        sizes = sorted({array.shape[1:] for array in arrays})
+        if len(sizes) > 1:
+            raise InputError(f"samples of different sizes make no one array: {sizes}; take them batch by batch")
+        return np.concatenate(arrays)
+
+    return parts[0] if len(parts) == 1 else keras.tree.map_structure(join, *parts)
 
 
 def _entry(values: Any, which: int | str | None) -> Any:

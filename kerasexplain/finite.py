@@ -20,7 +20,7 @@ ADVICE = (
 )
 
 
-def check_finite(answer: Answer, passes: Passes, pipeline: Pipeline, in_one_pass: bool) -> None:
+def check_finite(answer: Answer, passes: Passes, pipeline: Pipeline, in_one_pass: bool, begin: int) -> None:
     """Raises NotFiniteError if relevance, or the model's output, holds NaN or infinity.
 
     Args:
@@ -28,12 +28,13 @@ def check_finite(answer: Answer, passes: Passes, pipeline: Pipeline, in_one_pass
         passes: The question it answers.
         pipeline: What has run.
         in_one_pass: Whether the answer is that of one pass over the samples, which can then be repeated.
+        begin: The number of the first sample.
     """
     bad = _rows_with_gaps(answer.relevance)
     if not len(bad):
         return
     dtype = answer.relevance[0].dtype
-    samples = f"{len(bad)} of {passes.samples} samples, the first is number {bad[0]}"
+    samples = f"{len(bad)} of {passes.samples} samples, the first is number {begin + bad[0]}"
     if len(np.intersect1d(bad, _rows_with_gaps(answer.outputs))):
         raise NotFiniteError(f"the model's own output is NaN or infinite ({samples})")
     where = _where(passes, pipeline.rows, int(bad[0])) if in_one_pass else ""
@@ -52,7 +53,7 @@ def _where(passes: Passes, rows: Sequence[Row], sample: int) -> str:
     taps = tuple(Tap("output", row.name) for row in rows)
     question = dataclasses.replace(passes.question, taps=taps, summed=False)
     given = passes.given.at(np.array([sample]))
-    answer = dataclasses.replace(passes, question=question, given=given, verbose=0).run()
+    answer = dataclasses.replace(passes, question=question, given=given, usual=1, progress=None).run()
     growing = [row for row, relevance in zip(rows, answer.taps, strict=True) if not np.isfinite(relevance).all()]
     if not growing:
         return " at the input"

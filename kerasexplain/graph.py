@@ -32,6 +32,11 @@ class Value:
     def is_float(self) -> bool:
         return "float" in self.dtype
 
+    @property
+    def sample_shape(self) -> Shape:
+        """The shape without the batch."""
+        return self.shape[: self.batch_axis] + self.shape[self.batch_axis + 1 :]
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Node:

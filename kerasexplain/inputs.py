@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -14,28 +14,58 @@ from kerasexplain.graph import Graph, Shape, Value
 Structure = Callable[[list[np.ndarray]], Any]
 
 
-def prepare(x: Any, graph: Graph, dtype: str, shapes: Sequence[Shape]) -> tuple[list[np.ndarray], Structure]:
-    """The model's inputs as arrays, flattened, and a function that gives such a list the structure of x.
+def by_input(x: Any, names: Sequence[str]) -> tuple[list[Any], Structure]:
+    """What x holds for each input of the model, flattened, and a function that gives such a list the structure of x.
+
+    Arrays of any kind stay what they are: one on disk is read when it is cut into batches.
 
     Args:
         x: An array for a model with one input; otherwise a list in the order of the model's inputs, or a dict by
             their names.
+        names: Of the model's inputs.
+
+    Raises:
+        InputError: x is not made for that many inputs.
+    """
+    given, structure = _by_input(x, names)
+    arrays = [
+        value if hasattr(value, "shape") else _as_array(value, name) for name, value in zip(names, given, strict=True)
+    ]
+    return arrays, structure
+
+
+def count_of(given: Sequence[Any], names: Sequence[str]) -> int:
+    """How many samples the arrays hold.
+
+    Raises:
+        InputError: They do not agree.
+    """
+    counts = [array.shape[0] if len(array.shape) else 1 for array in given]
+    if len(set(counts)) > 1:
+        sizes = ", ".join(f"{name}: {count}" for name, count in zip(names, counts, strict=True))
+        raise InputError(f"the inputs hold different numbers of samples ({sizes})")
+    return int(counts[0] or 1)  # what has no sample, or is symbolic, is refused where it is read
+
+
+def model_inputs(
+    given: Sequence[Any], graph: Graph, dtype: str, shapes: Sequence[Shape], begin: int = 0
+) -> list[np.ndarray]:
+    """The model's inputs as numpy arrays of the dtypes that it runs with.
+
+    Args:
+        given: From `by_input`.
         graph: The traced model.
         dtype: The floating dtype that relevance is computed in.
         shapes: The inputs' shapes as the model declares them.
+        begin: The number of the first sample, for messages.
 
     Raises:
-        InputError: x does not fit the model: the input is named, with what was expected.
+        InputError: They do not fit the model: the input is named, with what was expected.
     """
-    given, structure = _by_input(x, graph.input_names)
-    arrays = [
-        _array(value, name, known, shape, dtype)
+    return [
+        _array(value, name, known, shape, dtype, begin)
         for value, name, known, shape in zip(given, graph.input_names, graph.inputs, shapes, strict=True)
     ]
-    if len({len(array) for array in arrays}) > 1:
-        sizes = ", ".join(f"{name}: {len(array)}" for name, array in zip(graph.input_names, arrays, strict=True))
-        raise InputError(f"the inputs hold different numbers of samples ({sizes})")
-    return arrays, structure
 
 
 def _by_input(x: Any, names: Sequence[str]) -> tuple[list[Any], Structure]:
@@ -57,15 +87,12 @@ def _holds_arrays(x: Sequence[Any]) -> bool:
     return all(hasattr(item, "shape") and len(item.shape) > 0 for item in x)
 
 
-def _array(x: Any, name: str, value: Value, shape: Shape, dtype: str) -> np.ndarray:
+def _array(x: Any, name: str, value: Value, shape: Shape, dtype: str, begin: int) -> np.ndarray:
     where = f"the model's input {name!r}"
-    try:
-        array = np.asarray(x)
-    except ValueError as error:
-        raise InputError(f"{where} must be an array of numbers of shape {_shown(shape)}: {error}") from None
+    array = _as_array(x, name)
     if array.dtype.kind not in "biuf" and str(array.dtype) not in ("bfloat16",):
         raise InputError(f"{where} must hold real numbers, got {array.dtype} ({type(x).__name__})")
-    _check_shape(array, where, shape)
+    _check_shape(array.shape, where, shape)
     if not value.is_float:
         check_whole(array, value.dtype, where)
     with np.errstate(over="ignore"):  # what is too large for the dtype is told below
@@ -74,9 +101,16 @@ def _array(x: Any, name: str, value: Value, shape: Shape, dtype: str) -> np.ndar
         bad = np.argwhere(~np.isfinite(array))
         raise InputError(
             f"{where} holds {len(bad)} values that are NaN or infinite in {dtype}, the first at "
-            f"{tuple(int(i) for i in bad[0])}"
+            f"{(begin + int(bad[0][0]), *(int(i) for i in bad[0][1:]))}"
         )
     return array
+
+
+def _as_array(x: Any, name: str) -> np.ndarray:
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        raise InputError(f"the model's input {name!r} must be an array of numbers: {error}") from None
 
 
 def check_whole(array: np.ndarray, dtype: str, where: str) -> None:
@@ -92,16 +126,22 @@ def check_whole(array: np.ndarray, dtype: str, where: str) -> None:
         )
 
 
-def _check_shape(array: np.ndarray, where: str, expected: Shape) -> None:
-    fits = array.ndim == len(expected) and all(
-        known is None or known == size for known, size in zip(expected[1:], array.shape[1:], strict=True)
+def check_shapes(given: Sequence[Any], names: Sequence[str], shapes: Sequence[Shape]) -> None:
+    """Raises InputError if arrays are not shaped as the model's inputs are."""
+    for array, name, shape in zip(given, names, shapes, strict=True):
+        _check_shape(tuple(array.shape), f"the model's input {name!r}", shape)
+
+
+def _check_shape(shape: Shape, where: str, expected: Shape) -> None:
+    fits = len(shape) == len(expected) and all(
+        known is None or known == size for known, size in zip(expected[1:], shape[1:], strict=True)
     )
     if not fits:
         hint = ""
-        if array.ndim == len(expected) - 1:
+        if len(shape) == len(expected) - 1:
             hint = ". The first axis is the batch: pass x[None] for one sample"
-        raise InputError(f"{where} has shape {_shown(expected)}, got {array.shape}{hint}")
-    if array.shape[0] == 0:
+        raise InputError(f"{where} has shape {_shown(expected)}, got {shape}{hint}")
+    if shape[0] == 0:
         raise InputError(f"{where} is empty: there is no sample to explain")
 
 
@@ -127,18 +167,3 @@ def check_range(arrays: Sequence[np.ndarray], names: Sequence[str], input_range:
                 f"input_range=({low:g}, {high:g}) was promised, but the input {name!r} holds values from "
                 f"{least:g} to {greatest:g}"
             )
-
-
-def batches(arrays: Sequence[np.ndarray], size: int, fixed: int | None) -> Iterator[tuple[list[np.ndarray], int]]:
-    """Batches of one size, with the number of samples that count in each.
-
-    Fewer samples than a batch run as they are; otherwise the last batch is filled up, so that one shape is compiled.
-    """
-    samples = len(arrays[0])
-    full = fixed or (size if samples > size else samples)
-    for begin in range(0, samples, full):
-        batch = [array[begin : begin + full] for array in arrays]
-        count = len(batch[0])
-        if count < full:
-            batch = [np.concatenate([array, np.repeat(array[-1:], full - count, axis=0)]) for array in batch]
-        yield batch, count

@@ -7,7 +7,6 @@ need no override at all: their plain gradient carries Q, and routing carries R a
 from __future__ import annotations
 
 import dataclasses
-import enum
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from keras import ops
 from kerasexplain.backend import override, pull_back, transposed
 from kerasexplain.baseline import Apply, against_baseline, handed_back
 from kerasexplain.composite import Composite
+from kerasexplain.linear import LinearOverride
 from kerasexplain.operations import (
     Affine,
     Custom,
@@ -47,21 +47,9 @@ from kerasexplain.rules import (
     WinnerTakesAll,
 )
 from kerasexplain.rules.arithmetic import share
-from kerasexplain.rules.step import LinearStep
+from kerasexplain.signal import Signal
 
 Tensor = Any
-
-#: The output of a linear operation is not kept for the backward pass where its entries are sums of so few terms, but
-#: computed again: that takes hardly longer than reading it. On ResNet50 it is half of what would be kept besides a
-#: gradient's own.
-FEW_TERMS = 64
-
-
-class Signal(enum.Enum):
-    """What a tensor's gradient means during a relevance pass."""
-
-    Q = "relevance per unit of activation"
-    R = "relevance"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +96,7 @@ def overridden(row: Row, arriving: Signal, composite: Composite) -> Overridden:
         linear = primitive if isinstance(primitive, Linear) else _as_linear(primitive)
         if rule.is_gradient and arriving is Signal.Q:
             return plain
-        apply = linear_override(linear, rule, arriving, row.domain.nonnegative)
+        apply = LinearOverride(linear, rule, arriving, row.domain.nonnegative)
         return Overridden(apply, arriving, Signal.R if rule.absolute else Signal.Q, linear.bias_shape)
     if isinstance(primitive, StopGradient):
         return Overridden(lambda xs, tap: xs[0], arriving, arriving)
@@ -159,7 +147,7 @@ def _of_signal(row: Row, plain: Overridden, composite: Composite) -> Overridden:
         return Overridden(_maximum(primitive, rule, of_relevance=True), Signal.Q, Signal.Q)
     assert isinstance(rule, LinearRule)
     assert isinstance(primitive, Linear)
-    return Overridden(linear_override(primitive, rule, Signal.R, False), Signal.Q, Signal.Q, plain.bias_shape)
+    return Overridden(LinearOverride(primitive, rule, Signal.R, False), Signal.Q, Signal.Q, plain.bias_shape)
 
 
 def _by_gradient(primitive: Any, rule: Any) -> bool:
@@ -235,69 +223,6 @@ def _as_linear(pooling: Any) -> Linear:
         bias_axis=None,
         scaled=None,
     )
-
-
-def linear_override(
-    linear: Linear, rule: LinearRule, arriving: Signal, nonnegative: bool, relu: Elementwise | None = None
-) -> Apply:
-    """A linear operation under its rule.
-
-    With `relu`, the ReLU behind it is part of it. Where the output is 0 no relevance arrives, so max(z, 0) serves the
-    rule in place of z. That is the output itself, and z need not be kept until the backward pass; or it is what an
-    upper bound is applied to, which relevance ignores.
-    """
-    rectified = relu is not None
-    bounded = relu is not None and not relu.rectifies
-
-    def step(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> LinearStep:
-        return LinearStep(linear.apply, linear.transposed, linear.summed, x, kernel, bias, nonnegative, rectified)
-
-    def forward(*operands: Tensor) -> tuple[Tensor, Any]:
-        at = step(*operands)
-        at.parts = rule.parts(at)
-        z = rule.output(at)
-        y = z if relu is None else relu(z)
-        kept = {"y": y} if bounded else {}
-        if rectified and not bounded:
-            kept["z"] = y
-        elif at.parts is None and not (linear.terms is not None and linear.terms <= FEW_TERMS):
-            kept["z"] = z
-        # What is made of the kernel is cheap to keep: its size is that of the weights, whatever the batch.
-        return y, (operands, kept, at.parts, None if at.parts is None else rule.kernels(at))
-
-    def apply(xs: Sequence[Tensor], tap: Tensor | None) -> Tensor:
-        kernel = ops.cast(linear.kernel(), xs[0].dtype)
-        bias = linear.placed_bias(xs[0], tap)
-        operands = [xs[0], kernel]
-        if bias is not None:
-            operands.append(bias)
-
-        def backward(residuals: Any, signal: Tensor) -> list[Tensor | None]:
-            operands, kept, parts, kernels = residuals
-            at = step(*operands)
-            at.know(parts=parts)
-            at.kernels = rule.kernels(at) if kernels is None else kernels
-            at.know(**at.kernels)
-            z = kept["z"] if "z" in kept else rule.output(at)
-            at.know(z=ops.relu(z) if bounded else z)
-            if arriving is Signal.Q and not bounded:
-                of_x, of_bias = rule.per_unit(at, signal)
-            else:
-                of_x, of_bias = rule.relevance(at, signal * kept["y"] if bounded else signal)
-            if at.b is None:
-                return [of_x, None]
-            wanted = tap is not None and of_bias is not None
-            return [of_x, None, _summed_like(of_bias, at.b) if wanted else None]
-
-        return override(forward, backward, *operands)
-
-    return apply
-
-
-def _summed_like(s: Tensor, bias: Tensor) -> Tensor:
-    """Sums over the positions that share an entry of the bias."""
-    shared = [axis for axis in range(1, len(bias.shape)) if bias.shape[axis] == 1 and s.shape[axis] != 1]
-    return ops.sum(s, axis=shared, keepdims=True) if shared else s
 
 
 def _literally(primitive: Any, rule: ElementwiseRule, arriving: Signal = Signal.R) -> Apply:

@@ -6,15 +6,14 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 
 from kerasexplain.errors import InputError
 from kerasexplain.indices import check_indices
-from kerasexplain.inputs import batches
 from kerasexplain.program import Answer, Given, Program, Question
 
 if TYPE_CHECKING:
+    from kerasexplain.batch_size import BatchSize
     from kerasexplain.pipeline import Pipelines
 
 #: Makes a batch: `(rows, copies) -> inputs`, for copies of samples, both told by number.
@@ -30,14 +29,17 @@ class Passes:
         question: What is asked.
         given: The samples, and what is selected of each.
         size: How many rows run at once.
-        verbose: 1 shows a progress bar.
+        usual: How many samples are asked about at once, if these are the last of several batches: fewer are filled up,
+            so that one shape is compiled.
+        progress: Is told how many samples have been done, of several copies of a sample each a part.
     """
 
     pipelines: Pipelines
     question: Question
     given: Given
-    size: int
-    verbose: int = 0
+    size: BatchSize
+    usual: int
+    progress: Callable[[float], None] | None = None
 
     @property
     def inputs(self) -> list[np.ndarray]:
@@ -55,8 +57,8 @@ class Passes:
 
     def values(self) -> Answer:
         """What the model says of the samples, without relevance."""
-        given = Given(self.inputs, selection=self.given.selection)
-        return dataclasses.replace(self, given=given, question=_values(self.question), verbose=0).run()
+        silent = dataclasses.replace(self, progress=None)
+        return Answer.joined([answer for _, _, answer in silent.copies(1, self.themselves, relevance=False)])
 
     def fixed(self) -> tuple[Passes, Answer]:
         """These passes with the neurons fixed that are selected for the samples, and what the model says of them."""
@@ -84,30 +86,49 @@ class Passes:
         """
         question = self.question if relevance else _values(self.question)
         question = dataclasses.replace(question, baseline=baseline is not None)
-        of_samples = dataclasses.replace(self.given, inputs=[])  # which are made anew for every batch
-        if not relevance:
-            of_samples = Given([], selection=self.given.selection)
-        total = self.samples * count
-        progress = keras.utils.Progbar(total, verbose=1, unit_name="sample") if self.verbose else None
-        for (numbers,), used in batches([np.arange(total)], self.size, self.pipelines.inputs[0][0]):
-            rows, copies = np.divmod(numbers, count)
-            inputs = make(rows, copies)
-            pipeline = self.pipelines.of(inputs)
-            references = [] if baseline is None else baseline(rows, copies)
-            check_indices(pipeline.graph, pipeline.twin.execution.boundaries, [inputs, references])
-            given = dataclasses.replace(of_samples.at(rows), inputs=inputs, baseline=references)
-            answer = pipeline.program(question, given)
-            self.pipelines.verify(inputs, answer.outputs)
-            _check_boxes(pipeline.program, answer)
-            yield rows[:used], copies[:used], answer.first(used)
-            if progress is not None:
-                progress.add(used)
+        given = self.given if relevance else Given([], selection=self.given.selection)
+        of_samples = dataclasses.replace(given, inputs=[])  # which are made anew for every batch
+        fixed = self.pipelines.fixed
+        total, begin = self.samples * count, 0
+        while begin < total:
+            full = fixed or min(self.size.now, max(self.samples, self.usual) * count)
+            used = min(full, total - begin)
+            rows, copies = np.divmod(np.minimum(np.arange(begin, begin + full), total - 1), count)
+            try:
+                answer = self._answer(question, of_samples, rows, copies, make, baseline)
+            except MemoryError as error:
+                self.size.halve(full, fixed, error)
+                continue
+            yield rows[:used], copies[:used], answer.at(slice(used))
+            begin += used
+            if self.progress is not None:
+                self.progress(used / count)
+
+    def _answer(
+        self,
+        question: Question,
+        of_samples: Given,
+        rows: np.ndarray,
+        copies: np.ndarray,
+        make: Make,
+        baseline: Make | None,
+    ) -> Answer:
+        """The answer for one full batch, checked."""
+        inputs = make(rows, copies)
+        pipeline = self.pipelines.of(inputs)
+        references = [] if baseline is None else baseline(rows, copies)
+        check_indices(pipeline.graph, pipeline.twin.execution.boundaries, [inputs, references])
+        given = dataclasses.replace(of_samples.at(rows), inputs=inputs, baseline=references)
+        answer = pipeline.program(question, given)
+        self.pipelines.verify(inputs, answer.outputs)
+        _check_boxes(pipeline.program, answer)
+        return answer
 
     def averaged(
         self,
         count: int,
         make: Make,
-        told: Answer,
+        told: Answer | None = None,
         weigh: Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray | float]] | None = None,
         baseline: Make | None = None,
     ) -> Answer:
@@ -116,7 +137,7 @@ class Passes:
         Args:
             count: How many copies there are of each sample.
             make: Gives the inputs of a batch.
-            told: What the model says of the samples themselves.
+            told: What the model says of the samples themselves; by default, of the first copies.
             weigh: `(rows, copies) -> weights`, one for each input, broadcastable to its relevance; by default the
                 mean.
             baseline: Gives what the inputs are compared with.
@@ -124,7 +145,10 @@ class Passes:
         relevance = [np.zeros(x.shape) for x in self.inputs]
         taps: list[np.ndarray] = []
         reference = np.zeros(self.samples)
+        first: list[Answer] = []
         for rows, copies, answer in self.copies(count, make, baseline):
+            if told is None:
+                first.append(answer.at(copies == 0))
             weights = [1.0 / count] * len(relevance) if weigh is None else weigh(rows, copies)
             for total, part, weight in zip(relevance, answer.relevance, weights, strict=True):
                 add_rows(total, rows, part * weight)
@@ -133,6 +157,7 @@ class Passes:
                 add_rows(total, rows, part / count)
             if answer.reference is not None:
                 add_rows(reference, rows, answer.reference / count)
+        told = Answer.joined(first) if told is None else told
         dtype = told.explained.dtype
         return dataclasses.replace(
             told,

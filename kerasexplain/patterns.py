@@ -78,9 +78,7 @@ def _statistics(pipeline: Pipeline, pattern_type: str) -> compiled:
             for node, only_positive in rectified.items()
         }
 
-    dtype = execution.dtype_of_relevance
-    signature = [(value.shape, dtype if value.is_float else value.dtype) for value in graph.inputs]
-    return compiled(function, False, signature)
+    return compiled(function, False, execution.signature)
 
 
 def _sums(linear: Any, x: Tensor, z: Tensor, only_positive: bool) -> list[Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -10,9 +11,11 @@ import numpy as np
 
 from kerasexplain.assign import assign
 from kerasexplain.backend import on_accelerator
+from kerasexplain.batch_size import BatchSizes
 from kerasexplain.canonize import canonize
 from kerasexplain.composite import Composite
 from kerasexplain.graph import Graph, Shape
+from kerasexplain.inputs import check_range, model_inputs
 from kerasexplain.method import Method
 from kerasexplain.operations import Call, Recurrent, describe
 from kerasexplain.probe import traced, verify
@@ -50,7 +53,15 @@ class Pipeline:
 
     @functools.cached_property
     def program(self) -> Program:
-        return Program(self.twin.execution, self._method, _by_xla(self._options), self._model.variables)
+        options = self._options
+        return Program(
+            self.twin.execution,
+            self._method,
+            _by_xla(options),
+            self._model.variables,
+            remat=options["remat"],
+            precision=options["precision"],
+        )
 
 
 class Pipelines:
@@ -70,6 +81,7 @@ class Pipelines:
         self.specification = specification
         self._fingerprint = fingerprint(model)
         self._verified: set[tuple[Shape, ...]] = set()
+        self.batch_sizes = BatchSizes()
         graph, is_static = traced(model, specification)
         # XLA cannot differentiate a loop of unknown length.
         self.is_static = is_static or (_by_xla(options) and _loops_openly(graph))
@@ -79,15 +91,48 @@ class Pipelines:
         #: The model's inputs as it declares them: sizes that were only filled in to trace it are open.
         self.inputs = tuple(given.shape for given in specification.inputs)
 
-    def of(self, arrays: list[np.ndarray]) -> Pipeline:
-        """The pipeline for inputs of those shapes."""
+    def arrays(self, given: Sequence[Any], begin: int = 0) -> list[np.ndarray]:
+        """The model's inputs, ready to run, with every promise about them checked.
+
+        Args:
+            given: From `by_input`.
+            begin: The number of the first sample, for messages.
+
+        Raises:
+            InputError: They do not fit.
+        """
+        graph, promised = self.first.graph, self._options["input_range"]
+        arrays = model_inputs(given, graph, self.dtype, self.inputs, begin)
+        if promised is not None:
+            check_range(arrays, graph.input_names, promised)
+        return arrays
+
+    @property
+    def fixed(self) -> int | None:
+        """The only batch size that the model takes, if it is made for one."""
+        return self.inputs[0][0]
+
+    def of(self, arrays: list[np.ndarray], count: int | None = None) -> Pipeline:
+        """The pipeline for inputs of those shapes, or for so many samples like them."""
         if not self.is_static:
             return self.first
-        shapes = tuple(array.shape for array in arrays)
+        shapes = tuple((count or len(array), *array.shape[1:]) for array in arrays)
         if shapes not in self._by_shape:
             graph = trace(self._model, self.specification.with_shapes(shapes))
             self._by_shape[shapes] = Pipeline(self._model, graph, self._method, self._options)
         return self._by_shape[shapes]
+
+    @property
+    def dtype(self) -> str:
+        """The floating dtype that relevance is computed in."""
+        return self.first.twin.execution.dtype_of_relevance
+
+    def graph_at(self, sizes: tuple[Shape, ...]) -> Graph:
+        """The graph for samples of some sizes, none of which it leaves open."""
+        if not any(None in value.sample_shape for value in self.first.graph.values()):
+            return self.first.graph
+        graph = trace(self._model, self.specification.with_shapes([(1, *size) for size in sizes]))
+        return Pipeline(self._model, graph, self._method, self._options).graph
 
     @property
     def is_outdated(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,10 +13,11 @@ from keras import ops
 from kerasexplain.backend import compiled, pull_back, relevance_pass
 from kerasexplain.execution import Execution
 from kerasexplain.graph import Value
+from kerasexplain.kept import Kept
 from kerasexplain.method import Method
-from kerasexplain.override import Signal
 from kerasexplain.rules import ZB
 from kerasexplain.selection import mask, unravelled
+from kerasexplain.signal import Signal
 from kerasexplain.taps import Tap
 
 Tensor = Any
@@ -107,9 +109,9 @@ class Answer:
     reference: np.ndarray | None = None
     flat_index: np.ndarray | None = None
 
-    def first(self, samples: int) -> Answer:
-        """The answer for the first samples alone."""
-        return self._map(lambda arrays: arrays[0][:samples], [self])
+    def at(self, rows: slice | np.ndarray) -> Answer:
+        """The answer for some of the samples alone."""
+        return self._map(lambda arrays: arrays[0][rows], [self])
 
     @classmethod
     def joined(cls, answers: Sequence[Answer]) -> Answer:
@@ -135,14 +137,30 @@ class Program:
         method: What is done with the signal at the inputs.
         jit_compile: Whether XLA compiles.
         variables: The model's, which stay live.
+        remat: Whether the backward pass runs parts of the forward pass again.
+        precision: What products are computed in.
     """
 
-    def __init__(self, execution: Execution, method: Method, jit_compile: bool, variables: Sequence[Any] = ()) -> None:
+    def __init__(
+        self,
+        execution: Execution,
+        method: Method,
+        jit_compile: bool,
+        variables: Sequence[Any] = (),
+        remat: bool = False,
+        precision: str = "auto",
+    ) -> None:
         self._variables = variables
         self._execution, self._method, self._jit_compile = execution, method, jit_compile
         self._functions: dict[Question, compiled] = {}
         self._nodes = {node.name: node for node in execution.graph.nodes}
-        self.bounded = [(node, row.rule) for node, row in execution.rows.items() if isinstance(row.rule, ZB)]
+        self.bounded = execution.bounded
+        self._remat, self._precision = remat, precision
+
+    @functools.cached_property
+    def _kept(self) -> Kept:
+        execution = self._execution
+        return Kept(execution.linear_overrides(), self._variables, execution.dtype_of_relevance)
 
     @property
     def traces(self) -> int:
@@ -157,9 +175,7 @@ class Program:
         return Answer(**{"index": None, "relevance": [], "taps": [], **result})
 
     def _compile(self, question: Question) -> compiled:
-        dtype = self._execution.dtype_of_relevance
-        graph = self._execution.graph
-        inputs = [(value.shape, dtype if value.is_float else value.dtype) for value in graph.inputs]
+        dtype, inputs = self._execution.dtype_of_relevance, self._execution.signature
         vector, matrix = ((None,), "int64"), ((None, None), dtype)
         given = Given(
             inputs,
@@ -169,10 +185,15 @@ class Program:
             [matrix for _ in question.conditions],
         )
 
-        def function(tensors: list[Tensor]) -> dict[str, Any]:
-            return self._compute(question, given.like(tensors))
+        count = len(given.flat())
 
-        return compiled(function, self._jit_compile, given.flat(), self._variables)
+        def function(tensors: list[Tensor]) -> dict[str, Any]:
+            with self._kept.used(tensors[count:]):
+                return self._compute(question, given.like(tensors[:count]))
+
+        return compiled(
+            function, self._jit_compile, given.flat(), self._variables, self._precision, further=self._kept.tensors
+        )
 
     def _compute(self, question: Question, given: Given) -> dict[str, Any]:
         execution, graph, inputs = self._execution, self._execution.graph, given.inputs
@@ -193,7 +214,8 @@ class Program:
             given_real = dict(zip(wanted_inputs, real, strict=True))
             xs = [given_real.get(value, x) for value, x in zip(graph.inputs, inputs, strict=True)]
             by_tap = dict(zip(wanted, taps, strict=True))
-            values = execution.run(xs, by_tap, references=references, conditions=conditions)
+            remat = self._remat and references is None
+            values = execution.run(xs, by_tap, references=references, conditions=conditions, remat=remat)
             return values[graph.explained], values
 
         with relevance_pass():
@@ -315,7 +337,7 @@ class Program:
             return []
         batch, dtype = ops.shape(inputs[0])[0], self._execution.dtype_of_relevance
         shapes = self._execution.bias_taps()
-        unknown = any(tap.kind != "bias" and _open_sizes(self._tapped(tap)) for tap in taps)
+        unknown = any(tap.kind != "bias" and None in self._tapped(tap).sample_shape for tap in taps)
         values = self._execution.run(inputs, dict.fromkeys(taps), references=references) if unknown else {}
         tensors = []
         for tap in taps:
@@ -351,10 +373,6 @@ class _Differences:
 def _with_batch(shape: Sequence[Any], value: Value, batch: Any) -> tuple[Any, ...]:
     """A shape like that value's, for a batch of that size."""
     return (*shape[: value.batch_axis], batch * value.fold, *shape[value.batch_axis + 1 :])
-
-
-def _open_sizes(value: Value) -> bool:
-    return any(size is None for axis, size in enumerate(value.shape) if axis != value.batch_axis)
 
 
 def _summed(x: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ import keras
 from kerasexplain.composite import Composite
 from kerasexplain.execution import Execution
 from kerasexplain.graph import Graph
-from kerasexplain.override import Signal
 from kerasexplain.rows import Row
+from kerasexplain.signal import Signal
 
 Tensor = Any
 

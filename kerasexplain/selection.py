@@ -111,6 +111,14 @@ def select(neuron_selection: Any, mode: str, samples: int, output_shape: tuple[i
     return _indices(index, shape or (1,))
 
 
+def is_per_sample(neuron_selection: Any, output_shape: tuple[int | None, ...]) -> bool:
+    """Whether a selection, which is no `Contrast`, has an entry for every sample, rather than one for all."""
+    given, rank = np.asarray(neuron_selection), len(output_shape) - 1
+    if given.dtype.kind == "f":
+        return given.ndim > rank
+    return given.ndim > (1 if isinstance(neuron_selection, tuple) and rank > 1 else 0)
+
+
 def _size(shape: tuple[int | None, ...]) -> int:
     if None in shape:
         raise InputError(f"the output's shape {shape} is not fully known: choose its neurons with a mode of its own")
@@ -125,7 +133,8 @@ def _weights(given: np.ndarray, samples: int, shape: tuple[int | None, ...]) -> 
             f"a floating neuron_selection holds one weight per output and has its shape, {shape} or "
             f"{(samples, *shape)}; got {given.shape}"
         )
-    return Selection("weights", np.broadcast_to(given, (samples, *own)).reshape(samples, -1), given)
+    each = np.broadcast_to(given, (samples, *own))
+    return Selection("weights", each.reshape(samples, -1), each)
 
 
 def _one_row_per_sample(given: np.ndarray, is_tuple: bool, samples: int, columns: int) -> np.ndarray:

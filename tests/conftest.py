@@ -1,4 +1,4 @@
-"""What all tests share: quiet TensorFlow, fixed seeds, and where reference data outside the project lies."""
+"""What all tests share: fixed seeds, what is said of backends, and where reference data outside the project lies."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.util
 import os
 import pathlib
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -15,8 +16,41 @@ import numpy as np
 import pytest
 
 HERE = pathlib.Path(__file__).parent
+BACKEND = keras.backend.backend()
 #: Real networks, photographs and their reference attributions are too large for the project.
 REFERENCE = pathlib.Path(os.environ.get("KERASEXPLAIN_REFERENCE_DATA", HERE.parent.parent / "shared"))
+
+if BACKEND == "jax":
+    import doubles
+
+    doubles.keep()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "tensorflow(reason): is about TensorFlow; skipped on other backends")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if BACKEND == "tensorflow":
+        return
+    for item in items:
+        marker = item.get_closest_marker("tensorflow")
+        if marker is not None:
+            item.add_marker(pytest.mark.skip(reason=f"about TensorFlow: {marker.args[0]}"))
+    # What does not run on TensorFlow runs by XLA, whatever it is asked: once is enough.
+    twice = [item for item in items if getattr(item, "callspec", None) and item.callspec.params.get("jit_compile")]
+    config.hook.pytest_deselected(items=twice)
+    items[:] = [item for item in items if item not in set(twice)]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled_code_is_given_back() -> Iterator[None]:
+    """JAX keeps all that it ever compiled: the suite would need gigabytes."""
+    yield
+    if BACKEND == "jax":
+        import jax
+
+        jax.clear_caches()
 
 
 @pytest.fixture(autouse=True)

@@ -159,6 +159,18 @@ def test_batches_do_not_matter(name: str) -> None:
 
 
 @every
+def test_a_stream_is_its_samples(name: str) -> None:
+    found, expected = explained(name)
+    traces = found.traces
+    x = samples()
+    check_same(found.analyze(iter([x[:2], x[2:4], x[4:]]), 1), expected)
+    out = np.zeros_like(x)
+    check_same(found.analyze(iter([x[:1], x[1:]]), 1, batch_size=3, out=out), expected)
+    if keras.backend.backend() != "jax":  # which traces anew for every batch size
+        assert found.traces == traces
+
+
+@every
 def test_the_map_has_shape_and_dtype_of_the_input_and_is_finite(name: str) -> None:
     _, relevance = explained(name)
     assert relevance.shape == samples().shape

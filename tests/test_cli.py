@@ -98,6 +98,8 @@ def test_arrays_are_explained_as_the_library_does(there: pathlib.Path, name: str
     assert explain(name, "batch.npy", "-o", out, "--target", "-1", "--batch-size", "2", "--no-jit") == 0
     expected = kerasexplain.create_analyzer("lrp.epsilon", model(name)).analyze(np.load("batch.npy"), -1)
     np.testing.assert_allclose(np.load(out), expected, atol=1e-6)
+    assert explain(name, "batch.npy", "-o", out, "--target", "-1", "--batch-size", "auto") == 0
+    np.testing.assert_allclose(np.load(out), expected, atol=1e-6)
 
 
 def test_xla_may_compile(there: pathlib.Path) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from keras import layers
+from keras import layers, ops
 
 from kerasexplain import Analyzer, InputError, create_analyzer
 
@@ -136,8 +135,8 @@ def test_inputs_declared_as_integers_are_explained_as_the_numbers_they_are(dtype
         [np.array([[1.0, 2.0, 3.0]])],
         (np.array([[1.0, 2.0, 3.0]]),),
         {"measurements": np.array([[1.0, 2.0, 3.0]])},
-        tf.constant([[1.0, 2.0, 3.0]]),
-        tf.constant([[1.0, 2.0, 3.0]], "bfloat16"),
+        ops.convert_to_tensor([[1.0, 2.0, 3.0]]),
+        ops.convert_to_tensor([[1.0, 2.0, 3.0]], "bfloat16"),
     ],
 )
 def test_real_numbers_of_any_kind_are_taken_and_come_back_in_their_structure(analyzer: Analyzer, x: Any) -> None:

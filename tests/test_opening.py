@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
+from backends import of_the_backend
 from keras import layers, ops
 
 import kerasexplain
@@ -228,7 +228,7 @@ class Raw(layers.Layer):
     """Code of the backend, which does not run on symbolic tensors."""
 
     def call(self, x: Any) -> Any:
-        return tf.signal.idct(tf.signal.dct(x)) if len(x.shape) == 2 else tf.identity(x)
+        return of_the_backend(x)
 
 
 def with_raw(kind: type) -> keras.Model:

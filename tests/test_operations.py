@@ -5,7 +5,6 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from keras import layers, ops
 
 import kerasexplain
@@ -42,7 +41,10 @@ def test_what_moves_values_within_samples_is_not(operation, rng: np.random.Gener
     np.testing.assert_allclose(relevance.sum(axis=1), model.predict(x, verbose=0)[:, 1], rtol=1e-5)
 
 
+@pytest.mark.tensorflow("its variables can be used without Keras")
 def test_a_bare_tensorflow_variable_stays_live() -> None:
+    import tensorflow as tf
+
     kernel = tf.Variable(np.eye(3, dtype="float32"))
     inputs = keras.Input((3,))
     analyzer = kerasexplain.create_analyzer("lrp.z", keras.Model(inputs, ops.matmul(inputs, kernel)))

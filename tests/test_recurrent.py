@@ -136,7 +136,7 @@ def test_sequences_of_any_length() -> None:
     analyzer = create_analyzer("lrp.epsilon", model)
     for steps in (2, 4):
         np.testing.assert_allclose(analyzer.explain(X[:, :steps], 0).output, model(X[:, :steps]), atol=1e-10)
-    assert analyzer.traces == 1
+    assert analyzer.traces == (1 if keras.backend.backend() == "tensorflow" else 2)  # JAX compiles for every shape
 
 
 def test_convolutional_lstm() -> None:

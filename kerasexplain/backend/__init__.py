@@ -7,30 +7,50 @@ from __future__ import annotations
 
 import keras
 
+from kerasexplain.backend.precision import PRECISIONS
 from kerasexplain.backend.switch import relevance_pass
 
 if keras.backend.backend() == "tensorflow":
     from kerasexplain.backend.tensorflow import (
         check_eager,
         compiled,
+        delayed,
+        free_memory,
         on_accelerator,
         override,
         pull_back,
+        states,
         transposed,
     )
 elif keras.backend.backend() == "jax":
     from kerasexplain.backend.jax import (  # type: ignore[assignment]
         check_eager,
         compiled,
+        delayed,
+        free_memory,
         on_accelerator,
         override,
         pull_back,
+        states,
         transposed,
     )
 else:
     raise ImportError(
         "kerasexplain runs on the TensorFlow and JAX backends of Keras; this process uses "
-        f"{keras.backend.backend()!r}. Set the environment variable KERAS_BACKEND before Keras is imported."
+        f"{keras.backend.backend()!r}. Set the environment variable KERAS_BACKEND to 'tensorflow' or 'jax' before "
+        "Keras is imported; pip install 'kerasexplain[tensorflow]' or 'kerasexplain[jax]' installs them."
     )
 
-__all__ = ["check_eager", "compiled", "on_accelerator", "override", "pull_back", "relevance_pass", "transposed"]
+__all__ = [
+    "PRECISIONS",
+    "check_eager",
+    "compiled",
+    "delayed",
+    "free_memory",
+    "on_accelerator",
+    "override",
+    "pull_back",
+    "relevance_pass",
+    "states",
+    "transposed",
+]

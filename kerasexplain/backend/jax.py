@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
+from kerasexplain.backend.precision import check_honoured
 from kerasexplain.backend.switch import is_relevance_pass
 
 Tensor = Any
@@ -23,15 +25,17 @@ def override(
     """`forward(*inputs)`, with another gradient during a relevance pass; see the TensorFlow backend."""
     if not is_relevance_pass():
         return forward(*inputs)[0]
-    like = [(jnp.shape(x), x.dtype) for x in inputs]
+    dtypes = [x.dtype for x in inputs]
 
     @jax.custom_vjp
     def routed(*inputs: Tensor) -> Tensor:
         return forward(*inputs)[0]
 
-    def back(residuals: Any, signal: Tensor) -> tuple[Tensor, ...]:
-        given = zip(backward(residuals, signal), like, strict=True)
-        return tuple(jnp.zeros(shape, dtype) if g is None else jnp.asarray(g, dtype) for g, (shape, dtype) in given)
+    def back(residuals: Any, signal: Tensor) -> tuple[Tensor | None, ...]:
+        leaves, structure = jax.tree.flatten(residuals)
+        residuals = jax.tree.unflatten(structure, delayed(leaves, signal))
+        given = zip(backward(residuals, signal), dtypes, strict=True)
+        return tuple(None if s is None else s.astype(dtype) for s, dtype in given)
 
     routed.defvjp(forward, back)
     return routed(*inputs)
@@ -41,24 +45,29 @@ def pull_back(
     function: Callable[..., tuple[Tensor, Any]], *primals: Any
 ) -> tuple[Tensor, Any, Callable[[Tensor], tuple[Any, ...]]]:
     """Vector-Jacobian product; see the TensorFlow backend."""
-    keys: list[Any] = []
+    keys: list[Any] | None = None
 
     def flat(*primals: Any) -> tuple[Tensor, Any]:
+        nonlocal keys
         y, auxiliary = function(*primals)
-        if not isinstance(auxiliary, dict):
-            return y, auxiliary
-        keys[:] = auxiliary  # JAX sorts the keys of a dict, which the values of a graph have no order for
-        return y, list(auxiliary.values())
+        if isinstance(auxiliary, dict):  # JAX sorts the keys of a dict, and the values of a graph have no order
+            keys, auxiliary = list(auxiliary), list(auxiliary.values())
+        return y, auxiliary
 
     primals = tuple(list(primal) if isinstance(primal, (list, tuple)) else primal for primal in primals)
     y, pullback, auxiliary = jax.vjp(flat, *primals, has_aux=True)
-    return y, dict(zip(keys, auxiliary, strict=True)) if keys else auxiliary, pullback
+    return y, auxiliary if keys is None else dict(zip(keys, auxiliary, strict=True)), pullback
 
 
 def transposed(linear: Callable[[Tensor], Tensor], x: Tensor, s: Tensor) -> Tensor:
     """The transposed product `J^T s` of a linear map of tensors like `x` (whose values do not matter)."""
     _, pullback = jax.vjp(linear, x)
     return pullback(s)[0]
+
+
+def delayed(tensors: Sequence[Tensor], signal: Tensor) -> list[Tensor]:
+    """The tensors, which are not to be had before the signal is; see the TensorFlow backend."""
+    return list(jax.lax.optimization_barrier((*tensors, signal))[:-1])
 
 
 class compiled:  # noqa: N801 - used as a function
@@ -69,9 +78,15 @@ class compiled:  # noqa: N801 - used as a function
         jit_compile: Is not asked: JAX compiles by XLA alone.
         signature: `(shape, dtype)` of each tensor.
         variables: What stays live: their values are handed in with every call.
+        precision: What products are computed in, one of `PRECISIONS`.
+        further: Gives more tensors to be handed in behind the others at every call.
 
     Attributes:
         traces: How many times the function has been traced.
+
+    Raises:
+        ValueError: The precision cannot be had on this device.
+        MemoryError: When called with more than fits into memory.
     """
 
     def __init__(
@@ -80,23 +95,54 @@ class compiled:  # noqa: N801 - used as a function
         jit_compile: bool,
         signature: Sequence[tuple[tuple[int | None, ...], str]],
         variables: Sequence[Any] = (),
+        precision: str = "auto",
+        further: Callable[[], list[Tensor]] = list,
     ) -> None:
+        _check_precision(precision)
         self.traces = 0
-        self._dtypes = [dtype for _, dtype in signature]
-        self._variables = list(variables)
+        # Without 64 bits JAX warns of every array that it narrows: here it is narrowed first.
+        self._dtypes = [jax.dtypes.canonicalize_dtype(dtype) for _, dtype in signature]
+        self._variables, self._further = list(variables), further
+        # Keras draws the weights of a model that has only been traced when a scope ends: it must not be one of ours,
+        # inside of what is compiled.
+        with keras.StatelessScope():
+            pass
 
         def traced(values: list[Tensor], inputs: list[Tensor]) -> Any:
             self.traces += 1
-            with keras.StatelessScope(state_mapping=list(zip(self._variables, values, strict=True))):
+            state = list(zip(self._variables, values, strict=True))
+            with keras.StatelessScope(state_mapping=state, initialize_variables=False), _products_in(precision):
                 return function(inputs)
 
+        # Nothing is donated: the inputs are a hundredth of what a pass holds, and might be the caller's own.
         self._function = jax.jit(traced)
 
     def __call__(self, inputs: list[Any]) -> Any:
-        # Without 64 bits JAX warns of every array that it narrows: here it is narrowed first.
-        tensors = [jnp.asarray(x, jax.dtypes.canonicalize_dtype(d)) for x, d in zip(inputs, self._dtypes, strict=True)]
-        result = self._function([variable.value for variable in self._variables], tensors)
-        return jax.tree.map(np.asarray, result)
+        try:
+            result = jax.device_get(self._function(*self._arguments(inputs)))
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise MemoryError(str(error)) from error
+        return jax.tree.map(np.array, result)  # JAX's own cannot be written to
+
+    def hlo(self, inputs: list[Any]) -> str:
+        """What XLA makes of the function for inputs of these shapes, as text."""
+        return self._function.lower(*self._arguments(inputs)).compile().as_text()
+
+    def _arguments(self, inputs: list[Any]) -> tuple[list[Tensor], list[Tensor]]:
+        tensors = [jnp.asarray(x, dtype) for x, dtype in zip(inputs, self._dtypes, strict=True)]
+        return [variable.value for variable in self._variables], [*tensors, *self._further()]
+
+
+def _check_precision(precision: str) -> None:
+    device = jax.devices()[0]
+    also = {"gpu": {"tensorfloat32"}, "tpu": {"bfloat16"}}.get(device.platform, set())
+    check_honoured(precision, {"auto", "float32", *also}, f"JAX on {device.device_kind}")
+
+
+def _products_in(precision: str) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext() if precision == "auto" else jax.default_matmul_precision(precision)
 
 
 def check_eager() -> None:
@@ -106,3 +152,14 @@ def check_eager() -> None:
 def on_accelerator() -> bool:
     """Whether JAX would place work on a GPU or TPU."""
     return jax.default_backend() != "cpu"
+
+
+def states(variables: Sequence[Any]) -> list[tuple[int, Any]] | None:
+    """What tells the values that variables have now from others: JAX' arrays never change, so it is their identity."""
+    return [(id(variable.value), variable.value) for variable in variables]
+
+
+def free_memory() -> int | None:
+    """Bytes free on the accelerator; None where JAX runs in the host's memory."""
+    told = jax.devices()[0].memory_stats() or {}
+    return told["bytes_limit"] - told["bytes_in_use"] if {"bytes_limit", "bytes_in_use"} <= set(told) else None

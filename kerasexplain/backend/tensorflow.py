@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextvars
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
+from kerasexplain.backend.precision import check_honoured
 from kerasexplain.backend.switch import is_relevance_pass
 
 Tensor = Any
+
+_by_xla: contextvars.ContextVar[bool] = contextvars.ContextVar("kerasexplain_by_xla", default=False)
 
 
 def override(
@@ -82,6 +88,16 @@ def transposed(linear: Callable[[Tensor], Tensor], x: Tensor, s: Tensor) -> Tens
     return tape.gradient(y, x, output_gradients=s, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
+def delayed(tensors: Sequence[Tensor], signal: Tensor) -> list[Tensor]:
+    """The tensors, which are not to be had before the signal is: what is made of them cannot be computed earlier.
+
+    In a plain graph the control dependency of `override` sees to that.
+    """
+    if not _by_xla.get():
+        return list(tensors)
+    return list(gen_xla_ops.xla_optimization_barrier([*tensors, signal])[:-1])
+
+
 class compiled:  # noqa: N801 - used as a function
     """A function compiled as a graph; live variables stay live.
 
@@ -90,9 +106,15 @@ class compiled:  # noqa: N801 - used as a function
         jit_compile: Whether XLA compiles the graph.
         signature: `(shape, dtype)` of each tensor; None in a shape where the size may vary without a new trace.
         variables: What stays live. TensorFlow sees for itself which variables the function reads.
+        precision: What products are computed in, one of `PRECISIONS`.
+        further: Gives more tensors, always as many of the same kind, to be handed in behind the others at every call.
 
     Attributes:
         traces: How many times the function has been traced.
+
+    Raises:
+        ValueError: The precision cannot be had on this device.
+        MemoryError: When called with more than fits into memory.
     """
 
     def __init__(
@@ -101,21 +123,53 @@ class compiled:  # noqa: N801 - used as a function
         jit_compile: bool,
         signature: Sequence[tuple[tuple[int | None, ...], str]],
         variables: Sequence[Any] = (),
+        precision: str = "auto",
+        further: Callable[[], list[Tensor]] = list,
     ) -> None:
+        _check_precision(precision)
         self.traces = 0
 
         def traced(inputs: list[Tensor]) -> Any:
             self.traces += 1
-            return function(inputs)
+            token = _by_xla.set(jit_compile)
+            try:
+                return function(inputs)
+            finally:
+                _by_xla.reset(token)
 
-        self._specs = [tf.TensorSpec(shape, dtype) for shape, dtype in signature]
+        self._given = [tf.TensorSpec(shape, dtype) for shape, dtype in signature]
+        self._further = further
+        specs = [*self._given, *map(tf.TensorSpec.from_tensor, further())]
         # Traced here and now: TensorFlow takes several analyzers for one function that is traced too often, and warns.
-        graph = tf.function(traced, input_signature=[self._specs], jit_compile=jit_compile, autograph=False)
-        self._concrete = graph.get_concrete_function()
+        self._function = tf.function(traced, input_signature=[specs], jit_compile=jit_compile, autograph=False)
+        self._concrete = self._function.get_concrete_function()
 
     def __call__(self, inputs: list[Any]) -> Any:
-        tensors = [tf.constant(x, spec.dtype) for x, spec in zip(inputs, self._specs, strict=True)]
-        return tf.nest.map_structure(lambda tensor: tensor.numpy(), self._concrete(tensors))
+        try:
+            return tf.nest.map_structure(lambda tensor: tensor.numpy(), self._concrete(self._tensors(inputs)))
+        except tf.errors.ResourceExhaustedError as error:
+            raise MemoryError(error.message) from error
+
+    def hlo(self, inputs: list[Any]) -> str:
+        """What XLA makes of the function for inputs of these shapes, as text; for functions that XLA compiles."""
+        return self._function.experimental_get_compiler_ir(self._tensors(inputs))(stage="optimized_hlo")
+
+    def _tensors(self, inputs: list[Any]) -> list[Tensor]:
+        return [*(tf.constant(x, s.dtype) for x, s in zip(inputs, self._given, strict=True)), *self._further()]
+
+
+def _check_precision(precision: str) -> None:
+    if not tf.config.list_logical_devices("GPU"):
+        check_honoured(precision, {"auto", "float32"}, "TensorFlow without a GPU")
+        return
+    # One switch of the whole process, which TensorFlow looks at whenever it runs an operation.
+    on = tf.config.experimental.tensor_float_32_execution_enabled()
+    check_honoured(
+        precision,
+        {"auto", "tensorfloat32" if on else "float32"},
+        "TensorFlow as it is set",
+        f", or call tf.config.experimental.enable_tensor_float_32_execution({not on}) first",
+    )
 
 
 def check_eager() -> None:
@@ -128,3 +182,23 @@ def check_eager() -> None:
 def on_accelerator() -> bool:
     """Whether TensorFlow would place work on a GPU or TPU."""
     return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
+
+
+def states(variables: Sequence[Any]) -> list[tuple[int, Any]] | None:
+    """What tells the values that variables have now from others: a key for each, and what has to be held meanwhile.
+
+    On a CPU it is where the value lies. Whoever holds it keeps it as it is: TensorFlow changes a variable in place only
+    if nobody else reads the same memory, and else puts the new value elsewhere. None on other devices.
+    """
+    try:
+        values = [tf.raw_ops.ReadVariableOp(resource=v.value.handle, dtype=v.value.dtype) for v in variables]
+        if not all(value.device.endswith("CPU:0") for value in values):
+            return None
+        return [(np.asarray(memoryview(value)).ctypes.data, value) for value in values]
+    except (AttributeError, TypeError, ValueError):  # a variable of several devices, or of a dtype numpy does not know
+        return None
+
+
+def free_memory() -> int | None:
+    """Bytes free on the accelerator; None, for TensorFlow does not tell."""
+    return None

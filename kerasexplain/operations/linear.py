@@ -30,6 +30,7 @@ class Linear(Primitive):
         padding: What is done to the input before the product, so that padded positions are no inputs.
         more_axes: How many axes the output has more than the input (EinsumDense).
         summed: The axes of x and of W that the product sums over as well as over positions, where it is one of each.
+        is_derived: Whether W is computed from weights, and not one of them.
         terms: How many contributions each entry of the output is the sum of, where that is known.
     """
 
@@ -43,6 +44,7 @@ class Linear(Primitive):
     more_axes: int = 0
     summed: tuple[int, int] | None = None
     terms: int | None = None
+    is_derived: bool = False
 
     def __call__(self, *xs: Tensor, tap: Tensor | None = None) -> Tensor:
         (x,) = xs
@@ -74,6 +76,7 @@ class Linear(Primitive):
         return dataclasses.replace(
             self,
             kernel=lambda: scaled(kernel(), scale()),
+            is_derived=True,
             bias=offset if bias is None else (lambda: bias() * scale() + offset()),
             bias_shape=self.bias_shape or (channels,),
         )

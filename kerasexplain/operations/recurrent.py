@@ -174,4 +174,5 @@ def _preactivation(call: Call) -> Primitive:
         bias_shape=(operation.count,) if operation.has_bias else None,
         bias_axis=None,
         scaled=None,
+        is_derived=True,
     )

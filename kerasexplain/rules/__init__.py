@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from kerasexplain.errors import nearest
+from kerasexplain.rules.absolute import ZB, Flat, PassThrough, WSquare
 from kerasexplain.rules.base import Rule
 from kerasexplain.rules.baseline import BaselineRule, BaselineSlope, MeanGradient, RevealCancel
 from kerasexplain.rules.elementwise import (
@@ -18,16 +19,12 @@ from kerasexplain.rules.elementwise import (
     Slope,
 )
 from kerasexplain.rules.linear import (
-    ZB,
     AlphaBeta,
     BiasAsInput,
     Epsilon,
-    Flat,
     Gamma,
     LinearRule,
-    PassThrough,
     Pattern,
-    WSquare,
     Z,
     ZPlus,
     ZPlusFast,

@@ -139,7 +139,9 @@ class Epsilon(LinearRule):
         return step.T(s), s
 
 
-class _Stabilizing(LinearRule):
+class Stabilizing(LinearRule):
+    """A rule with a stabilizer, `keras.config.epsilon()` if it is None."""
+
     stabilizer: float | None
 
     def __post_init__(self) -> None:
@@ -151,14 +153,16 @@ class _Stabilizing(LinearRule):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class _Stabilized(_Stabilizing):
+class Stabilized(Stabilizing):
+    """A rule with a stabilizer that has no other options before it."""
+
     _: KW_ONLY
     stabilizer: float | None = None
 
 
 @serializable
 @dataclass(frozen=True, eq=False, repr=False)
-class ZPlus(_Stabilized):
+class ZPlus(Stabilized):
     """`s = R / st(x+ W+ + x- W-)`, `R_i = x+ (W+)^T s + x- (W-)^T s`: only what speaks for z counts, no bias.
 
     Source: Montavon et al. 2017, "Explaining nonlinear classification decisions with deep Taylor decomposition".
@@ -174,7 +178,7 @@ class ZPlus(_Stabilized):
 
 @serializable
 @dataclass(frozen=True, eq=False, repr=False)
-class ZPlusFast(_Stabilized):
+class ZPlusFast(Stabilized):
     """`R_i = x_i ((W+)^T (R / st(x W+)))_i`, without splitting x: equal to `ZPlus` only for x >= 0.
 
     Source: iNNvestigate's rule of that name.
@@ -190,7 +194,7 @@ class ZPlusFast(_Stabilized):
 
 @serializable
 @dataclass(frozen=True, eq=False, repr=False)
-class AlphaBeta(_Stabilizing):
+class AlphaBeta(Stabilizing):
     """Positive contributions weighted by alpha, negative ones by -beta:
 
     `s1 = R / st(x+ W+ + x- W- + b+)`, `s2 = R / st(x+ W- + x- W+ + b-)`,
@@ -267,7 +271,7 @@ def check_alpha_beta(alpha: float, beta: float) -> None:
 
 @serializable
 @dataclass(frozen=True, eq=False, repr=False)
-class Gamma(_Stabilizing):
+class Gamma(Stabilizing):
     """Contributions of the sign of z are favoured by a factor 1 + gamma, whatever the signs of x and W:
 
     with `P = x+ W+ + x- W-`, `N = x+ W- + x- W+`: where z > 0, `R_i` is proportional to `x W + gamma P` with
@@ -331,96 +335,6 @@ class Gamma(_Stabilizing):
             s, of_abs_x = D * ops.sign(z), step.T(D, k_abs_W)
             of_x = step.T(s) + (of_abs_x if step.nonnegative else ops.sign(step.x) * of_abs_x)
         return of_x, None if b is None else s + k * ops.sign(b) * D
-
-
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
-class ZB(_Stabilizing):
-    """`s = R / st(x W - low W+ - high W-)`, `R_i = (x - low) (W+)^T s + (x - high) (W-)^T s`, for bounded inputs.
-
-    Args:
-        low, high: The box that x lies in: scalars, one number per channel, or arrays shaped like one sample.
-        stabilizer: `keras.config.epsilon()` by default.
-
-    Raises:
-        ValueError: low is not below high.
-
-    Source: Montavon et al. 2017, the z^B rule.
-    """
-
-    low: Any
-    high: Any
-    _: KW_ONLY
-    stabilizer: float | None = None
-
-    absolute = True
-
-    def __post_init__(self) -> None:
-        if not np.all(np.asarray(self.low) < np.asarray(self.high)):
-            raise ValueError(f"low must be below high, got low={self.low!r}, high={self.high!r}")
-        super().__post_init__()
-
-    def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
-        low, high = like_one_sample(self.low, step.x), like_one_sample(self.high, step.x)
-        corner = step.forward(low, step.W_pos) + step.forward(high, step.W_neg)
-        s = share(R, step.xW - corner, self.eps)
-        of_pos, of_neg = step.T_of_several(s, [step.W_pos, step.W_neg])
-        return (step.x - low) * of_pos + (step.x - high) * of_neg, None
-
-
-def like_one_sample(value: Any, x: Tensor) -> Tensor:
-    """`value` broadcast to `(1, *x.shape[1:])`: what is the same for every sample is computed once."""
-    return ops.broadcast_to(ops.convert_to_tensor(value, dtype=x.dtype), (1, *ops.shape(x)[1:]))
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class _Weighted(_Stabilized):
-    """`R_i = (V^T (R / st(1 V)))_i` with weights V that are never negative and do not depend on x."""
-
-    absolute = True
-
-    def weights(self, W: Tensor) -> Tensor:
-        raise NotImplementedError
-
-    def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
-        V = self.weights(step.W)
-        s = share(R, step.forward(like_one_sample(1.0, step.x), V), self.eps, sign=+1)
-        return step.T(s, V), None
-
-
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
-class WSquare(_Weighted):
-    """`R_i = ((W^2)^T (R / st(1 W^2)))_i`, independent of x; the ones stand at real inputs only, not at padding.
-
-    Source: Montavon et al. 2017, the w^2 rule.
-    """
-
-    def weights(self, W: Tensor) -> Tensor:
-        return ops.square(W)
-
-
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
-class Flat(_Weighted):
-    """`R_i = (1^T (R / n))_i`, n the inputs really in the window: everyone gets the same.
-
-    Source: Lapuschkin et al. 2016, the flat rule of the LRP toolbox.
-    """
-
-    def weights(self, W: Tensor) -> Tensor:
-        return ops.ones_like(W)
-
-
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
-class PassThrough(LinearRule):
-    """`R_i = R`, unchanged; for operations that keep the shape."""
-
-    absolute = True
-
-    def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
-        return R, None
 
 
 @serializable

@@ -98,7 +98,10 @@ class LinearStep:
     @functools.cached_property
     def x_parts(self) -> list[Tensor]:
         """x by sign: what `W_P` and `W_N` are for."""
-        return [self.x] if self.nonnegative else self._join([positive(self.x), negative(self.x)], 0)
+        if self.nonnegative:
+            return [self.x]
+        positive_part = positive(self.x)
+        return self._join([positive_part, self.x - positive_part], 0)
 
     @functools.cached_property
     def W_P(self) -> list[Tensor]:  # noqa: N802

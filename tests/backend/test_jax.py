@@ -5,11 +5,12 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 
 if keras.backend.backend() != "jax":
     pytest.skip("tests of the JAX backend need KERAS_BACKEND=jax", allow_module_level=True)
 
+import doubles
 import jax
 import jax.numpy as jnp
 
@@ -42,6 +43,28 @@ def test_an_outer_derivative_sees_what_the_override_computes() -> None:
 
     assert jax.grad(relevance)(jnp.array([2.0])) == 3.0  # of 3 x, and not of 2 x
     assert jax.jit(jax.grad(relevance))(jnp.array([2.0])) == 3.0
+
+
+def test_many_at_once_are_as_one_by_one() -> None:
+    xs = jnp.array([[2.0], [-1.0], [3.0]])
+    with relevance_pass():
+        np.testing.assert_array_equal(jax.vmap(slope)(xs), [slope(x) for x in xs])
+        np.testing.assert_array_equal(jax.jit(jax.vmap(jax.grad(lambda x: slope(x).sum())))(xs), np.full((3, 1), 3.0))
+
+
+def test_a_twin_under_vmap_gives_the_relevance_that_the_analyzer_gives(rng: np.random.Generator) -> None:
+    inputs = keras.Input((6, 6, 2))
+    x = layers.MaxPooling2D(2)(layers.Conv2D(3, 3, activation="relu")(inputs))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
+    analyzer, images = create_analyzer("lrp.alpha_2_beta_1", model), rng.normal(size=(4, 6, 6, 2)).astype("float32")
+
+    def relevance(image: jax.Array) -> jax.Array:
+        y, pullback = jax.vjp(lambda image: analyzer.twin(image[None])[0, 1], image)
+        return image * pullback(y)[0]
+
+    with relevance_pass():
+        found = jax.jit(jax.vmap(relevance))(images)
+    np.testing.assert_allclose(found, analyzer.analyze(images, 1), rtol=1e-4, atol=1e-6)
 
 
 def test_an_input_that_gets_none_gets_nothing() -> None:
@@ -87,3 +110,57 @@ def test_an_analyzer_explains_the_weights_as_they_are() -> None:
     np.testing.assert_allclose(after.relevance.sum(axis=1), after.explained, rtol=1e-4, atol=1e-5)
     assert not np.allclose(before.explained, after.explained)
     assert analyzer.traces == 1
+
+
+def test_weights_of_a_model_that_was_only_traced_are_drawn_outside_of_what_is_compiled() -> None:
+    class Late(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = layers.Dense(3)
+
+        def call(self, x: jax.Array) -> jax.Array:
+            return self.dense(x)
+
+    model, x = Late(), np.ones((2, 4), "float32")
+    explanation = create_analyzer("lrp.z", model).explain(x, 0)
+    np.testing.assert_allclose(explanation.output, model(x), rtol=1e-6)
+
+
+def test_what_is_returned_is_the_caller_s_own() -> None:
+    function = compiled(lambda xs: {"doubled": [2 * xs[0]]}, True, [((None, 2), "float32")])
+    given = jnp.ones((3, 2))
+    (doubled,) = function([given])["doubled"]
+    doubled += 1.0
+    np.testing.assert_array_equal(doubled, np.full((3, 2), 3.0))
+    np.testing.assert_array_equal(given, np.ones((3, 2)))  # and nothing was donated
+
+
+@pytest.mark.parametrize("precision", ["tensorfloat32", "bfloat16"])
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="about CPUs")
+def test_a_precision_that_cannot_be_had_is_refused(precision: str) -> None:
+    with pytest.raises(ValueError, match=rf"precision='{precision}' cannot be had of JAX on cpu: choose among 'auto'"):
+        compiled(lambda xs: xs[0], True, [((None,), "float32")], precision=precision)
+    with pytest.raises(ValueError, match="precision must be one of"):
+        compiled(lambda xs: xs[0], True, [((None,), "float32")], precision="float16")
+
+
+@pytest.mark.parametrize(("precision", "asked"), [("float32", "HIGHEST"), ("auto", "DEFAULT")])
+def test_a_precision_is_asked_of_the_products(precision: str, asked: str) -> None:
+    function = compiled(lambda xs: xs[0] @ xs[0].T, True, [((None, 2), "float32")], precision=precision)
+    x = jnp.ones((3, 2))
+    assert f"precision = [{asked}, {asked}]" in function._function.lower([], [x]).as_text()
+
+
+def test_doubles_are_as_exact_as_keras_makes_them(rng: np.random.Generator) -> None:
+    inputs = keras.Input((5, 6), dtype="float64")
+    x = layers.LayerNormalization(dtype="float64")(inputs)
+    x = layers.MultiHeadAttention(2, 3, dtype="float64")(x, x)
+    x = layers.GlobalAveragePooling1D(dtype="float64")(x)
+    model = keras.Model(inputs, layers.Dense(2, dtype="float64")(ops.tanh(x)))
+    x = rng.normal(size=(3, 5, 6))
+    exact = create_analyzer("lrp.epsilon", model).explain(x, 1)
+    with doubles.given_up():
+        rounded = create_analyzer("lrp.epsilon", model).explain(x, 1)  # and is not refused for it
+    for one, other in ((exact.output, rounded.output), (exact.relevance, rounded.relevance)):
+        error = np.abs(one - other).max() / np.abs(one).max()
+        assert 1e-12 < error < 1e-5

@@ -106,7 +106,7 @@ EXAMPLES = [
     _op("conv", lambda x: ops.conv(x, weights(2, 2, 3, 2)), IMAGE),
     _op("depthwise_conv", lambda x: ops.depthwise_conv(x, weights(2, 2, 3, 2)), IMAGE),
     _op("separable_conv", lambda x: ops.separable_conv(x, weights(2, 2, 3, 2), weights(1, 1, 6, 2)), IMAGE),
-    *(_op(name, lambda x, name=name: getattr(ops, name)(x, 2), IMAGE) for name in ("max_pool", "average_pool")),
+    *(_op(name, lambda x, name=name: getattr(ops, name)(x, 2, 2), IMAGE) for name in ("max_pool", "average_pool")),
     *(
         _op(name, lambda x, name=name: support.find(f"ops.{name}")(x, (3, 3), "channels_first"), (2, 5, 7))
         for name in ("adaptive_max_pool", "adaptive_average_pool")

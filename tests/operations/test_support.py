@@ -29,6 +29,7 @@ def test_aliases_are_one_subject() -> None:
     assert "layers.Convolution2D" not in support.subjects()
 
 
+@pytest.mark.tensorflow("the page is made with it, and some layers need it on every backend")
 def test_the_page_is_up_to_date() -> None:
     spec = importlib.util.spec_from_file_location("make_docs", DOCS / "make.py")
     make = importlib.util.module_from_spec(spec)

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from keras import layers
 
 import kerasexplain
@@ -96,6 +95,8 @@ def read(layer: keras.layers.Layer, cell: Cell) -> Layer:
 
 def by_gradient(c: Case, neuron: int, damping: Damping) -> Array:
     """x times a gradient in which everything that the rules hold constant is: for a single layer that goes forward."""
+    import tensorflow as tf
+
     constant = tf.stop_gradient
     ((cell, (W, U, b), *_),) = c.layers
 
@@ -168,6 +169,7 @@ def test_the_reference_conserves_without_biases_and_epsilon(kind: str, shape: st
     assert not R[~c.mask].any()
 
 
+@pytest.mark.tensorflow("a reference without any of ours, checked by its tape")
 @pytest.mark.parametrize("damping", [DAMPING, Damping(0.05, 0.01), Damping(0.0, 0.0)], ids=str)
 @with_and_without_padding
 @of_every_kind

@@ -63,7 +63,10 @@ def _quantized(layer: Any, linear: Linear, shape: tuple[int | None, ...]) -> lis
 
     primitive = Elementwise(rounded, keeps_sign=True, smooth=False)
     rounding = Step(primitive, suffix="/rounding", type="rounding", shape=shape)
-    steps = [Step(dataclasses.replace(linear, kernel=kernel)), *activation_steps(layer.activation, suffix=True)]
+    steps = [
+        Step(dataclasses.replace(linear, kernel=kernel, is_derived=True)),
+        *activation_steps(layer.activation, suffix=True),
+    ]
     return [rounding, *steps] if getattr(layer, "inputs_quantizer", None) else steps
 
 

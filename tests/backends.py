@@ -1,0 +1,60 @@
+"""What tests need of the backend at hand: its ordinary differentiation, and operations that Keras does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+Tensor = Any
+ON_JAX = keras.backend.backend() == "jax"
+
+if ON_JAX:
+    import jax
+    import jax.numpy as jnp
+else:
+    import tensorflow as tf
+
+
+def of_the_backend(x: Tensor) -> Tensor:
+    """Sums along the last axis, by code of the backend: it does not run on symbolic tensors."""
+    return jnp.cumsum(x, axis=-1) if ON_JAX else tf.cumsum(x, axis=-1)
+
+
+def gradients(function: Callable[..., Tensor], *xs: Any, signal: Any = None) -> tuple[Tensor, list[Tensor]]:
+    """What a function of tensors gives, and the gradients of its sum, or of its sum weighted by a signal.
+
+    The signal may be a function of the output.
+    """
+    xs = tuple(keras.ops.convert_to_tensor(x) for x in xs)
+    if ON_JAX:
+        y, pullback = jax.vjp(function, *xs)
+        signal = jnp.ones_like(y) if signal is None else signal
+        return y, list(pullback(signal(y) if callable(signal) else signal))
+    with tf.GradientTape() as tape:
+        tape.watch(xs)
+        y = function(*xs)
+    signal = signal(y) if callable(signal) else signal
+    return y, list(tape.gradient(y, xs, output_gradients=signal, unconnected_gradients="zero"))
+
+
+def gradients_by_weights(
+    loss: Callable[[], Tensor], variables: Sequence[keras.Variable], mode: str = "eager"
+) -> list[Tensor]:
+    """The gradients of a number by a model's variables: "eager", in a "function", or compiled by "xla"."""
+    if ON_JAX:
+
+        def of_values(values: list[Tensor]) -> Tensor:
+            with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+                return loss()
+
+        differentiated = jax.grad(of_values)
+        return (differentiated if mode == "eager" else jax.jit(differentiated))([v.value for v in variables])
+
+    def by_tape() -> list[Tensor]:
+        with tf.GradientTape() as tape:
+            value = loss()
+        return tape.gradient(value, [v.value for v in variables])
+
+    return (by_tape if mode == "eager" else tf.function(by_tape, jit_compile=mode == "xla", autograph=False))()
