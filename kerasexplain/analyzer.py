@@ -10,7 +10,7 @@ import keras
 
 from kerasexplain import registry
 from kerasexplain.audit import Audit
-from kerasexplain.backend import PRECISIONS, check_eager
+from kerasexplain.backend import check_eager, check_precision
 from kerasexplain.batch_size import check_batch_size
 from kerasexplain.checks import check_choice, same
 from kerasexplain.config import deserialize, serialize
@@ -106,7 +106,7 @@ class Analyzer:
         if isinstance(start, str) or start is None or not method.takes_start_array:
             check_choice(f"start of {method.name!r}", start, method.legal_starts)
         check_choice("remat", remat, (False, True))
-        check_choice("precision", precision, PRECISIONS)
+        check_precision(precision)
         check_batch_size(batch_size)
         if input_range is not None and not input_range[0] < input_range[1]:
             raise ValueError(f"input_range must be (low, high) with low < high, got {input_range!r}")
@@ -299,7 +299,7 @@ class Analyzer:
             raise InputError(f"an audit is of arrays, not of a stream, {type(x).__name__}: pass one batch of it")
         return self._request(neuron_selection).audit(x, self._pipelines_for(x), self.options["batch_size"])
 
-    def fit(self, data: Any, *, batch_size: int | None = None, verbose: int = 0) -> Analyzer:
+    def fit(self, data: Any, *, batch_size: int | str | None = None, verbose: int = 0) -> Analyzer:
         """Learns from data what the method needs: a mean, say, or patterns. It streams: one batch is held at a time.
 
         Methods that need nothing leave the data alone.

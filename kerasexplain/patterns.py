@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasexplain.backend import compiled, transposed
+from kerasexplain.backend import compiled, in_doubles, transposed
 from kerasexplain.fitting import Fitting
 from kerasexplain.graph import Graph, Node, Value
 from kerasexplain.operations import Elementwise, Linear, Routing
@@ -45,13 +45,16 @@ def learn(fitting: Fitting, pattern_type: str) -> dict[str, np.ndarray]:
     functions: dict[Pipeline, compiled] = {}
     for batch in fitting:
         pipeline = fitting.pipelines.of(batch)
-        if pipeline not in functions:
-            functions[pipeline] = _statistics(pipeline, pattern_type)
-        for name, parts in functions[pipeline](batch).items():
+        with in_doubles():
+            if pipeline not in functions:
+                functions[pipeline] = _statistics(pipeline, pattern_type)
+            found = functions[pipeline](batch)
+        for name, parts in found.items():
             known = sums.get(name, [np.zeros(())] * len(parts))
             sums[name] = [total + part for total, part in zip(known, parts, strict=True)]
     nodes = {node.name: node for node in _kernels(fitting.pipelines.first)}
-    patterns = {name: _pattern(nodes[name], *parts) for name, parts in sums.items()}
+    with in_doubles():
+        patterns = {name: _pattern(nodes[name], *parts) for name, parts in sums.items()}
     empty = [name for name, pattern in patterns.items() if not pattern.any()]
     if empty:
         raise ValueError(

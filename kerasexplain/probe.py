@@ -173,7 +173,7 @@ def _rounding(dtype: str) -> float:
 
 
 def _close(y: Any, z: Any, tolerance: float) -> bool:
-    y, z = (np.asarray(ops.convert_to_numpy(ops.cast(t, "float64"))) for t in (y, z))
+    y, z = (np.asarray(ops.convert_to_numpy(t)).astype("float64") for t in (y, z))
     if y.shape != z.shape:
         return False
     if not np.isfinite(z).all():  # nothing can be said, and whoever reads the output is told so

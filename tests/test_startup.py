@@ -98,3 +98,15 @@ def test_the_compilation_cache_of_xla_is_honoured(tmp_path: pathlib.Path) -> Non
     assert kept
     _ran(CACHED, **environment)
     assert sorted(path.name for path in tmp_path.iterdir()) == kept  # found again: nothing was compiled anew
+
+
+def test_a_precision_that_cannot_be_had_is_refused_at_once() -> None:
+    model = keras.Sequential([keras.Input((8,)), layers.Dense(3)])
+    with pytest.raises(ValueError, match="precision must be one of"):
+        kerasexplain.create_analyzer("lrp.epsilon", model, precision="half")
+    if not backend.on_accelerator():
+        with pytest.raises(ValueError, match=r"'bfloat16' cannot be had of .*: choose among 'auto', 'float32'"):
+            kerasexplain.create_analyzer("lrp.epsilon", model, precision="bfloat16")
+    x = np.ones((2, 8), "float32")
+    same = (kerasexplain.create_analyzer("lrp.epsilon", model, precision=p).analyze(x) for p in ("auto", "float32"))
+    np.testing.assert_array_equal(*same)

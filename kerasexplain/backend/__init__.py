@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import keras
 
-from kerasexplain.backend.precision import PRECISIONS
 from kerasexplain.backend.switch import relevance_pass
 
 if keras.backend.backend() == "tensorflow":
     from kerasexplain.backend.tensorflow import (
         check_eager,
+        check_precision,
         compiled,
         delayed,
         free_memory,
+        in_doubles,
         on_accelerator,
         override,
         pull_back,
@@ -25,9 +26,11 @@ if keras.backend.backend() == "tensorflow":
 elif keras.backend.backend() == "jax":
     from kerasexplain.backend.jax import (  # type: ignore[assignment]
         check_eager,
+        check_precision,
         compiled,
         delayed,
         free_memory,
+        in_doubles,
         on_accelerator,
         override,
         pull_back,
@@ -42,11 +45,12 @@ else:
     )
 
 __all__ = [
-    "PRECISIONS",
     "check_eager",
+    "check_precision",
     "compiled",
     "delayed",
     "free_memory",
+    "in_doubles",
     "on_accelerator",
     "override",
     "pull_back",

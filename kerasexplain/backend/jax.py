@@ -98,7 +98,7 @@ class compiled:  # noqa: N801 - used as a function
         precision: str = "auto",
         further: Callable[[], list[Tensor]] = list,
     ) -> None:
-        _check_precision(precision)
+        check_precision(precision)
         self.traces = 0
         # Without 64 bits JAX warns of every array that it narrows: here it is narrowed first.
         self._dtypes = [jax.dtypes.canonicalize_dtype(dtype) for _, dtype in signature]
@@ -135,7 +135,8 @@ class compiled:  # noqa: N801 - used as a function
         return [variable.value for variable in self._variables], [*tensors, *self._further()]
 
 
-def _check_precision(precision: str) -> None:
+def check_precision(precision: str) -> None:
+    """Raises ValueError unless products can be computed in that precision here."""
     device = jax.devices()[0]
     also = {"gpu": {"tensorfloat32"}, "tpu": {"bfloat16"}}.get(device.platform, set())
     check_honoured(precision, {"auto", "float32", *also}, f"JAX on {device.device_kind}")
@@ -143,6 +144,11 @@ def _check_precision(precision: str) -> None:
 
 def _products_in(precision: str) -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext() if precision == "auto" else jax.default_matmul_precision(precision)
+
+
+def in_doubles() -> contextlib.AbstractContextManager[Any]:
+    """While active, float64 is float64, whatever JAX has been told for everything else."""
+    return jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64()
 
 
 def check_eager() -> None:

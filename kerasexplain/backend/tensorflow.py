@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -126,7 +127,7 @@ class compiled:  # noqa: N801 - used as a function
         precision: str = "auto",
         further: Callable[[], list[Tensor]] = list,
     ) -> None:
-        _check_precision(precision)
+        check_precision(precision)
         self.traces = 0
 
         def traced(inputs: list[Tensor]) -> Any:
@@ -158,7 +159,8 @@ class compiled:  # noqa: N801 - used as a function
         return [*(tf.constant(x, s.dtype) for x, s in zip(inputs, self._given, strict=True)), *self._further()]
 
 
-def _check_precision(precision: str) -> None:
+def check_precision(precision: str) -> None:
+    """Raises ValueError unless products can be computed in that precision here."""
     if not tf.config.list_logical_devices("GPU"):
         check_honoured(precision, {"auto", "float32"}, "TensorFlow without a GPU")
         return
@@ -170,6 +172,11 @@ def _check_precision(precision: str) -> None:
         "TensorFlow as it is set",
         f", or call tf.config.experimental.enable_tensor_float_32_execution({not on}) first",
     )
+
+
+def in_doubles() -> contextlib.AbstractContextManager[Any]:
+    """While active, float64 is float64; in TensorFlow it always is."""
+    return contextlib.nullcontext()
 
 
 def check_eager() -> None:

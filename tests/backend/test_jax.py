@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
+
 import keras
 import numpy as np
 import pytest
@@ -164,3 +170,23 @@ def test_doubles_are_as_exact_as_keras_makes_them(rng: np.random.Generator) -> N
     for one, other in ((exact.output, rounded.output), (exact.relevance, rounded.relevance)):
         error = np.abs(one - other).max() / np.abs(one).max()
         assert 1e-12 < error < 1e-5
+
+
+def test_single_precision_is_not_asked_for_more_than_it_has(tmp_path: pathlib.Path) -> None:
+    """Without 64 bits JAX warns wherever doubles are asked for, and gives singles: patterns are learnt in doubles."""
+    code = """
+        import warnings
+        import keras, numpy as np
+        import kerasexplain
+        warnings.simplefilter("error")
+        inputs = keras.Input((6, 6, 2))
+        x = keras.layers.Flatten()(keras.layers.Conv2D(3, 3, activation="relu")(inputs))
+        model = keras.Model(inputs, keras.layers.Dense(2)(x))
+        data = np.random.default_rng(0).normal(size=(20, 6, 6, 2))
+        for name in ("lrp.epsilon_plus", "lrp.alpha_2_beta_1", "lrp.gamma"):
+            assert kerasexplain.create_analyzer(name, model).analyze(data).dtype == "float32"
+        fitted = kerasexplain.create_analyzer("pattern.net", model).fit(data)
+        assert {pattern.dtype for pattern in fitted.method.patterns.values()} == {np.dtype("float64")}
+    """
+    environment = {**os.environ, "JAX_ENABLE_X64": "0"}
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], env=environment, cwd=tmp_path, check=True)

@@ -119,12 +119,14 @@ class Eager:
         jit_compile: bool,
         signature: Sequence[Any],
         variables: Sequence[Any],
+        precision: str,
+        further: Callable[[], list[Any]],
     ) -> None:
-        self.function, self.signature, self.traces = function, signature, 0
+        self.function, self.signature, self.further, self.traces = function, signature, further, 0
 
     def __call__(self, inputs: Sequence[Array]) -> Any:
         tensors = [ops.convert_to_tensor(x, dtype=dtype) for x, (_, dtype) in zip(inputs, self.signature, strict=True)]
-        return keras.tree.map_structure(ops.convert_to_numpy, self.function(tensors))
+        return keras.tree.map_structure(ops.convert_to_numpy, self.function([*tensors, *self.further()]))
 
 
 @pytest.fixture(autouse=True)
