@@ -1,17 +1,19 @@
 """Time and peak memory of relevance propagation, in units of the same model's input gradient.
 
-    python -m benchmarks.speed                       # VGG16, ResNet50 and MobileNetV2, graph mode and XLA
+    python -m benchmarks.speed                       # VGG16, ResNet50, MobileNetV2 and a ViT-S, graph mode and XLA
     python -m benchmarks.speed --networks ResNet50 --modes graph --repeats 9
 
 Machines are noisy: absolute times mean little. So every method is run alternately with the gradient in one process,
-and the ratio of the medians is printed, with the gradient's own time for scale. Memory is by how much the peak of a
-fresh process grows with every further sample: what is there for any batch, such as weights, is left out.
+and the median of the ratios is printed, with the gradient's own time for scale and the floor of the method: how many
+times the products of the gradient it needs, where inputs are never negative. Memory is by how much the peak of a fresh
+process grows with every further sample: what is there for any batch, such as weights, is left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
+import functools
 import gc
 import json
 import os
@@ -19,33 +21,36 @@ import pathlib
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-NETWORKS = ("VGG16", "ResNet50", "MobileNetV2")
+from benchmarks.machine import described
+from benchmarks.timing import in_turns, ratio, seconds
+
+NETWORKS = ("VGG16", "ResNet50", "MobileNetV2", "ViT-S")
 #: Batch sizes between which memory is compared; the smaller one needs more than building the network left free.
-MEMORY_BATCHES = {"VGG16": (24, 48), "ResNet50": (8, 24), "MobileNetV2": (8, 24)}
-METHODS = ("lrp.epsilon", "lrp.epsilon_plus", "lrp.epsilon_alpha2_beta1")
+MEMORY_BATCHES = {"VGG16": (24, 48), "ResNet50": (8, 24), "MobileNetV2": (8, 24), "ViT-S": (8, 24)}
+#: The methods and how many times the products of the gradient they need.
+FLOORS = {
+    "lrp.epsilon": 1.0,
+    "lrp.epsilon_plus": 1.5,
+    "lrp.epsilon_alpha2_beta1": 2.0,
+    "lrp.z_plus": 1.5,
+    "lrp.gamma": 2.0,
+}
+#: Composites that do not suit a network, and why.
+UNSUITABLE = {
+    ("ViT-S", method): "it is lrp.epsilon but for the patches: the kernels of a transformer are dense"
+    for method in ("lrp.epsilon_plus", "lrp.epsilon_alpha2_beta1")
+}
 MODES = ("graph", "xla")
 
 
-def network(name: str) -> Any:
-    """A network of keras.applications with random weights and random BatchNormalization statistics."""
-    import keras
-    import numpy as np
-
-    keras.utils.set_random_seed(0)
-    model = getattr(keras.applications, name)(weights=None, classifier_activation=None)
-    rng = np.random.default_rng(0)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            size = layer.moving_mean.shape
-            layer.moving_mean.assign(rng.normal(0, 0.1, size))
-            layer.moving_variance.assign(rng.uniform(0.5, 1.5, size))
-    return model
+def suitable(name: str) -> list[str]:
+    """The methods that are measured on a network."""
+    return [method for method in FLOORS if (name, method) not in UNSUITABLE]
 
 
 def gradient_function(model: Any, xla: bool) -> Callable[[Any], Any]:
@@ -76,38 +81,33 @@ def runner(model: Any, method: str, mode: str) -> Callable[[Any], Any]:
     return lambda x: analyzer.analyze(x, batch_size=len(x))
 
 
-def sample(batch: int) -> Any:
+def sample(batch: int, size: int = 224) -> Any:
+    """Pictures of noise."""
     import numpy as np
 
-    return np.random.default_rng(0).normal(size=(batch, 224, 224, 3)).astype("float32")
+    return np.random.default_rng(0).normal(size=(batch, size, size, 3)).astype("float32")
 
 
 def time_ratios(name: str, mode: str, batch: int, repeats: int) -> dict[str, Any]:
-    """Median times of the methods over that of the gradient, measured in turns."""
+    """Times of the methods in units of the gradient's, measured in turns."""
+    from benchmarks.networks import network
+
     model, x = network(name), sample(batch)
-    runs = {method: runner(model, method, mode) for method in ("gradient", *METHODS)}
-    first = {}
-    for method, run in runs.items():
-        begin = time.perf_counter()
-        run(x)
-        first[method] = time.perf_counter() - begin
-        run(x)
-    times: dict[str, list[float]] = {method: [] for method in runs}
-    for _ in range(repeats):
-        for method, run in runs.items():
-            begin = time.perf_counter()
-            run(x)
-            times[method].append(time.perf_counter() - begin)
-    median = {method: statistics.median(values) for method, values in times.items()}
+    runs = {method: functools.partial(runner(model, method, mode), x) for method in ("gradient", *suitable(name))}
+    first = {method: seconds(run) for method, run in runs.items()}
+    in_turns({method: functools.partial(seconds, run) for method, run in runs.items()}, 1)
+    times = in_turns({method: functools.partial(seconds, run) for method, run in runs.items()}, repeats)
     return {
-        "gradient": median["gradient"],
-        "ratios": {method: median[method] / median["gradient"] for method in METHODS},
+        "gradient": statistics.median(times["gradient"]),
+        "ratios": {method: ratio(times[method], times["gradient"]) for method in suitable(name)},
         "first call": first,
     }
 
 
 def memory_per_sample(name: str, method: str, mode: str) -> float:
     """By how many MiB the peak of this process grows with every further sample."""
+    from benchmarks.networks import network
+
     run = runner(network(name), method, mode)
     peaks = []
     for batch in MEMORY_BATCHES[name]:
@@ -129,8 +129,15 @@ def _status(field: str) -> float:
 
 
 def in_fresh_process(*arguments: str) -> Any:
-    command = [sys.executable, "-m", "benchmarks.speed", *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    """One measurement of this program, in a process of its own: `time` or `memory` and what their functions take.
+
+    Raises:
+        RuntimeError: It failed; with what it said last.
+    """
+    command = [sys.executable, "-m", "benchmarks.speed", "--only", *arguments]
+    result = subprocess.run(command, capture_output=True, text=True)  # libraries talk a lot
+    if result.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{result.stderr[-2000:]}")
     return json.loads(result.stdout.splitlines()[-1])
 
 
@@ -150,21 +157,26 @@ def main() -> None:
         else:
             print(json.dumps(memory_per_sample(*rest)))
         return
+    print(described())
     for name in options.networks:
         for mode in options.modes:
             report(name, mode, options.batch, options.repeats, not options.no_memory)
 
 
 def report(name: str, mode: str, batch: int, repeats: int, with_memory: bool) -> None:
-    result = in_fresh_process("--only", "time", name, mode, str(batch), str(repeats))
+    """Measures a network in a mode and prints a line for each method."""
+    result = in_fresh_process("time", name, mode, str(batch), str(repeats))
     memory = {}
     if with_memory:
-        methods = ("gradient", *METHODS)
-        memory = {method: in_fresh_process("--only", "memory", name, method, mode) for method in methods}
+        methods = ("gradient", *suitable(name))
+        memory = {method: in_fresh_process("memory", name, method, mode) for method in methods}
     print(f"\n{name}, batch {batch}, {mode}: gradient {1000 * result['gradient']:.0f} ms", end="")
     print(f", {memory['gradient']:.0f} MiB a sample" if memory else "")
-    for method in METHODS:
-        line = f"  {method:28} time {result['ratios'][method]:5.2f}"
+    for method, floor in FLOORS.items():
+        if (name, method) in UNSUITABLE:
+            print(f"  {method:28} not measured: {UNSUITABLE[name, method]}")
+            continue
+        line = f"  {method:28} time {result['ratios'][method]:5.2f} (floor {floor:.1f})"
         if memory:
             line += f"   memory {memory[method] / memory['gradient']:5.2f}"
         print(f"{line}   first call {result['first call'][method]:5.1f} s", flush=True)

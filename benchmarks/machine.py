@@ -1,0 +1,28 @@
+"""What was measured on."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import platform
+import time
+
+
+def processor() -> str:
+    """The name of the processor."""
+    lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def today() -> str:
+    return time.strftime("%Y-%m-%d")
+
+
+def described() -> str:
+    """Date and machine, for the head of a report."""
+    return f"{today()}, {processor()}, {cores()} cores, Python {platform.python_version()}"
