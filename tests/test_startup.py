@@ -74,7 +74,9 @@ def test_creating_an_analyzer_checks_the_model_and_compiles_nothing(name: str, m
     assert len(made) == analyzer.traces > 0
     before = len(made)
     analyzer.analyze(np.ones((5, 8)))
-    assert len(made) == analyzer.traces == before
+    assert len(made) == before
+    if keras.backend.backend() == "tensorflow":  # JAX compiles for every batch size
+        assert analyzer.traces == before
 
 
 CACHED = """

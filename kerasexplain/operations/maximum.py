@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -125,6 +126,11 @@ def reduction_candidates(axes: Sequence[int], keepdims: bool) -> Callable[[Tenso
         return ops.reshape(ops.transpose(x, kept + reduced), (*shape, count))
 
     return candidates
+
+
+def maximum_of_operands(call: Call) -> Maximum:
+    """The larger of some operands. Of equal ones TensorFlow's gradient goes to the first; JAX's to all."""
+    return Maximum(call.function(), operand_candidates, first=keras.backend.backend() == "tensorflow")
 
 
 def operand_candidates(*xs: Tensor) -> Tensor:

@@ -70,7 +70,8 @@ def test_copies_run_in_full_batches_of_one_shape() -> None:
     found = analyzer.analyze(x, 0)
     traces = analyzer.traces
     np.testing.assert_allclose(analyzer.analyze(x, 0, batch_size=100), found, rtol=0, atol=1e-12)
-    assert analyzer.traces == traces
+    one_more = keras.backend.backend() == "jax"  # which compiles for every batch size
+    assert analyzer.traces == traces + one_more
 
 
 def test_whole_numbers_cannot_be_smoothed() -> None:

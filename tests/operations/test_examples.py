@@ -16,7 +16,12 @@ from operations.examples import EXAMPLES, Example
 
 EXISTING = [example for example in EXAMPLES if example.exists]
 #: What Keras itself does not run on JAX, as part of a model, and why.
-NOT_ON_JAX = {"ops.quantile": "it hands a list of axes to a function that takes none (Keras 3.15)"}
+NOT_ON_JAX = {
+    **dict.fromkeys(("ops.quantile", "ops.norm"), "it hands a list of axes to a function that takes none (Keras 3.15)"),
+    **dict.fromkeys(
+        ("layers.Hashing", "layers.Hashing (one hot)", "layers.IntegerLookup"), "the layer runs by TensorFlow alone"
+    ),
+}
 
 
 @pytest.fixture

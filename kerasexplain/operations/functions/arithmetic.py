@@ -23,7 +23,7 @@ from kerasexplain.operations.base import (
 from kerasexplain.operations.catalogue import describes, opaque
 from kerasexplain.operations.elementwise import Elementwise
 from kerasexplain.operations.layers import affine_constant, operand_positions
-from kerasexplain.operations.maximum import Maximum, operand_candidates
+from kerasexplain.operations.maximum import maximum_of_operands
 
 _NEGATIVE = Interval(-1.0, -1.0)
 
@@ -119,7 +119,7 @@ def _power(call: Call) -> Primitive:
 @describes("ops.Maximum", "ops.Fmax")
 def _maximum(call: Call) -> Primitive:
     if not is_binary_with_constant(call):
-        return Maximum(call.function(), operand_candidates, first=True)
+        return maximum_of_operands(call)
     constant = constant_operand(call)
     if not isinstance(constant, np.ndarray) or constant.ndim:
         return _bounded_by_array(call, constant)

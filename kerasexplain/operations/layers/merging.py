@@ -11,7 +11,7 @@ from keras import ops
 from kerasexplain.domains import ANY, Interval
 from kerasexplain.operations.base import Affine, Call, Mixing, Primitive, Product, Routing, now
 from kerasexplain.operations.catalogue import describes, opaque
-from kerasexplain.operations.maximum import Maximum, operand_candidates
+from kerasexplain.operations.maximum import maximum_of_operands
 
 Tensor = Any
 
@@ -81,7 +81,7 @@ def _dot(call: Call) -> Primitive:
 
 @describes("layers.Maximum")
 def _maximum(call: Call) -> Primitive:
-    return Maximum(call.function(), operand_candidates, first=True)
+    return maximum_of_operands(call)
 
 
 @describes("layers.Minimum")
