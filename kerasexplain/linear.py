@@ -11,6 +11,7 @@ from kerasexplain.backend import override
 from kerasexplain.kept import kept
 from kerasexplain.operations import Elementwise, Linear
 from kerasexplain.rules import LinearRule
+from kerasexplain.rules.linear import SingleShare
 from kerasexplain.rules.step import LinearStep
 from kerasexplain.signal import Signal
 
@@ -34,7 +35,7 @@ class LinearOverride:
         rule: Its rule.
         arriving: The signal that comes back.
         nonnegative: Whether its input is known to be >= 0 everywhere.
-        relu: A ReLU behind it, perhaps with an upper bound.
+        relu: A ReLU behind it, perhaps with an upper bound; Q arrives at it.
     """
 
     def __init__(
@@ -43,6 +44,8 @@ class LinearOverride:
         self._linear, self._rule, self._arriving, self._nonnegative = linear, rule, arriving, nonnegative
         self._relu = relu
         self._is_bounded = relu is not None and not relu.rectifies
+        # Its shares of `Q y` can be had in the forward pass; neither y nor z is then needed any more.
+        self._early = rule if self._is_bounded and isinstance(rule, SingleShare) else None
 
     def of_weights(self, dtype: str) -> dict[str, Any]:
         """What is made of the weights alone, and the same in every pass until they change."""
@@ -63,7 +66,9 @@ class LinearOverride:
             z = self._rule.output(at)
             y = z if self._relu is None else self._relu(z)
             residuals = {"y": y} if self._is_bounded else {}
-            if self._relu is not None and not self._is_bounded:
+            if self._early is not None:
+                residuals = {"shares": self._early.shares(at, y)}
+            elif self._relu is not None and not self._is_bounded:
                 residuals["z"] = y
             elif at.parts is None and not (self._linear.terms is not None and self._linear.terms <= FEW_TERMS):
                 residuals["z"] = z
@@ -76,19 +81,23 @@ class LinearOverride:
             at.know(parts=parts)
             at.kernels = known or kernels or self._rule.kernels(at)
             at.know(**at.kernels)
-            z = kept_values["z"] if "z" in kept_values else self._rule.output(at)
-            at.know(z=ops.relu(z) if self._is_bounded else z)
-            if self._arriving is Signal.Q and not self._is_bounded:
-                of_x, of_bias = self._rule.per_unit(at, signal)
+            if self._early is not None:
+                of_x, of_bias = self._early.distribute(at, signal * kept_values["shares"])
             else:
-                R = signal * kept_values["y"] if self._is_bounded else signal
-                of_x, of_bias = self._rule.relevance(at, R)
+                of_x, of_bias = self._relevance(at, signal, kept_values)
             if at.b is None:
                 return [of_x, None]
             wanted = tap is not None and of_bias is not None
             return [of_x, None, _summed_like(of_bias, at.b) if wanted else None]
 
         return override(forward, backward, xs[0], kernel, *([] if bias is None else [bias]))
+
+    def _relevance(self, at: LinearStep, signal: Tensor, known: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        z = known["z"] if "z" in known else self._rule.output(at)
+        at.know(z=ops.relu(z) if self._is_bounded else z)
+        if self._is_bounded:
+            return self._rule.relevance(at, signal * known["y"])
+        return (self._rule.per_unit if self._arriving is Signal.Q else self._rule.relevance)(at, signal)
 
     def _step(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> LinearStep:
         linear, rectified = self._linear, self._relu is not None

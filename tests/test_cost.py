@@ -73,6 +73,15 @@ def test_products_of_a_cnn(name: str, forward: int, back: int) -> None:
     assert products(create_analyzer(name, cnn(), jit_compile=False)) == (forward, back)
 
 
+def test_an_upper_bound_behind_a_product_does_not_cost_it_twice() -> None:
+    x = inputs = keras.Input((8, 8, 3))
+    for width in (1, 8, 8):
+        x = layers.ReLU(max_value=6.0)(layers.Conv2D(4 * width, 1)(x))
+        x = layers.ReLU(max_value=6.0)(layers.DepthwiseConv2D(3)(x))
+    model = keras.Model(inputs, layers.Dense(4)(layers.Flatten()(x)))
+    assert products(create_analyzer("lrp.epsilon", model, jit_compile=False)) == (7, 7)
+
+
 def test_a_promise_about_the_input_saves_the_signs_of_the_first_layer() -> None:
     model = cnn()
     promised = create_analyzer("lrp.gamma", model, jit_compile=False, input_range=(0.0, 1.0))

@@ -65,9 +65,37 @@ class LinearRule(Rule):
         raise NotImplementedError
 
 
+class SingleShare(LinearRule):
+    """A rule with one share for all contributions to an output, `R_i = x_i (W^T s)_i` with `s = R / st(z)`.
+
+    Attributes:
+        bias: Whether the bias is one of the contributions.
+    """
+
+    bias: bool = True
+
+    def shares(self, step: LinearStep, R: Tensor) -> Tensor:
+        """`s = R / st(z)`."""
+        raise NotImplementedError
+
+    def shares_per_unit(self, step: LinearStep) -> Tensor:
+        """`z / st(z)`, the shares where every output has one unit of relevance per unit of z."""
+        return self.shares(step, step.z)
+
+    def distribute(self, step: LinearStep, s: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What x and the bias get of the shares s, as `relevance` returns it."""
+        return step.T(s), s if self.bias else None
+
+    def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self.distribute(step, self.shares(step, R))
+
+    def per_unit(self, step: LinearStep, Q: Tensor) -> tuple[Tensor, Tensor | None]:
+        return self.distribute(step, Q * self.shares_per_unit(step))
+
+
 @serializable
 @dataclass(frozen=True, eq=False, repr=False)
-class Z(LinearRule):
+class Z(SingleShare):
     """`R_i = x_i (W^T (R / z))_i`, exactly proportional to the contributions.
 
     Args:
@@ -84,14 +112,13 @@ class Z(LinearRule):
     def is_gradient(self) -> bool:  # type: ignore[override]
         return self.bias
 
-    def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
-        s = quotient(R, step.z if self.bias else step.xW)
-        return step.T(s), s if self.bias else None
+    def shares(self, step: LinearStep, R: Tensor) -> Tensor:
+        return quotient(R, step.z if self.bias else step.xW)
 
 
 @serializable
 @dataclass(frozen=True, eq=False, repr=False)
-class BiasAsInput(LinearRule):
+class BiasAsInput(SingleShare):
     """`Z`, read with the bias as one more input that is always 1: `R_b = b R / z` is delivered to it, not lost.
 
     Source: the "blame the bias" reading of LRP as a modified gradient.
@@ -99,14 +126,13 @@ class BiasAsInput(LinearRule):
 
     is_gradient = True
 
-    def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
-        s = quotient(R, step.z)
-        return step.T(s), s
+    def shares(self, step: LinearStep, R: Tensor) -> Tensor:
+        return quotient(R, step.z)
 
 
 @serializable
 @dataclass(frozen=True, eq=False, repr=False)
-class Epsilon(LinearRule):
+class Epsilon(SingleShare):
     """`R_i = x_i (W^T (R / (z + epsilon sign(z))))_i`.
 
     Args:
@@ -126,17 +152,15 @@ class Epsilon(LinearRule):
     def __post_init__(self) -> None:
         check_nonnegative("epsilon", self.epsilon)
 
-    def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
+    def shares(self, step: LinearStep, R: Tensor) -> Tensor:
         known = step.rectified and self.bias
-        s = share(R, step.z if self.bias else step.xW, default_stabilizer(self.epsilon), sign=1 if known else 0)
-        return step.T(s), s if self.bias else None
+        return share(R, step.z if self.bias else step.xW, default_stabilizer(self.epsilon), sign=1 if known else 0)
 
-    def per_unit(self, step: LinearStep, Q: Tensor) -> tuple[Tensor, Tensor | None]:
+    def shares_per_unit(self, step: LinearStep) -> Tensor:
         if not self.bias or step.rectified:
-            return super().per_unit(step, Q)
-        size = ops.abs(step.z)  # Q z / st(z) without taking a sign, which costs more than all the rest
-        s = share(Q * size, size, default_stabilizer(self.epsilon), sign=1)
-        return step.T(s), s
+            return super().shares_per_unit(step)
+        size = ops.abs(step.z)  # z / st(z) without taking a sign, which costs more than all the rest
+        return share(size, size, default_stabilizer(self.epsilon), sign=1)
 
 
 class Stabilizing(LinearRule):
