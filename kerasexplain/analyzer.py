@@ -28,7 +28,7 @@ from kerasexplain.rows import Row, with_steps
 from kerasexplain.selection import MODES
 from kerasexplain.specification import Specification, holds_whole_numbers, needs_example
 from kerasexplain.storage import write_analyzer
-from kerasexplain.streams import Batch, Data, ahead, is_stream
+from kerasexplain.streams import Batch, Data, ahead
 from kerasexplain.tables import rules_table
 
 #: The options that every analyzer takes, with their defaults.
@@ -230,6 +230,7 @@ class Analyzer:
         bias: bool = False,
         *,
         conditions: Any = None,
+        audit: bool = False,
         batch_size: int | str | None = None,
         verbose: int = 0,
     ) -> Explanation:
@@ -242,14 +243,15 @@ class Analyzer:
             bias: Whether the relevance that every bias took is wanted.
             conditions: Which channels relevance may go through, `{"conv3": 34, "conv1": [2, 5]}`: what other channels
                 of these operations would get is cut off. A list of dicts has one for every sample.
+            audit: Whether the books are wanted, as `audit` makes them: in the same pass.
             batch_size: As for `analyze`.
             verbose: As for `analyze`.
 
         Raises:
-            ValueError: A layer is not known, or the method says nothing of layers.
+            ValueError: A layer is not known, or the method says nothing of layers, or has nothing to be audited.
             InputError, NotFiniteError, MemoryError: As for `analyze`.
         """
-        request = self._request(neuron_selection, layers, bias, conditions)
+        request = self._request(neuron_selection, layers, bias, conditions, audit)
         return Explanation.joined([found for _, found in self._explanations(x, request, batch_size, verbose)])
 
     def explain_batches(
@@ -260,13 +262,14 @@ class Analyzer:
         bias: bool = False,
         *,
         conditions: Any = None,
+        audit: bool = False,
         batch_size: int | str | None = None,
         verbose: int = 0,
     ) -> Iterator[tuple[slice, Explanation]]:
         """As `explain`, batch by batch: memory does not grow with the number of samples.
 
         Args:
-            x, neuron_selection, layers, bias, conditions, batch_size, verbose: As for `explain`.
+            x, neuron_selection, layers, bias, conditions, audit, batch_size, verbose: As for `explain`.
 
         Yields:
             `(rows, explanation)`: which samples, counted through all batches, and their explanation.
@@ -277,7 +280,7 @@ class Analyzer:
             >>> for rows, explanation in analyzer.explain_batches(dataset, layers=["conv3"]):
             ...     file[rows] = explanation.layers["conv3"]
         """
-        request = self._request(neuron_selection, layers, bias, conditions)
+        request = self._request(neuron_selection, layers, bias, conditions, audit)
         return ((batch.rows, found) for batch, found in self._explanations(x, request, batch_size, verbose))
 
     def audit(self, x: Any, neuron_selection: Any = None) -> Audit:
@@ -287,17 +290,14 @@ class Analyzer:
         what it received.
 
         Args:
-            x: As for `analyze`, but no stream.
-            neuron_selection: As for `analyze`.
+            x, neuron_selection: As for `analyze`.
 
         Raises:
             ValueError: The method is of the gradient family.
+            InputError, NotFiniteError, MemoryError: As for `analyze`.
         """
-        if self.method.composite().plain:
-            raise ValueError(f"{self.name!r} propagates no relevance that could be audited: use an lrp method")
-        if is_stream(x):
-            raise InputError(f"an audit is of arrays, not of a stream, {type(x).__name__}: pass one batch of it")
-        return self._request(neuron_selection).audit(x, self._pipelines_for(x), self.options["batch_size"])
+        request = self._request(neuron_selection, audit=True)
+        return Audit.joined([found.audit for _, found in self._explanations(x, request, None, 0) if found.audit])
 
     def fit(self, data: Any, *, batch_size: int | str | None = None, verbose: int = 0) -> Analyzer:
         """Learns from data what the method needs: a mean, say, or patterns. It streams: one batch is held at a time.
@@ -349,9 +349,14 @@ class Analyzer:
         return pipelines
 
     def _request(
-        self, neuron_selection: Any, layers: Sequence[str] = (), bias: bool = False, conditions: Any = None
+        self,
+        neuron_selection: Any,
+        layers: Sequence[str] = (),
+        bias: bool = False,
+        conditions: Any = None,
+        audit: bool = False,
     ) -> Request:
-        return Request(self.method, self.options, self.description, neuron_selection, layers, bias, conditions)
+        return Request(self.method, self.options, self.description, neuron_selection, layers, bias, conditions, audit)
 
     def _explanations(
         self, x: Any, request: Request, batch_size: int | str | None, verbose: int

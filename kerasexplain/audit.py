@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -56,6 +56,34 @@ class Audit:
     inputs: np.ndarray
     biases: np.ndarray
 
+    @classmethod
+    def joined(cls, parts: Sequence[Audit]) -> Audit:
+        """The audits of several batches, as one."""
+
+        if len(parts) == 1:
+            return parts[0]
+
+        def join(name: str, of: Sequence[Any]) -> np.ndarray:
+            return np.concatenate([getattr(part, name) for part in of])
+
+        rows = []
+        for of in zip(*(part.rows for part in parts), strict=True):
+            numbers = {name: join(name, of) for name in ("received", "delivered", "bias")}
+            rows.append(dataclasses.replace(of[0], **numbers))
+        return cls(rows, *(join(name, parts) for name in ("explained", "inputs", "biases")))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The books as plain data: strings and arrays in lists and dicts."""
+        return {
+            "rows": [vars(row) for row in self.rows],
+            **{name: getattr(self, name) for name in ("explained", "inputs", "biases")},
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Audit:
+        """What `to_dict` gave."""
+        return cls(**{**data, "rows": [AuditRow(**row) for row in data["rows"]]})
+
     @property
     def lost(self) -> np.ndarray:
         """The sum of what all operations lost."""
@@ -79,10 +107,11 @@ def books(execution: Execution, answer: Answer, through: Mapping[Tap, np.ndarray
 
     Args:
         execution: The graph that was run.
-        answer: What came of it, with relevance summed per sample.
-        through: What was read at every edge tap and every bias tap.
+        answer: What came of it.
+        through: What was read at every edge tap and every bias tap, summed per sample or not.
     """
     graph = execution.graph
+    through = {tap: _per_sample(values) for tap, values in through.items()}
     nothing = np.zeros_like(answer.started)
     received = dict.fromkeys(graph.values(), nothing)
     received[graph.explained] = answer.started
@@ -102,7 +131,7 @@ def books(execution: Execution, answer: Answer, through: Mapping[Tap, np.ndarray
     return Audit(
         rows=rows[::-1],
         explained=answer.started,
-        inputs=sum(answer.relevance, nothing),
+        inputs=sum(map(_per_sample, answer.relevance), nothing),
         biases=sum(of_biases.values(), nothing),
     )
 
@@ -116,7 +145,11 @@ def by_node(taps: Sequence[Tap], through: Mapping[Tap, np.ndarray]) -> dict[str,
 
 
 def _summed(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    return np.sum([array.reshape(len(array), -1).sum(axis=1) for array in arrays], axis=0)
+    return np.sum([_per_sample(array) for array in arrays], axis=0)
+
+
+def _per_sample(array: np.ndarray) -> np.ndarray:
+    return array if array.ndim == 1 else array.reshape(len(array), -1).sum(axis=1)
 
 
 def _shown(values: np.ndarray) -> str:

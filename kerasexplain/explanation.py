@@ -12,6 +12,7 @@ import h5py
 import keras
 import numpy as np
 
+from kerasexplain.audit import Audit
 from kerasexplain.checks import check_count
 from kerasexplain.errors import InputError
 from kerasexplain.storage import read, write
@@ -53,6 +54,7 @@ class Explanation:
         analyzer: The analyzer's configuration.
         reference: What is explained has this value at the baseline, per sample (the mean over several); None for
             methods without a baseline.
+        audit: Where the relevance went, operation by operation; None unless asked for.
     """
 
     relevance: Any
@@ -63,6 +65,7 @@ class Explanation:
     explained: np.ndarray
     analyzer: dict[str, Any]
     reference: np.ndarray | None = None
+    audit: Audit | None = None
 
     @classmethod
     def joined(cls, parts: Sequence[Explanation]) -> Explanation:
@@ -78,7 +81,9 @@ class Explanation:
             return joined([getattr(part, name) for part in parts])
 
         names = ("relevance", "bias", "layers", "output", "neuron", "explained", "reference")
-        return cls(**{name: join(name) for name in names}, analyzer=parts[0].analyzer)
+        audits = [part.audit for part in parts if part.audit is not None]
+        audit = Audit.joined(audits) if audits else None
+        return cls(**{name: join(name) for name in names}, analyzer=parts[0].analyzer, audit=audit)
 
     @property
     def completeness_error(self) -> np.ndarray:
@@ -187,8 +192,10 @@ class Explanation:
         with h5py.File(path, "w") as file:
             file.attrs["analyzer"] = json.dumps(self.analyzer)
             for field in dataclasses.fields(self):
-                if field.name != "analyzer" and getattr(self, field.name) is not None:
+                if field.name not in ("analyzer", "audit") and getattr(self, field.name) is not None:
                     write(file, field.name, getattr(self, field.name))
+            if self.audit is not None:
+                write(file, "audit", self.audit.to_dict())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Explanation:
@@ -201,7 +208,10 @@ class Explanation:
             if "analyzer" not in file.attrs or "relevance" not in file:
                 raise ValueError(f"{os.fspath(path)!r} holds no explanation")
             names = [field.name for field in dataclasses.fields(cls) if field.name in file]
-            return cls(**{name: read(file[name]) for name in names}, analyzer=json.loads(file.attrs["analyzer"]))
+            values = {name: read(file[name]) for name in names}
+            if "audit" in values:
+                values["audit"] = Audit.from_dict(values["audit"])
+            return cls(**values, analyzer=json.loads(file.attrs["analyzer"]))
 
 
 def joined(parts: Sequence[Any]) -> Any:

@@ -51,7 +51,7 @@ def _rows_with_gaps(arrays: Sequence[np.ndarray]) -> np.ndarray:
 def _where(passes: Passes, rows: Sequence[Row], sample: int) -> str:
     """The operation nearest to the output that gives such relevance, for one sample."""
     taps = tuple(Tap("output", row.name) for row in rows)
-    question = dataclasses.replace(passes.question, taps=taps, summed=False)
+    question = dataclasses.replace(passes.question, taps=taps, summed=())
     given = passes.given.at(np.array([sample]))
     answer = dataclasses.replace(passes, question=question, given=given, usual=1, progress=None).run()
     growing = [row for row, relevance in zip(rows, answer.taps, strict=True) if not np.isfinite(relevance).all()]

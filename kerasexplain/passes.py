@@ -196,7 +196,7 @@ def add_rows(total: np.ndarray, rows: np.ndarray, parts: np.ndarray) -> None:
 def _values(question: Question) -> Question:
     """The question without relevance."""
     return dataclasses.replace(
-        question, relevance=False, taps=(), conditions=(), start="one", baseline=False, summed=False
+        question, relevance=False, taps=(), conditions=(), start="one", baseline=False, summed=()
     )
 
 

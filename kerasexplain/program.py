@@ -31,7 +31,7 @@ class Question:
         selection: How neurons are chosen: "max", "index" or "weights".
         start: "output", "one" or "array".
         taps: Where else relevance is read off.
-        summed: Whether the relevance at taps and inputs is summed per sample.
+        summed: The taps of which only the sum per sample is wanted.
         conditions: Operations whose output's relevance is multiplied by factors, one per sample and channel.
         baseline: Whether the inputs are compared with others.
         relevance: Whether relevance is wanted at all, or only what the model gives.
@@ -41,7 +41,7 @@ class Question:
     selection: str
     start: str
     taps: tuple[Tap, ...] = ()
-    summed: bool = False
+    summed: tuple[Tap, ...] = ()
     conditions: tuple[str, ...] = ()
     baseline: bool = False
     relevance: bool = True
@@ -231,13 +231,11 @@ class Program:
         differences = _Differences(values, references)
         read = {tap: self._at_tap(tap, differences, signal) for tap, signal in zip(wanted, of_taps, strict=True)}
         relevance = self._of_inputs(given, differences, dict(zip(wanted_inputs, of_inputs, strict=True)), read)
-        at_taps = [self._per_sample(tap, read[tap]) for tap in question.taps]
-        if question.summed:
-            relevance, at_taps = [_summed(r) for r in relevance], [_summed(r) for r in at_taps]
+        at_taps = {tap: self._per_sample(tap, read[tap]) for tap in question.taps}
         return {
             **result,
             "relevance": relevance,
-            "taps": at_taps,
+            "taps": [_summed(at) if tap in question.summed else at for tap, at in at_taps.items()],
             "started": ops.sum(start, axis=-1),
             "outside": [self._outside(rule, values[node.inputs[0]]) for node, rule in self.bounded],
         }

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasexplain.audit import Audit, books, by_node
+from kerasexplain.audit import books, by_node
 from kerasexplain.batch_size import BatchSize
 from kerasexplain.conditions import conditions_of
 from kerasexplain.errors import InputError
@@ -60,7 +60,7 @@ class Request:
         options: The analyzer's.
         description: The analyzer's, for the explanations.
         neuron_selection: As for `Analyzer.analyze`.
-        layers, bias, conditions: As for `Analyzer.explain`.
+        layers, bias, conditions, audit: As for `Analyzer.explain`.
 
     Raises:
         ValueError: The method does not answer that, or has not been fitted.
@@ -73,6 +73,7 @@ class Request:
     layers: Sequence[str] = ()
     bias: bool = False
     conditions: Any = None
+    audit: bool = False
 
     def __post_init__(self) -> None:
         method = self.method
@@ -81,6 +82,8 @@ class Request:
             raise ValueError(f"{method.name!r} says nothing of inner layers: leave layers= out")
         if self.conditions is not None and not (method.explains_layers and method.takes_conditions):
             raise ValueError(f"{method.name!r} cannot be conditioned on channels: leave conditions= out")
+        if self.audit and method.composite().plain:
+            raise ValueError(f"{method.name!r} propagates no relevance that could be audited: use an lrp method")
 
     def explanations(
         self, data: Data, pipelines: Pipelines, asked: int | str, verbose: int
@@ -110,39 +113,31 @@ class Request:
     def _explanation(self, batch: Batch, running: Running) -> Explanation:
         pipeline = running.pipeline(batch)
         output_taps = {name: Tap("output", named(pipeline.rows, name).name) for name in self.layers}
-        bias_taps = list(pipeline.twin.execution.bias_taps()) if self.bias else []
+        execution = pipeline.twin.execution
+        bias_taps = list(execution.bias_taps()) if self.bias or self.audit else []
+        edge_taps = list(execution.edge_taps()) if self.audit else []
         # Once each: of two taps at one place only one would be read, and folded layers share theirs.
-        taps = tuple(dict.fromkeys([*output_taps.values(), *bias_taps]))
-        passes, selection = self._passes(batch, running, pipeline, taps)
+        taps = tuple(dict.fromkeys([*output_taps.values(), *bias_taps, *edge_taps]))
+        summed = (*edge_taps, *([] if self.bias else bias_taps))
+        passes, selection = self._passes(batch, running, pipeline, taps, summed)
         answer = self.method.answer(passes)
         in_one_pass = type(self.method).answer is Method.answer
         check_finite(answer, passes, pipeline, in_one_pass, batch.begin)
         through = dict(zip(taps, answer.taps, strict=True))
         return Explanation(
             relevance=batch.structure(answer.relevance),
-            bias=self.method.of_biases(by_node(bias_taps, through)),
+            bias=self.method.of_biases(by_node(bias_taps, through)) if self.bias else {},
             layers={name: through[tap] for name, tap in output_taps.items()},
             output=_as_model_output(pipeline.graph, answer.outputs),
             neuron=selection.neuron if answer.index is None else answer.index,
             explained=answer.explained,
             analyzer=self.description,
             reference=answer.reference,
+            audit=books(execution, answer, through) if self.audit else None,
         )
 
-    def audit(self, x: Any, pipelines: Pipelines, asked: int | str) -> Audit:
-        """The audit of some arrays; the other arguments are as for `explanations`."""
-        names = pipelines.first.graph.input_names
-        given, structure = by_input(x, names)
-        batch = Batch(pipelines.arrays(given), structure, 0, count_of(given, names), x)
-        running = Running(pipelines, pipelines.batch_sizes.of(asked, pipelines, given))
-        pipeline = running.pipeline(batch)
-        execution = pipeline.twin.execution
-        taps = tuple(dict.fromkeys([*execution.edge_taps(), *execution.bias_taps()]))
-        answer = self.method.answer(self._passes(batch, running, pipeline, taps, summed=True)[0])
-        return books(execution, answer, dict(zip(taps, answer.taps, strict=True)))
-
     def _passes(
-        self, batch: Batch, running: Running, pipeline: Pipeline, taps: tuple[Tap, ...], summed: bool = False
+        self, batch: Batch, running: Running, pipeline: Pipeline, taps: tuple[Tap, ...], summed: tuple[Tap, ...]
     ) -> tuple[Passes, Selection]:
         selection = self._selection(batch, pipeline.graph)
         conditions = self.method.conditions if self.conditions is None else self.conditions

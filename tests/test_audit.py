@@ -157,3 +157,35 @@ def test_an_audit_prints_as_a_table_with_its_sum() -> None:
 def test_a_gradient_has_no_books() -> None:
     with pytest.raises(ValueError, match="'gradient' propagates no relevance that could be audited"):
         create_analyzer("gradient", network()).audit(np.ones((1, 6, 6, 2)))
+
+
+def test_an_explanation_brings_its_audit_along_from_the_same_pass() -> None:
+    analyzer = create_analyzer("lrp.epsilon", network(), epsilon=0.1)
+    x = np.random.default_rng(0).normal(size=(5, 6, 6, 2))
+    found = analyzer.explain(x, layers=["conv"], bias=True, audit=True, batch_size=2)
+    assert found.audit is not None
+    alone = analyzer.audit(x)
+    for row, expected in zip(found.audit.rows, alone.rows, strict=True):
+        assert (row.name, row.type, row.rule) == (expected.name, expected.type, expected.rule)
+        for name in ("received", "delivered", "bias", "lost"):
+            np.testing.assert_allclose(getattr(row, name), getattr(expected, name), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(found.audit.inputs, found.relevance.sum(axis=(1, 2, 3)), rtol=1e-12)
+    np.testing.assert_allclose(by_name(found.audit)["conv"].bias, found.bias["conv"].sum(axis=1), rtol=1e-12)
+    np.testing.assert_allclose(found.audit.explained, found.explained, rtol=1e-12)
+    assert analyzer.explain(x).audit is None
+
+
+def test_a_stream_is_audited_batch_by_batch() -> None:
+    analyzer = create_analyzer("lrp.alpha_1_beta_0", network())
+    x = np.random.default_rng(0).normal(size=(5, 6, 6, 2))
+    whole, streamed = analyzer.audit(x), analyzer.audit(iter([x[:2], x[2:4], x[4:]]))
+    np.testing.assert_allclose(streamed.lost, whole.lost, rtol=1e-12, atol=1e-13)
+    assert [row.received.shape for row in streamed.rows] == [(5,)] * len(whole.rows)
+
+
+def test_relevance_that_overflows_is_not_audited() -> None:
+    inputs = keras.Input((2,), dtype="float64")
+    model = keras.Model(inputs, layers.Dense(2, use_bias=False, dtype="float64")(inputs))
+    model.set_weights([np.array([[1.0, 0.0], [-1.0, 0.0]])])
+    with pytest.raises(kerasexplain.NotFiniteError):
+        create_analyzer("lrp.z", model, start=np.array([np.inf, 0.0])).audit(np.array([[2.0, 1.0]]))

@@ -41,6 +41,15 @@ def test_fields() -> None:
     assert explanation.analyzer["analyzer"] == "lrp.bias_as_input"
 
 
+def test_an_audit_is_saved_with_the_rest(tmp_path: pathlib.Path) -> None:
+    explanation = explanation_of("dict", audit=True)
+    explanation.save(tmp_path / "e.h5")
+    loaded = Explanation.load(tmp_path / "e.h5")
+    assert str(loaded.audit) == str(explanation.audit)
+    assert loaded.audit is not None
+    np.testing.assert_array_equal(loaded.audit.rows[0].bias, explanation.audit.rows[0].bias)  # type: ignore[union-attr]
+
+
 def test_layers_and_biases_are_empty_unless_asked_for() -> None:
     inputs = keras.Input((4,))
     explanation = create_analyzer("lrp.z", keras.Model(inputs, layers.Dense(2)(inputs))).explain(np.ones((1, 4)))
