@@ -11,7 +11,10 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "kerasexplain" / "__init__.
 #: Keras runs on one of these; neither is forced on those who use the other.
 BACKENDS = {"tensorflow": ["tensorflow>=2.18"], "jax": ["jax>=0.6"]}
 VIZ = ["matplotlib>=3.8", "pillow>=10"]
-TEST = ["pytest>=8", "pytest-cov>=5", "pytest-xdist>=3.5", "hypothesis>=6.100", *VIZ, "scikit-learn>=1.4"]
+BOARD = ["tensorboard>=2.18", *VIZ]
+TEST = ["pytest>=8", "pytest-cov>=5", "pytest-xdist>=3.5", "hypothesis>=6.100", *BOARD, "scikit-learn>=1.4"]
+#: Drives the browser in the tests of TensorBoard's tab; the browser itself is the system's.
+TEST += ["playwright>=1.50,<2"]
 
 METHODS = {
     "controls": ["Input", "Random"],
@@ -60,11 +63,12 @@ setup(
     python_requires=">=3.10",
     packages=[*find_packages(include=["kerasexplain", "kerasexplain.*"]), "kerasexplain.analyzers"],
     package_dir={"kerasexplain.analyzers": "analyzers"},
-    package_data={"kerasexplain": ["py.typed"]},
+    package_data={"kerasexplain": ["py.typed", "tensorboard/static/*"]},
     install_requires=["keras>=3.12", "numpy>=1.26", "h5py>=3.11", "rich>=13"],
     extras_require={
         **BACKENDS,
         "viz": VIZ,
+        "tensorboard": BOARD,
         "demo": [*VIZ, "scikit-learn>=1.4"],
         "examples": [*VIZ, "scikit-image>=0.22"],
         "test": TEST,
@@ -73,6 +77,7 @@ setup(
     entry_points={
         "console_scripts": ["kerasexplain = kerasexplain.cli:main"],
         "kerasexplain.analyzers": entry_points(),
+        "tensorboard_plugins": ["relevance = kerasexplain.tensorboard.plugin:RelevancePlugin"],
     },
     classifiers=[
         "Development Status :: 3 - Alpha",

@@ -32,10 +32,10 @@ _HOME = {
     "register_rule": "operations",
     "relevance_pass": "backend",
 }
-_MODULES = ("matches", "rules", "visualize")
+_MODULES = ("callbacks", "matches", "rules", "visualize")
 
 if TYPE_CHECKING:
-    from kerasexplain import matches, rules, visualize
+    from kerasexplain import callbacks, matches, rules, visualize
     from kerasexplain.analyzer import Analyzer
     from kerasexplain.audit import Audit
     from kerasexplain.backend import relevance_pass
@@ -92,6 +92,7 @@ __all__ = [
     "NotFiniteError",
     "UnsupportedModelError",
     "analyzer_names",
+    "callbacks",
     "create_analyzer",
     "load_analyzer",
     "matches",

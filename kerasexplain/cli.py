@@ -74,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     inputs = "pictures (png, jpg), folders of them, or arrays (npy, npz) of one sample or a batch"
     explain.add_argument("inputs", metavar="INPUT", type=pathlib.Path, nargs="+", help=inputs)
     out = "relevance as .npy; with what was explained as .npz or .h5; a picture as .png, or a folder of pictures"
-    explain.add_argument("-o", "--out", type=pathlib.Path, required=True, help=out)
+    explain.add_argument("-o", "--out", type=pathlib.Path, help=out)
+    board = "a folder of logs: TensorBoard shows the relevance, under the analyzer's name"
+    explain.add_argument("--tensorboard", metavar="DIR", type=pathlib.Path, help=board)
     target = "what is explained: an index or a label; by default each sample's largest output"
     explain.add_argument("--target", metavar="INDEX|LABEL", help=target)
     against = "an index or a label: what is explained is the target less this output"
@@ -143,7 +145,7 @@ def _rules(options: argparse.Namespace) -> None:
 
 
 def _explain(options: argparse.Namespace) -> None:
-    _check_out(options.out)
+    _check_out(options.out, options.tensorboard)
     labels = options.labels.read_text(encoding="utf-8").splitlines() if options.labels else []
     target = _selection(options, labels)
     chosen = {"batch_size": options.batch_size, "jit_compile": options.jit}
@@ -153,20 +155,26 @@ def _explain(options: argparse.Namespace) -> None:
     if options.fit:
         analyzer.fit(samples(options.fit, analyzer.model, options.pixels)[0])
     x, names = samples(options.inputs, analyzer.model, options.pixels)
-    if options.out.suffix == ".png" and len(names) > MOST_ROWS:
+    if options.out is not None and options.out.suffix == ".png" and len(names) > MOST_ROWS:
         raise ValueError(f"{len(names)} inputs are too many for one picture: let --out be a folder")
     many = len(names) > MOST_TITLES
-    explanation = analyzer.explain(x, target, verbose=int(many))
+    audit = options.audit or (options.tensorboard is not None and analyzer.method.explains_audits)
+    explanation = analyzer.explain(x, target, audit=audit, verbose=int(many))
     titles = _titles(explanation, names, labels)
     if not many:
         print("\n".join(titles))
-    _write(options.out, explanation, x, names, titles)
+    if options.out is not None:
+        _write(options.out, explanation, x, names, titles)
+    if options.tensorboard is not None:
+        _log(options.tensorboard, explanation, x, names, labels)
     if explanation.reference is not None:
         error = np.abs(explanation.completeness_error).max()
         print(f"sum of relevance less the change from the baseline: {error:.2g} at most")
     if options.audit:
-        print(analyzer.audit(x, target))
-    print(f"written: {options.out}")
+        print(explanation.audit)
+    for written in (options.out, options.tensorboard):
+        if written is not None:
+            print(f"written: {written}")
 
 
 def _analyzer(options: argparse.Namespace, chosen: dict[str, Any]) -> Analyzer:
@@ -232,7 +240,11 @@ def _target(text: str, labels: Sequence[str]) -> int:
     raise ValueError(f"--target {text!r} is none of the {len(labels)} labels.{hint}")
 
 
-def _check_out(out: pathlib.Path) -> None:
+def _check_out(out: pathlib.Path | None, board: pathlib.Path | None) -> None:
+    if out is None:
+        if board is None:
+            raise ValueError("what is found goes to --out FILE, or to --tensorboard DIR: pass one of them")
+        return
     if out.suffix and out.suffix not in OUTPUTS and not out.is_dir():
         raise ValueError(f"--out must be a folder, or end in {', '.join(OUTPUTS)}; got {str(out)!r}")
     if not out.parent.is_dir():
@@ -272,6 +284,16 @@ def _write(out: pathlib.Path, explanation: Explanation, x: Any, names: Sequence[
         np.save(out, relevance)
     else:
         _write_pictures(out, explanation, x, names, titles)
+
+
+def _log(folder: pathlib.Path, explanation: Explanation, x: Any, names: Sequence[str], labels: Sequence[str]) -> None:
+    from kerasexplain.tensorboard.explanations import ExplanationLog
+    from kerasexplain.tensorboard.writer import Writer
+
+    log, tag = ExplanationLog(x, class_names=labels, titles=names), explanation.analyzer["analyzer"]
+    with Writer(folder / "relevance") as writer:
+        log.write(writer, tag, explanation, step=0)
+        log.write_pictures(writer, tag, explanation, step=0)
 
 
 def _write_pictures(

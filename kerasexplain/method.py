@@ -46,6 +46,11 @@ class Method(Configurable):
         """Which rule every operation follows; by default none, and the result is a gradient."""
         return GRADIENT
 
+    @property
+    def explains_audits(self) -> bool:
+        """Whether relevance is propagated, so that there are books to be kept of it."""
+        return not self.composite().plain
+
     def started(self, start: Tensor) -> Tensor:
         """The relevance that the pass starts with, given what it would start with."""
         return start

@@ -82,7 +82,7 @@ class Request:
             raise ValueError(f"{method.name!r} says nothing of inner layers: leave layers= out")
         if self.conditions is not None and not (method.explains_layers and method.takes_conditions):
             raise ValueError(f"{method.name!r} cannot be conditioned on channels: leave conditions= out")
-        if self.audit and method.composite().plain:
+        if self.audit and not method.explains_audits:
             raise ValueError(f"{method.name!r} propagates no relevance that could be audited: use an lrp method")
 
     def explanations(

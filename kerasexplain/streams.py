@@ -68,7 +68,7 @@ class Data:
 
     def __init__(self, given: Any) -> None:
         self.is_stream = is_stream(given)
-        items = _items(given) if self.is_stream else iter([given])
+        items = batches_of(given) if self.is_stream else iter([given])
         try:
             item = next(items)
         except StopIteration:
@@ -114,7 +114,8 @@ def is_stream(data: Any) -> bool:
     return isinstance(data, Iterable) and not arrays
 
 
-def _items(stream: Any) -> Iterator[Any]:
+def batches_of(stream: Any) -> Iterator[Any]:
+    """The batches of a stream, once."""
     if isinstance(stream, keras.utils.PyDataset):
         return (stream[i] for i in range(stream.num_batches))
     return iter(stream)

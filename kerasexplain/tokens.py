@@ -186,6 +186,20 @@ def token_relevances(
     return TokenRelevances(samples)
 
 
+def tokens_by_position(words: Any, ids: Any, shape: tuple[int, ...], padding: int | None = None) -> list[list[str]]:
+    """The token at every position of every sample; "" where there is none.
+
+    Args:
+        words, ids, padding: As for `Explanation.tokens`.
+        shape: `(samples, length)`.
+
+    Raises:
+        ValueError: As for `Explanation.tokens`.
+    """
+    rows = [(row, 0) for row in _lists(words, shape)] if ids is None else _named(words, ids, shape, padding)
+    return [[""] * begin + row + [""] * (shape[1] - begin - len(row)) for row, begin in rows]
+
+
 def _lists(words: Any, shape: tuple[int, ...]) -> list[list[str]]:
     """The lists of tokens that a user gave, checked."""
     expected = "tokens must be one list of strings per sample"

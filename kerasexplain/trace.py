@@ -38,6 +38,10 @@ def trace(model: keras.Model, specification: Specification | None = None) -> Gra
         with recording(recorder), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Keras has to say, it said when the model was built
             outputs = model(symbolic, **at_inference(model))
+        # Keras draws the weights of a model that has only been called on symbolic tensors when a scope ends. Until then
+        # every look at a weight draws another, and `fit` fails.
+        with keras.StatelessScope():
+            pass
     except UnsupportedModelError:
         raise
     except Exception as error:

@@ -74,7 +74,7 @@ def overlay(
     Raises:
         ValueError: As for `heatmap`, or images and relevance do not fit together.
     """
-    pictures = _pictures(images)
+    pictures = as_pictures(images)
     maps = _maps(relevance)
     if len(pictures) != len(maps) or pictures[0].size != maps.shape[:0:-1]:
         raise ValueError(
@@ -144,7 +144,7 @@ def grid(
         >>> relevances = {name: create_analyzer(name, model).analyze(images) for name in ("gradient", "lrp.z_plus")}
         >>> grid(images, relevances, labels=["cat", "dog"]).save("comparison.png")
     """
-    pictures = _pictures(images)
+    pictures = as_pictures(images)
     labels = [""] * len(pictures) if labels is None else labels
     if len(labels) != len(pictures):
         raise ValueError(f"there are {len(pictures)} images, but {len(labels)} labels")
@@ -251,7 +251,7 @@ def _coloured(m: np.ndarray, limit: float, cmap: str | Colormap) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(colours[..., :3]))
 
 
-def _pictures(images: Any) -> list[Image.Image]:
+def as_pictures(images: Any) -> list[Image.Image]:
     """Arrays as pictures that can be looked at."""
     if isinstance(images, Sequence) and all(isinstance(image, Image.Image) for image in images):
         images = [np.asarray(image.convert("RGB")) for image in images]

@@ -187,6 +187,23 @@ def test_the_audit_is_shown(there: pathlib.Path, capsys: pytest.CaptureFixture[s
     assert "= inputs " in out
 
 
+def test_relevance_is_logged_for_tensorboard(there: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tensorboard")
+    from events.reading import Run
+
+    options = ("--labels", "labels.txt", "--tensorboard", there / "logs")
+    assert explain("rgb.keras", "pictures", *options) == 0
+    assert f"written: {there / 'logs'}" in capsys.readouterr().out
+    run = Run.of(there / "logs" / "relevance")
+    assert run.header("samples").titles == ["high", "wide"]
+    assert run.header("samples").class_names[1] == "goldfish"
+    x, _ = samples([pathlib.Path("pictures")], model("rgb.keras"), None)
+    expected = kerasexplain.create_analyzer("lrp.epsilon", model("rgb.keras")).analyze(x)
+    np.testing.assert_allclose(run.section("lrp.epsilon", "input"), expected, rtol=1e-5, atol=1e-6)
+    assert run.header("lrp.epsilon").operations == ["conv", "conv/relu", "pool", "logits"]
+    assert run.tags("images") == {"relevance/lrp.epsilon"}
+
+
 def test_a_contrast_of_two_classes(there: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = there / "maps.npy"
     arguments = ("grey.keras", "batch.npy", "-o", out, "--labels", "labels.txt", "--target", "shark")

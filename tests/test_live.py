@@ -170,3 +170,22 @@ def test_two_analyzers_of_one_model_do_not_disturb_each_other(images: np.ndarray
     second.analyze(images, 0)
     np.testing.assert_array_equal(first.analyze(images, 0), alone)
     assert kerasexplain.create_analyzer("gradient", model).analyze(images, 0).any()
+
+
+def test_a_model_that_has_only_been_explained_has_weights_and_can_be_trained() -> None:
+    class Model(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = layers.Dense(2, name="dense")
+
+        def call(self, x: Any) -> Any:
+            return self.dense(x)
+
+    model, x = Model(), np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    analyzer = create_analyzer("lrp.z", model, example=x)
+    first = analyzer.analyze(x)
+    np.testing.assert_array_equal(analyzer.analyze(x), first)
+    np.testing.assert_allclose(first, create_analyzer("lrp.z", model).analyze(x), rtol=1e-6)
+    model.compile("sgd", "mse")
+    model.fit(x, np.ones((4, 2)), verbose=0)
+    assert np.abs(analyzer.analyze(x) - first).max() > 1e-6

@@ -103,10 +103,6 @@ class compiled:  # noqa: N801 - used as a function
         # Without 64 bits JAX warns of every array that it narrows: here it is narrowed first.
         self._dtypes = [jax.dtypes.canonicalize_dtype(dtype) for _, dtype in signature]
         self._variables, self._further = list(variables), further
-        # Keras draws the weights of a model that has only been traced when a scope ends: it must not be one of ours,
-        # inside of what is compiled.
-        with keras.StatelessScope():
-            pass
 
         def traced(values: list[Tensor], inputs: list[Tensor]) -> Any:
             self.traces += 1

@@ -1,0 +1,84 @@
+"""What callbacks look at: some samples, with their labels, chosen once."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasexplain.errors import InputError
+from kerasexplain.streams import batches_of, is_stream
+
+
+@dataclasses.dataclass(frozen=True)
+class Samples:
+    """Some samples.
+
+    Attributes:
+        x: As `analyze` takes it.
+        y: Their labels, as `fit` takes them; None without labels.
+        count: How many they are.
+    """
+
+    x: Any
+    y: Any
+    count: int
+
+    @classmethod
+    def of(cls, data: Any, limit: int | None) -> Samples:
+        """The first samples of data.
+
+        Args:
+            data: `(x, y)`, x alone, or a stream of batches of either: a `tf.data.Dataset`, a `PyDataset`, a generator.
+            limit: How many are taken at most; None for all.
+
+        Raises:
+            InputError: There are none.
+        """
+        parts: list[tuple[Any, Any]] = []
+        count = 0
+        for part in batches_of(data) if is_stream(data) else [data]:
+            x, y = part[:2] if isinstance(part, tuple) and len(part) > 1 else (_alone(part), None)
+            rest = None if limit is None else limit - count
+            parts.append((_cut(x, rest), _cut(y, rest)))
+            count += len(keras.tree.flatten(parts[-1][0])[0])
+            if limit is not None and count >= limit:
+                break
+        if not count:
+            raise InputError("there is no data to look at")
+        x, y = (_joined([part[i] for part in parts]) for i in range(2))
+        return cls(x, y, count)
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """The index of every sample's true class; None if the labels are not those of classes."""
+        if self.y is None or isinstance(self.y, (dict, list, tuple)):
+            return None
+        y = np.asarray(self.y)
+        if y.ndim == 2 and y.shape[1] > 1:
+            is_one_hot = bool(((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all())
+            return y.argmax(axis=1) if is_one_hot else None
+        y = y.reshape(len(y), -1)
+        if y.shape[1] != 1 or not np.array_equal(y, np.round(y)) or (y < 0).any():
+            return None
+        return y[:, 0].astype(np.int64)
+
+
+def _alone(part: Any) -> Any:
+    return part[0] if isinstance(part, tuple) else part
+
+
+def _cut(values: Any, count: int | None) -> Any:
+    if values is None:
+        return None
+    if isinstance(values, list) and not all(hasattr(value, "__array__") for value in values):
+        values = np.asarray(values)  # numbers in lists, and no arrays of several inputs
+    return keras.tree.map_structure(lambda array: np.asarray(array)[:count], values)
+
+
+def _joined(parts: list[Any]) -> Any:
+    if parts[0] is None:
+        return None
+    return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)

@@ -1,0 +1,177 @@
+"""Explanations as events: the numbers for the tab "Relevance", pictures for the tab "Images"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from kerasexplain.audit import Audit
+from kerasexplain.explanation import Explanation
+from kerasexplain.tensorboard.records import SAMPLES, blobs_of
+from kerasexplain.tokens import tokens_by_position
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from kerasexplain.tensorboard.writer import Writer
+
+#: The section of the books; in words that no layer is named by.
+BOOKS = "conservation of relevance"
+
+
+class ExplanationLog:
+    """Writes explanations of the same samples, by several analyzers and at several steps.
+
+    Args:
+        x: The samples, as `analyze` takes them.
+        labels: The index of each one's true class, if that is known.
+        class_names: What the outputs mean.
+        titles: A name for each sample.
+        tokens: For inputs that are ids, of shape `(samples, length)`: what names them, as for `Explanation.tokens`.
+        padding: The id that fills rows up.
+
+    Raises:
+        ValueError: The tokens do not fit the samples.
+
+    Example:
+        >>> log = ExplanationLog(x, class_names=["cat", "dog"])
+        >>> with Writer("logs/relevance") as writer:
+        ...     log.write(writer, "lrp.z_plus", analyzer.explain(x, audit=True), step=0)
+    """
+
+    def __init__(
+        self,
+        x: Any,
+        *,
+        labels: np.ndarray | None = None,
+        class_names: Sequence[str] = (),
+        titles: Sequence[str] = (),
+        tokens: Any = None,
+        padding: int | None = None,
+    ) -> None:
+        self._inputs = by_name(x)
+        self._labels = None if labels is None else [int(label) for label in labels]
+        self._class_names, self._titles = [str(name) for name in class_names], [str(title) for title in titles]
+        self._tokens = {
+            name: tokens_by_position(tokens, ids, ids.shape, padding)
+            for name, ids in self._inputs.items()
+            if tokens is not None and ids.ndim == 2 and ids.dtype.kind in "iu"
+        }
+        if tokens is not None and not self._tokens:
+            raise ValueError("tokens= names ids, but no input holds whole numbers of shape (samples, length)")
+        self._has_samples = False
+        self._events: dict[str, int] = {}
+
+    def check(self, found: Explanation) -> None:
+        """Makes what would be written of an explanation, so that what is wrong with it is told.
+
+        Raises:
+            ValueError: The explanation does not fit the samples.
+            ImportError: The samples are pictures, and what draws them is not installed.
+        """
+        self._relevance("", found)
+        self.pictures(found)
+
+    def write(self, writer: Writer, tag: str, found: Explanation, step: int) -> None:
+        """Writes an explanation; the samples, before the first.
+
+        Args:
+            writer: Takes the events.
+            tag: The analyzer's label.
+            found: What it found, with or without an audit.
+            step: The step of the training.
+        """
+        if not self._has_samples:
+            writer.relevance(SAMPLES, self._samples(), step)
+            self._has_samples = True
+        writer.relevance(tag, self._relevance(tag, found), step)
+        self._events[tag] = self._events.get(tag, 0) + 1
+
+    def write_pictures(self, writer: Writer, tag: str, found: Explanation, step: int) -> None:
+        """Writes every picture among the inputs beside its relevance; nothing where there is none."""
+        for name, strips in self.pictures(found).items():
+            writer.images(f"relevance/{tag}" + (f"/{name}" if len(self._inputs) > 1 else ""), strips, step)
+
+    def pictures(self, found: Explanation) -> dict[str, list[Image]]:
+        """By input that is a picture: for every sample the picture, its relevance, and both in one."""
+        from kerasexplain import visualize
+
+        strips = {}
+        for name, relevance in by_name(found.relevance).items():
+            x = self._inputs[name]
+            if self._kind(name, x) != "picture" or relevance.ndim not in (3, 4):
+                continue
+            heatmaps = visualize.heatmap(relevance, percentile=99.5)
+            if x.ndim == 4 and x.shape[-1] not in (1, 3, 4):
+                strips[name] = [visualize.strip([heatmap]) for heatmap in heatmaps]
+                continue
+            columns = (visualize.as_pictures(x), heatmaps, visualize.overlay(x, relevance, percentile=99.5))
+            strips[name] = [visualize.strip(row) for row in zip(*columns, strict=True)]
+        return strips
+
+    def _samples(self) -> list[bytes]:
+        kinds = {name: self._kind(name, x) for name, x in self._inputs.items()}
+        roles = dict.fromkeys(self._inputs, "input")
+        told = {"class_names": self._class_names, "titles": self._titles, "tokens": self._tokens}
+        return blobs_of({name: list(x) for name, x in self._inputs.items()}, kinds, roles, **told)
+
+    def _relevance(self, tag: str, found: Explanation) -> list[bytes]:
+        arrays = {name: list(relevance) for name, relevance in by_name(found.relevance).items()}
+        kinds, roles = {name: self._kind(name, self._inputs[name]) for name in arrays}, dict.fromkeys(arrays, "input")
+        for name, relevance in found.layers.items():
+            section = f"{name} (layer)" if name in arrays else name
+            arrays[section] = list(relevance)
+            kinds[section], roles[section] = ("picture" if relevance.ndim > 2 else "numbers"), "layer"
+        operations: list[str] = []
+        if found.audit is not None:
+            arrays[BOOKS], operations = _books(found.audit), [row.name for row in found.audit.rows]
+            kinds[BOOKS] = roles[BOOKS] = "books"
+        return blobs_of(
+            arrays,
+            kinds,
+            roles,
+            analyzer=found.analyzer["analyzer"],
+            samples=SAMPLES,
+            event=self._events.get(tag, 0),
+            neuron=_neurons(found.neuron, len(found.explained)),
+            explained=[float(value) for value in found.explained],
+            prediction=_predictions(found.output),
+            target=self._labels,
+            operations=operations,
+        )
+
+    def _kind(self, name: str, x: np.ndarray) -> str:
+        if name in self._tokens:
+            return "tokens"
+        return "picture" if x.ndim > 2 else "numbers"
+
+
+def by_name(x: Any) -> dict[str, np.ndarray]:
+    """The arrays of a model's inputs by name: "input", or "input 0" and so on, where they have none of their own."""
+    if isinstance(x, Mapping):
+        return {str(name): np.asarray(value) for name, value in x.items()}
+    if isinstance(x, (list, tuple)) and len(x) and np.ndim(x[0]) > 0:
+        return {f"input {i}": np.asarray(value) for i, value in enumerate(x)}
+    return {"input": np.asarray(x)}
+
+
+def _neurons(neuron: Any, samples: int) -> list[Any]:
+    """What was explained of every sample: an index, the indices of one neuron, or words."""
+    if isinstance(neuron, str) or np.asarray(neuron).dtype.kind == "f":
+        return [f"{neuron} outputs" if isinstance(neuron, str) else "weighted outputs"] * samples
+    return [np.asarray(one).tolist() for one in neuron]
+
+
+def _predictions(output: Any) -> list[int] | None:
+    """The index of every sample's largest output; None unless the model has one output of several numbers."""
+    if not isinstance(output, np.ndarray) or output.ndim != 2 or output.shape[1] < 2:
+        return None
+    return [int(index) for index in output.argmax(axis=1)]
+
+
+def _books(audit: Audit) -> list[np.ndarray]:
+    """Per sample what each operation received, what its bias took, and what it lost, `(3, operations)`."""
+    numbers = [[row.received, row.bias, row.lost] for row in audit.rows]
+    return list(np.asarray(numbers, dtype=np.float32).transpose(2, 1, 0))

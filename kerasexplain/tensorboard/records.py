@@ -1,0 +1,191 @@
+"""What an event of relevance holds: the contract between those who write events and the tab that shows them.
+
+The plugin's data are sequences of blobs, one sequence per tag and step. The first blob is the header, a JSON object;
+the others are arrays in the format of `.npy` files, one per sample: all samples of the first section, then all of the
+second, and so on. So a single sample can be read without the rest.
+
+There are two kinds of sequences. *Samples* are what is explained: a section for every input of the model. They are
+written once. *Relevance* is what an analyzer found at one step: a section for every input, under the same name as among
+the samples, one for every layer that was asked for, and one with the books of conservation.
+
+This module imports neither Keras nor TensorFlow, for TensorBoard loads it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+#: The name that marks the data as this plugin's.
+PLUGIN = "relevance"
+#: The version of the format; a reader refuses what is newer.
+VERSION = 1
+#: The last part of the tag of samples; an analyzer's tag ends in its name.
+SAMPLES = "samples"
+
+#: What a section holds for every sample: values on a plane, `(height, width)` or `(height, width, channels)`; values of
+#: tokens, `(length,)` or `(length, features)`; other numbers of any shape; or books: what each operation received, what
+#: its bias took, and what it lost, `(3, operations)`.
+KINDS = ("picture", "tokens", "numbers", "books")
+
+
+class FormatError(ValueError):
+    """Data that are not in this format, or in a newer version of it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """Arrays that belong together, one per sample.
+
+    Attributes:
+        name: Of the input or layer, or "conservation".
+        kind: One of `KINDS`.
+        role: "input", "layer" or "books".
+        first: The position of its first blob.
+        count: How many samples there are.
+        shape: Of every array.
+    """
+
+    name: str
+    kind: str
+    role: str
+    first: int
+    count: int
+    shape: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What is told of a sequence, besides its arrays.
+
+    Attributes:
+        sections: Where which arrays are.
+        analyzer: The analyzer's name; None for samples.
+        samples: The tag of the samples that were explained; None for samples.
+        event: How many events of this tag were written before.
+        neuron: Per sample what was explained: an index, a list of indices for outputs of higher rank, or text.
+        explained: Per sample its value.
+        prediction: Per sample the index of the largest output; None where there is no such thing.
+        target: Per sample the index of the true class; None if it is not known.
+        operations: The names of the operations in the books.
+        class_names: The names of the outputs; empty if they have none.
+        titles: A name per sample; empty if they have none.
+        tokens: By section, the tokens of every sample.
+        largest: By section of values, per sample the largest |value| as it is drawn (`as_map`): what colours are scaled
+            to, also of samples that are not read.
+    """
+
+    sections: tuple[Section, ...]
+    analyzer: str | None = None
+    samples: str | None = None
+    event: int = 0
+    neuron: list[Any] = dataclasses.field(default_factory=list)
+    explained: list[float] = dataclasses.field(default_factory=list)
+    prediction: list[int] | None = None
+    target: list[int] | None = None
+    operations: list[str] = dataclasses.field(default_factory=list)
+    class_names: list[str] = dataclasses.field(default_factory=list)
+    titles: list[str] = dataclasses.field(default_factory=list)
+    tokens: dict[str, list[list[str]]] = dataclasses.field(default_factory=dict)
+    largest: dict[str, list[float]] = dataclasses.field(default_factory=dict)
+
+    def section(self, name: str) -> Section:
+        """The section of that name.
+
+        Raises:
+            FormatError: There is none.
+        """
+        for section in self.sections:
+            if section.name == name:
+                return section
+        raise FormatError(f"there is no section {name!r}; there are {[section.name for section in self.sections]}")
+
+    def to_blob(self) -> bytes:
+        """As JSON."""
+        return json.dumps({"version": VERSION, **dataclasses.asdict(self)}, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_blob(cls, blob: bytes) -> Header:
+        """What `to_blob` wrote.
+
+        Raises:
+            FormatError: The blob is something else, or of a newer version.
+        """
+        try:
+            fields = json.loads(blob)
+            version = fields.pop("version")
+            if version > VERSION:
+                raise FormatError(f"the data are of version {version}; this kerasexplain reads up to {VERSION}")
+            sections = tuple(Section(**{**section, "shape": tuple(section["shape"])}) for section in fields["sections"])
+            return cls(**{**fields, "sections": sections})
+        except FormatError:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise FormatError(f"no header of relevance data: {error}") from error
+
+
+def blobs_of(
+    arrays: Mapping[str, Sequence[np.ndarray]], kinds: Mapping[str, str], roles: Mapping[str, str], **told: Any
+) -> list[bytes]:
+    """A sequence of blobs.
+
+    Args:
+        arrays: By section, an array per sample, all of one shape.
+        kinds, roles: By section.
+        **told: The other fields of the header.
+    """
+    sections: list[Section] = []
+    blobs: list[bytes] = []
+    largest: dict[str, list[float]] = {}
+    for name, samples in arrays.items():
+        shape = tuple(int(size) for size in np.shape(samples[0])) if len(samples) else ()
+        sections.append(Section(name, kinds[name], roles[name], 1 + len(blobs), len(samples), shape))
+        blobs += [array_to_blob(sample) for sample in samples]
+        if kinds[name] != "books":
+            largest[name] = [_largest(as_map(sample, kinds[name])) for sample in samples]
+    return [Header(tuple(sections), largest=largest, **told).to_blob(), *blobs]
+
+
+def array_to_blob(array: np.ndarray) -> bytes:
+    """An array in the format of `.npy` files."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.asarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def array_from_blob(blob: bytes) -> np.ndarray:
+    """What `array_to_blob` wrote.
+
+    Raises:
+        FormatError: The blob is something else.
+    """
+    try:
+        return np.load(io.BytesIO(blob), allow_pickle=False)  # type: ignore[no-any-return]
+    except (ValueError, EOFError, OSError) as error:
+        raise FormatError(f"no array: {error}") from error
+
+
+def as_map(array: np.ndarray, kind: str) -> np.ndarray:
+    """An array of that kind as a plane of float32, `(height, width)`, to be drawn.
+
+    Channels of pictures, the last of three axes, are summed, and so is all that belongs to one token. What has one axis
+    becomes a row, and what has more than three a row of its planes.
+    """
+    values = np.asarray(array, dtype=np.float64)
+    if kind == "tokens":
+        values = values.reshape(len(values), -1).sum(axis=1)
+    elif values.ndim >= 3:
+        values = values.sum(axis=-1)
+    if values.ndim > 2:
+        values = np.concatenate(values.reshape(-1, *values.shape[-2:]), axis=1)
+    return np.ascontiguousarray(np.atleast_2d(values), dtype=np.float32)
+
+
+def _largest(values: np.ndarray) -> float:
+    """The largest |value| of those that are finite."""
+    return float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
