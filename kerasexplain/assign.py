@@ -142,13 +142,11 @@ def _check_matches(rows: Sequence[Row], composite: Composite) -> None:
 
 def _paired(graph: Graph, rows: list[Row]) -> list[Row]:
     """The rows, with `RevealCancel` left only where it can do something: at what alone reads a kernel operation."""
-    consumers, producer = graph.consumers(), graph.producer()
+    producer, sole_readers = graph.producer(), graph.sole_readers()
 
     def follows(row: Row) -> bool:
-        value = row.node.inputs[0]
-        before = producer.get(value)
-        alone = len(consumers[value]) == 1 and value not in {*graph.outputs, graph.explained}
-        return alone and before is not None and isinstance(before.primitive, Linear)
+        before = producer.get(row.node.inputs[0])
+        return row.node.inputs[0] in sole_readers and before is not None and isinstance(before.primitive, Linear)
 
     revealing = (isinstance(row.rule, RevealCancel) and not follows(row) for row in rows)
     return [

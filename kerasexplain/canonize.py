@@ -257,12 +257,11 @@ def fold_affine(graph: Graph) -> Graph:
     The other order, a BatchNormalization before a convolution, is left alone: with zero padding it is not the same
     at the borders.
     """
-    producer, consumers = graph.producer(), graph.consumers()
-    kept = {*graph.outputs, graph.explained}
+    producer, sole_readers = graph.producer(), graph.sole_readers()
     joined: dict[Node, Node | None] = {}
     for norm in graph.nodes:
         linear = producer.get(norm.inputs[0]) if norm.inputs else None
-        if linear is None or norm.inputs[0] in kept or len(consumers[norm.inputs[0]]) != 1:
+        if linear is None or norm.inputs[0] not in sole_readers:
             continue
         both = _joined(linear, norm)
         if both is not None:
@@ -301,7 +300,7 @@ def fold_masks(graph: Graph) -> Graph:
     Code that adds `(1 - mask) * -1e9` to the scores has a constant there whose share would be that large number times
     a rounding error, wherever everything is masked.
     """
-    producer, consumers = graph.producer(), graph.consumers()
+    producer, sole_readers = graph.producer(), graph.sole_readers()
     joined: dict[Node, Node | None] = {}
     for softmax in graph.nodes:
         mask = producer.get(softmax.inputs[0]) if softmax.inputs else None
@@ -310,7 +309,7 @@ def fold_masks(graph: Graph) -> Graph:
         carriers = [value for value in mask.inputs if value in graph.carriers]
         if not isinstance(mask.primitive, Mixing) or len(carriers) != 1 or len(mask.inputs) < 2:
             continue
-        if len(consumers[mask.outputs[0]]) == 1 and mask.outputs[0] not in {*graph.outputs, graph.explained}:
+        if mask.outputs[0] in sole_readers:
             joined[mask], joined[softmax] = None, _masked(mask, softmax)
     nodes = (joined.get(node, node) for node in graph.nodes)
     return graph.replace(nodes=tuple(node for node in nodes if node is not None))

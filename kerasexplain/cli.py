@@ -97,6 +97,12 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="train a small network on handwritten digits and explain it")
     demo.add_argument("-o", "--out", type=pathlib.Path, default=pathlib.Path("demo"), help="a folder (demo)")
     demo.set_defaults(run=_demo)
+
+    viewer = commands.add_parser("board", help="show relevance that was logged while a model learnt, in TensorBoard")
+    viewer.add_argument("logs", metavar="DIR", type=pathlib.Path, help="the folder with the logs")
+    viewer.add_argument("--port", type=int, help="where TensorBoard answers (6006, or the next that is free)")
+    viewer.add_argument("--host", help="whom it answers; by default this machine alone")
+    viewer.set_defaults(run=_board)
     return parser
 
 
@@ -138,6 +144,14 @@ def _demo(options: argparse.Namespace) -> None:
     with _quiet():
         from kerasexplain import demo
     print(demo.run(options.out))
+
+
+def _board(options: argparse.Namespace) -> None:
+    with _quiet():
+        from kerasexplain.tensorboard import board
+
+        board.load()
+    board.run(options.logs, port=options.port, host=options.host)
 
 
 def _rules(options: argparse.Namespace) -> None:

@@ -153,14 +153,12 @@ class Execution:
 
     def _joined(self) -> dict[Node, Pair]:
         """Linear operations that run as one with what alone reads them: for a rule of both, or to save keeping z."""
-        consumers = self.graph.consumers()
-        kept = {*self.graph.outputs, self.graph.explained}
+        sole_readers = self.graph.sole_readers()
         pairs: dict[Node, Pair] = {}
         for node, row in self.rows.items():
-            between = node.outputs[0]
-            if between in kept or len(consumers[between]) != 1 or not isinstance(node.primitive, Linear):
+            last = sole_readers.get(node.outputs[0])
+            if last is None or not isinstance(node.primitive, Linear):
                 continue
-            last = consumers[between][0]
             if not isinstance(last.primitive, Elementwise) or last not in self.rows:
                 continue
             rule = self.rows[last].rule
@@ -240,6 +238,10 @@ class Execution:
         return values
 
     @functools.cached_property
+    def _looking_up(self) -> frozenset[Node]:
+        return frozenset(boundary.node for boundary in self.boundaries if boundary.given is not None)
+
+    @functools.cached_property
     def _parts(self) -> Cut:
         return cut(self.graph, joined={node.outputs[0] for node in self._pairs})
 
@@ -277,8 +279,7 @@ class Execution:
         self, node: Node, values: Mapping[Value, Tensor], held: Mapping[Value, Tensor]
     ) -> Mapping[Value, Tensor]:
         """The values as a node sees them: what it looks up by indices of the input is this run's own."""
-        own = {boundary.node for boundary in self.boundaries if boundary.given is not None}
-        if node in own or node not in self.rows:
+        if node in self._looking_up or node not in self.rows:
             return values
         carriers = self.graph.carriers
         return {value: (values if value in carriers else held)[value] for value in node.inputs}

@@ -123,6 +123,12 @@ class Graph:
                 readers[value].append(node)
         return readers
 
+    def sole_readers(self) -> dict[Value, Node]:
+        """The node that reads a value, where it is the only one, and the value is wanted for nothing else."""
+        wanted = {*self.outputs, self.explained}
+        readers = self.consumers().items()
+        return {value: nodes[0] for value, nodes in readers if len(nodes) == 1 and value not in wanted}
+
     def values(self) -> Iterator[Value]:
         yield from self.inputs
         for node in self.nodes:
