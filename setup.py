@@ -26,8 +26,9 @@ METHODS = {
     "grad_cam": ["GradCAM"],
     "algebra": ["Algebra"],
     "crp": ["ConceptRelevance"],
-    "lrp": [
-        *("LRP", "Z", "ZIgnoreBias", "Epsilon", "EpsilonIgnoreBias", "WSquare", "Flat", "Gamma", "AlphaBetaMethod"),
+    "lrp": ["LRP"],
+    "one_rule": [
+        *("Z", "ZIgnoreBias", "Epsilon", "EpsilonIgnoreBias", "WSquare", "Flat", "Gamma", "AlphaBetaMethod"),
         *("Alpha2Beta1", "Alpha2Beta1IgnoreBias", "Alpha1Beta0", "Alpha1Beta0IgnoreBias", "ZPlus", "ZPlusFast"),
         "BiasAsInput",
     ],

@@ -60,7 +60,7 @@ SHARED = {
 #: The headings of the page, and the modules of `kerasexplain.analyzers` under each.
 FAMILIES = {
     "Gradients and signals": ("gradient", "signals", "grad_cam"),
-    "LRP with one rule": ("lrp", "algebra"),
+    "LRP with one rule": ("lrp", "one_rule", "algebra"),
     "Presets": ("presets", "deep_taylor"),
     "Comparison with a baseline": ("baseline",),
     "Patterns": ("patterns",),
