@@ -10,9 +10,8 @@ import keras
 
 from kerasexplain import registry
 from kerasexplain.audit import Audit
-from kerasexplain.backend import check_eager, check_precision
-from kerasexplain.batch_size import check_batch_size
-from kerasexplain.checks import check_choice, same
+from kerasexplain.backend import check_eager
+from kerasexplain.checks import same
 from kerasexplain.config import deserialize, serialize
 from kerasexplain.errors import InputError
 from kerasexplain.explanation import Explanation, joined
@@ -20,31 +19,16 @@ from kerasexplain.fitting import Fitting
 from kerasexplain.graph import Graph
 from kerasexplain.inputs import as_arrays, by_input
 from kerasexplain.method import Method
+from kerasexplain.options import COMMON_OPTIONS, checked
 from kerasexplain.pipeline import Pipeline, Pipelines
 from kerasexplain.request import Request
 from kerasexplain.results import deliver
 from kerasexplain.reverse_graph import ReverseGraph
 from kerasexplain.rows import Row, with_steps
-from kerasexplain.selection import MODES
 from kerasexplain.specification import Specification, holds_whole_numbers, needs_example
 from kerasexplain.storage import write_analyzer
 from kerasexplain.streams import Batch, Data, ahead
 from kerasexplain.tables import rules_table
-
-#: The options that every analyzer takes, with their defaults.
-COMMON_OPTIONS: dict[str, Any] = {
-    "neuron_selection_mode": "max_activation",
-    "start": None,
-    "output": 0,
-    "explain": "logits",
-    "jit_compile": "auto",
-    "batch_size": 32,
-    "input_range": None,
-    "remat": False,
-    "precision": "auto",
-    "on_unsupported": "error",
-    "example": None,
-}
 
 
 class Analyzer:
@@ -99,31 +83,21 @@ class Analyzer:
         example: Any = None,
     ) -> None:
         check_eager()
-        check_choice("neuron_selection_mode", neuron_selection_mode, MODES)
-        check_choice("explain", explain, ("logits", "activation"))
-        check_choice("jit_compile", jit_compile, ("auto", True, False))
-        check_choice("on_unsupported", on_unsupported, ("error", "gradient"))
-        if isinstance(start, str) or start is None or not method.takes_start_array:
-            check_choice(f"start of {method.name!r}", start, method.legal_starts)
-        check_choice("remat", remat, (False, True))
-        check_precision(precision)
-        check_batch_size(batch_size)
-        if input_range is not None and not input_range[0] < input_range[1]:
-            raise ValueError(f"input_range must be (low, high) with low < high, got {input_range!r}")
         self.model = model
         self.method = method
-        self.options: dict[str, Any] = {
+        given: dict[str, Any] = {
             "neuron_selection_mode": neuron_selection_mode,
             "start": start,
             "output": output,
             "explain": explain,
             "jit_compile": jit_compile,
             "batch_size": batch_size,
-            "input_range": None if input_range is None else tuple(input_range),
+            "input_range": input_range,
             "remat": remat,
             "precision": precision,
             "on_unsupported": on_unsupported,
         }
+        self.options = checked(given, method)
         method.composite()  # so that a bad rule is refused here
         self._description: dict[str, Any] | None = None
         self._found: Pipelines | None = None

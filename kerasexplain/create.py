@@ -9,8 +9,9 @@ from typing import Any
 import keras
 
 from kerasexplain import registry
-from kerasexplain.analyzer import COMMON_OPTIONS, Analyzer
+from kerasexplain.analyzer import Analyzer
 from kerasexplain.errors import nearest
+from kerasexplain.options import COMMON_OPTIONS
 from kerasexplain.storage import read_analyzer
 
 

@@ -1,0 +1,55 @@
+"""The options that every analyzer takes, whatever its method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kerasexplain.backend import check_precision
+from kerasexplain.batch_size import check_batch_size
+from kerasexplain.checks import check_choice
+from kerasexplain.method import Method
+from kerasexplain.selection import MODES
+
+#: The options with their defaults.
+COMMON_OPTIONS: dict[str, Any] = {
+    "neuron_selection_mode": "max_activation",
+    "start": None,
+    "output": 0,
+    "explain": "logits",
+    "jit_compile": "auto",
+    "batch_size": 32,
+    "input_range": None,
+    "remat": False,
+    "precision": "auto",
+    "on_unsupported": "error",
+    "example": None,
+}
+
+
+def checked(given: dict[str, Any], method: Method) -> dict[str, Any]:
+    """The options of an analyzer.
+
+    Args:
+        given: All but the example, which is none that is kept.
+        method: The analyzer's.
+
+    Raises:
+        ValueError: One of them has no legal value.
+    """
+    legal = {
+        "neuron_selection_mode": MODES,
+        "explain": ("logits", "activation"),
+        "jit_compile": ("auto", True, False),
+        "remat": (False, True),
+        "on_unsupported": ("error", "gradient"),
+    }
+    for name, values in legal.items():
+        check_choice(name, given[name], values)
+    start, bounds = given["start"], given["input_range"]
+    if isinstance(start, str) or start is None or not method.takes_start_array:
+        check_choice(f"start of {method.name!r}", start, method.legal_starts)
+    check_precision(given["precision"])
+    check_batch_size(given["batch_size"])
+    if bounds is not None and not bounds[0] < bounds[1]:
+        raise ValueError(f"input_range must be (low, high) with low < high, got {bounds!r}")
+    return {**given, "input_range": None if bounds is None else tuple(bounds)}
