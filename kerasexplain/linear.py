@@ -95,9 +95,9 @@ class LinearOverride:
     def _relevance(self, at: LinearStep, signal: Tensor, known: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         z = known["z"] if "z" in known else self._rule.output(at)
         at.know(z=ops.relu(z) if self._is_bounded else z)
-        if self._is_bounded:
-            return self._rule.relevance(at, signal * known["y"])
-        return (self._rule.per_unit if self._arriving is Signal.Q else self._rule.relevance)(at, signal)
+        if self._arriving is Signal.R:
+            return self._rule.relevance(at, signal)
+        return self._rule.per_unit(at, signal, known.get("y"))
 
     def _step(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> LinearStep:
         linear, rectified = self._linear, self._relu is not None

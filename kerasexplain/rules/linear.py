@@ -47,9 +47,9 @@ class LinearRule(Rule):
         """z, as the forward pass computes it."""
         return step.z
 
-    def per_unit(self, step: LinearStep, Q: Tensor) -> tuple[Tensor, Tensor | None]:
-        """`relevance`, of the relevance `Q z`."""
-        return self.relevance(step, Q * step.z)
+    def per_unit(self, step: LinearStep, Q: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """`relevance`, of the relevance `Q z`; or of `Q y`, for a y that is 0 where z is."""
+        return self.relevance(step, Q * (step.z if y is None else y))
 
     def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
         """Shares the relevance R of z.
@@ -89,8 +89,8 @@ class SingleShare(LinearRule):
     def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
         return self.distribute(step, self.shares(step, R))
 
-    def per_unit(self, step: LinearStep, Q: Tensor) -> tuple[Tensor, Tensor | None]:
-        return self.distribute(step, Q * self.shares_per_unit(step))
+    def per_unit(self, step: LinearStep, Q: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        return self.distribute(step, Q * self.shares_per_unit(step)) if y is None else self.relevance(step, Q * y)
 
 
 @serializable
@@ -339,8 +339,8 @@ class Gamma(Stabilizing):
     def _is_positive(self, step: LinearStep) -> bool:
         return step.nonnegative and step.rectified and self.bias
 
-    def per_unit(self, step: LinearStep, Q: Tensor) -> tuple[Tensor, Tensor | None]:
-        return self._shared(step, Q * step.z) if self.bias else super().per_unit(step, Q)
+    def per_unit(self, step: LinearStep, Q: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        return self._shared(step, Q * (step.z if y is None else y)) if self.bias else super().per_unit(step, Q, y)
 
     def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
         z = step.z if self.bias else step.xW
