@@ -60,13 +60,11 @@ def _loaded(module: str) -> ModuleType:
     try:
         return importlib.import_module(f"kerasexplain.{module}")
     except ModuleNotFoundError as error:
-        if error.name not in ("tensorflow", "jax", "torch", "openvino"):
+        from kerasexplain.errors import without_backend
+
+        if not without_backend(error):
             raise
-        raise ImportError(
-            f"Keras is set to a backend that is not installed: {error.name}. kerasexplain runs on TensorFlow and JAX: "
-            "pip install 'kerasexplain[tensorflow]', or pip install 'kerasexplain[jax]' and set the environment "
-            "variable KERAS_BACKEND=jax"
-        ) from error
+        raise ImportError(without_backend(error)) from error
 
 
 def __getattr__(name: str) -> Any:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerasexplain import __version__
+from kerasexplain.errors import nearest, without_backend
 
 if TYPE_CHECKING:
     import keras
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `kerasexplain list | head`: nobody reads on, and Python must not try at its exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, ValueError, IndexError, ImportError, ArithmeticError) as error:
-        print("kerasexplain: error: " + " ".join(str(error).split()), file=sys.stderr)
+        print("kerasexplain: error: " + " ".join((without_backend(error) or str(error)).split()), file=sys.stderr)
         return 2
     return 0
 
@@ -248,7 +249,6 @@ def _target(text: str, labels: Sequence[str]) -> int:
     for index, label in enumerate(labels):
         if text == label or text in (name.strip() for name in label.split(",")):
             return index
-    from kerasexplain.errors import nearest
 
     hint = nearest(text, labels) if len(labels) <= 20 else ""
     raise ValueError(f"--target {text!r} is none of the {len(labels)} labels.{hint}")

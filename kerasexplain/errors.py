@@ -18,6 +18,18 @@ class NotFiniteError(ArithmeticError):
     """Relevance has grown beyond what the floating-point numbers can hold."""
 
 
+def without_backend(error: BaseException) -> str:
+    """What to do about an import that failed for want of Keras' backend; empty for any other error."""
+    name = error.name if isinstance(error, ModuleNotFoundError) else None
+    if name not in ("tensorflow", "jax", "torch", "openvino"):
+        return ""
+    return (
+        f"Keras is set to a backend that is not installed: {name}. kerasexplain runs on TensorFlow and JAX: "
+        "pip install 'kerasexplain[tensorflow]', or pip install 'kerasexplain[jax]' and set the environment "
+        "variable KERAS_BACKEND=jax"
+    )
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a name that is not known: the nearest ones, and all of them where there are few."""
     names = sorted(known)
