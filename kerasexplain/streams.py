@@ -117,7 +117,8 @@ def is_stream(data: Any) -> bool:
 def batches_of(stream: Any) -> Iterator[Any]:
     """The batches of a stream, once."""
     if isinstance(stream, keras.utils.PyDataset):
-        return (stream[i] for i in range(stream.num_batches))
+        count = stream.num_batches
+        return (stream[i] for i in (itertools.count() if count is None else range(count)))
     return iter(stream)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import keras
 import numpy as np
 
 from kerasexplain.analyzer import Analyzer
@@ -17,8 +18,9 @@ class EarlyWarning(Watcher):
     """Measures the share of relevance inside a mask, the object against the background, as one of Keras' `logs`.
 
     `logs[name]` is the mean over the samples of `sum(|R| inside) / sum(|R|)`, from 0 to 1; samples without relevance do
-    not count. `EarlyStopping`, `ModelCheckpoint` and Keras' own `TensorBoard` can use it like a metric, if they come
-    later in the list of callbacks; the history has it, too. Between two events it keeps its value.
+    not count, and it is NaN where there is no relevance at all. `EarlyStopping`, `ModelCheckpoint` and Keras' own
+    `TensorBoard` can use it like a metric, if they come later in the list of callbacks; the history has it, too.
+    Between two events it keeps its value.
 
     Args:
         analyzer, data, targets, every_n_epochs: As for `RelevanceLogger`, but one analyzer.
@@ -41,7 +43,7 @@ class EarlyWarning(Watcher):
     mask: dataclasses.InitVar[Any]
     name: str = "relevance_inside"
     of: str = "absolute"
-    max_samples: int | None = None
+    max_samples: int | None = 64
 
     def __post_init__(self, data: Any, mask: Any) -> None:  # type: ignore[override]
         super().__post_init__(data)
@@ -53,27 +55,39 @@ class EarlyWarning(Watcher):
         self._mask = _fitting(mask, np.shape(self._samples.x))
         self._share: float | None = None
 
+    def begin(self) -> None:
+        """Forgets what was measured in another training."""
+        self._share = None
+
     @property
     def most(self) -> int | None:
         return self.max_samples
 
+    def on_test_end(self, logs: Any = None) -> None:
+        """Nothing: the share is one of the logs of an epoch."""
+
+    on_predict_end = on_test_end
+
     def look(self, label: str, analyzer: Analyzer, targets: Any, step: int, prefix: str) -> None:
+        self._share = float("nan")  # unless a number is found
         relevance = np.asarray(analyzer.analyze(self._samples.x, targets), dtype=np.float64)
         strength = np.abs(relevance) if self.of == "absolute" else np.maximum(relevance, 0)
         self._share = share_inside(strength, self._mask)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """An event, if it is time, and the number for Keras."""
+        """An event, if it is time, or the first epoch, and the number for Keras."""
         super().on_epoch_end(epoch, logs)
+        if self._share is None:  # training begins between two events
+            self._event(epoch, "")
         if logs is not None and self._share is not None:
             logs[self.name] = self._share
 
 
-def share_inside(strength: np.ndarray, mask: np.ndarray) -> float | None:
-    """The mean share of what is inside; None where there is nothing anywhere."""
+def share_inside(strength: np.ndarray, mask: np.ndarray) -> float:
+    """The mean share of what is inside; NaN where there is nothing anywhere."""
     axes = tuple(range(1, strength.ndim))
     inside, total = (strength * mask).sum(axis=axes), strength.sum(axis=axes)
-    return float(np.mean(inside[total > 0] / total[total > 0])) if (total > 0).any() else None
+    return float(np.mean(inside[total > 0] / total[total > 0])) if (total > 0).any() else float("nan")
 
 
 def _fitting(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -81,9 +95,12 @@ def _fitting(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
     values = np.asarray(mask)
     if not ((values == 0) | (values == 1)).all():
         raise ValueError("the mask must be True (or 1) inside and False (or 0) outside")
-    for tried in (values, values[None], values[..., None], values[None, ..., None]):
-        fits = tried.ndim == len(shape) and all(a in (1, b) for a, b in zip(tried.shape, shape, strict=True))
-        if fits and tried.shape[1:-1] == shape[1:-1]:
+    rank, channels = len(shape), {0, len(shape) - 1, 1 if keras.config.image_data_format() == "channels_first" else 0}
+    for axes in ((), (0,), (-1,), (0, rank - 1), (1,), (0, 1)):  # which of batch and channels the mask may lack
+        if values.ndim + len(axes) != rank:
+            continue
+        tried = np.expand_dims(values, axes)[: shape[0]]
+        if all(a == b or (a == 1 and i in channels) for i, (a, b) in enumerate(zip(tried.shape, shape, strict=True))):
             if not tried.any():
                 raise ValueError("the mask is empty: nothing is inside")
             return np.asarray(tried, dtype=np.float64)

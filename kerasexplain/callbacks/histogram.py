@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from kerasexplain.analyzer import Analyzer
 from kerasexplain.backend import compiled, pull_back
 from kerasexplain.callbacks.samples import Samples
 from kerasexplain.callbacks.watcher import LoggingWatcher
+from kerasexplain.rows import Row
 
 if TYPE_CHECKING:
     from kerasexplain.tensorboard.writer import Writer
@@ -61,15 +63,23 @@ class RelevanceHistogram(LoggingWatcher):
 
     def prepare(self, label: str, analyzer: Analyzer, targets: Any) -> None:
         self._relevance(analyzer, targets)
-        if self._wants_gradients and (self._gradients is None or self._gradients.model is not self.model):
-            self._gradients = Gradients(self.model, self._samples)
+
+    def begin(self) -> None:
+        """Makes the function for gradients anew, for the loss and what is trained may have changed, and tries it."""
+        self._gradients = Gradients(self.model, self._samples) if self._wants_gradients else None
+        if self._gradients is not None:
+            self._gradients()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_gradients": None}
 
     def look(self, label: str, analyzer: Analyzer, targets: Any, step: int, prefix: str) -> None:
         found = {f"{label}/{name}": values for name, values in self._relevance(analyzer, targets).items()}
         if label == next(iter(self._given)):  # once, however many analyzers there are
             variables = self.model.trainable_variables
             if self.weights:
-                found |= {f"weights/{variable.path}": np.asarray(variable) for variable in variables}
+                values = map(np.asarray, variables)
+                found |= {f"weights/{path}": value for path, value in zip(paths(variables), values, strict=True)}
             if self._gradients is not None:
                 found |= {f"gradients/{path}": values for path, values in self._gradients().items()}
 
@@ -80,7 +90,7 @@ class RelevanceHistogram(LoggingWatcher):
         self.log.write(entries)
 
     def _relevance(self, analyzer: Analyzer, targets: Any) -> dict[str, np.ndarray]:
-        layers = [row.name for row in analyzer.rows if row.kernel] if self.layers is None else self.layers
+        layers = _with_weights(analyzer.rows) if self.layers is None else self.layers
         return analyzer.explain(self._samples.x, targets, layers=layers).layers
 
 
@@ -102,6 +112,7 @@ class Gradients:
         if not model.compiled:
             raise ValueError("gradients are those of the loss: compile the model, or pass gradients=False")
         self.model = model
+        self._trainable = list(model.trainable_variables)
         self._arrays = [_as_given(array) for array in keras.tree.flatten((samples.x, samples.y))]
         self._structure = (samples.x, samples.y)
         signature = [(array.shape, str(array.dtype)) for array in self._arrays]
@@ -109,12 +120,11 @@ class Gradients:
 
     def __call__(self) -> dict[str, np.ndarray]:
         """The gradients by the path of the weight."""
-        paths = [variable.path for variable in self.model.trainable_variables]
-        return dict(zip(paths, self._function(self._arrays), strict=True))
+        return dict(zip(paths(self._trainable), self._function(self._arrays), strict=True))
 
     def _compute(self, tensors: list[Any]) -> list[Any]:
         x, y = keras.tree.pack_sequence_as(self._structure, tensors)
-        trainable = self.model.trainable_variables
+        trainable = self._trainable
         # Through a scope of our own, weights are tensors that can be differentiated by, on every backend; it must hold
         # those that are not trained as well, for it hides the scope around it.
         others = [(variable, variable.value) for variable in self.model.non_trainable_variables]
@@ -127,6 +137,22 @@ class Gradients:
 
         value, _, pullback = pull_back(loss, [ops.convert_to_tensor(variable.value) for variable in trainable])
         return list(pullback(ops.ones_like(value))[0])
+
+
+def paths(variables: Sequence[keras.Variable]) -> list[str]:
+    """The paths of variables, each with a number where they are not unique."""
+    seen: Counter[str] = Counter()
+    found = []
+    for variable in variables:
+        seen[variable.path] += 1
+        found.append(variable.path if seen[variable.path] == 1 else f"{variable.path} ({seen[variable.path]})")
+    return found
+
+
+def _with_weights(rows: Sequence[Row]) -> list[str]:
+    """The operations with a kernel, and the recurrent ones."""
+    steps = {step.name for row in rows for step in row.steps}
+    return [row.name for row in rows if (row.kernel or row.steps) and row.name not in steps]
 
 
 def _as_given(array: Any) -> np.ndarray:

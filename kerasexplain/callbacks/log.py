@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kerasexplain.tensorboard.writer import Writer
@@ -38,6 +38,9 @@ class Log:
             Whether that went well. After a failure the next call tries again with a new file.
         """
         try:
+            if self._writer is not None and not self._writer.exists():
+                self._warn(FileNotFoundError("the file that was written to is gone; here is a new one"))
+                self._writer = None
             if self._writer is None:
                 self._writer = self._open(self._log_dir)
             entries(self._writer)
@@ -55,6 +58,9 @@ class Log:
                 writer.close()
             except Exception as error:
                 self._warn(error)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_writer": None}
 
     def _warn(self, error: Exception) -> None:
         text = f"relevance could not be logged to {self._log_dir!r}: {error}"

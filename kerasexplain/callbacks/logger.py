@@ -59,6 +59,7 @@ class RelevanceLogger(LoggingWatcher):
 
     def __post_init__(self, data: Any) -> None:
         super().__post_init__(data)
+        self._layers = (self.layers,) if isinstance(self.layers, str) else tuple(self.layers or ())
         names = {"class_names": self.class_names, "tokens": self.tokens, "padding": self.padding}
         self._logged = ExplanationLog(self._samples.x, labels=self._samples.labels, **names)
 
@@ -81,4 +82,4 @@ class RelevanceLogger(LoggingWatcher):
 
     def _explanation(self, analyzer: Analyzer, targets: Any) -> Explanation:
         audit = analyzer.method.explains_audits
-        return analyzer.explain(self._samples.x, targets, layers=self.layers or (), audit=audit)
+        return analyzer.explain(self._samples.x, targets, layers=self._layers, audit=audit)

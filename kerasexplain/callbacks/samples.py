@@ -37,6 +37,8 @@ class Samples:
         Raises:
             InputError: There are none.
         """
+        if data is None:
+            raise InputError("there is no data to look at: data=None")
         parts: list[tuple[Any, Any]] = []
         count = 0
         for part in batches_of(data) if is_stream(data) else [data]:
@@ -57,6 +59,8 @@ class Samples:
         if self.y is None or isinstance(self.y, (dict, list, tuple)):
             return None
         y = np.asarray(self.y)
+        if y.dtype.kind not in "biuf":
+            return None
         if y.ndim == 2 and y.shape[1] > 1:
             is_one_hot = bool(((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all())
             return y.argmax(axis=1) if is_one_hot else None
@@ -75,7 +79,14 @@ def _cut(values: Any, count: int | None) -> Any:
         return None
     if isinstance(values, list) and not all(hasattr(value, "__array__") for value in values):
         values = np.asarray(values)  # numbers in lists, and no arrays of several inputs
-    return keras.tree.map_structure(lambda array: np.asarray(array)[:count], values)
+
+    def of(values: Any) -> np.ndarray:
+        array = np.asarray(values)
+        if not array.ndim:
+            raise InputError(f"samples are the first axis, but here is a single {array.dtype}: batch the data")
+        return array[:count]
+
+    return keras.tree.map_structure(of, values)
 
 
 def _joined(parts: list[Any]) -> Any:

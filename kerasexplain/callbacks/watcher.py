@@ -18,10 +18,9 @@ from kerasexplain.checks import check_count
 from kerasexplain.config import deserialize, serialize
 from kerasexplain.create import create_analyzer
 from kerasexplain.errors import NotFiniteError
+from kerasexplain.selection import Contrast
 from kerasexplain.specification import needs_example
-
-#: The folder inside `log_dir` that is written to, beside "train" and "validation" of Keras' own callback.
-RUN = "relevance"
+from kerasexplain.tensorboard.records import SAMPLES
 
 Self = TypeVar("Self", bound="Watcher")
 
@@ -82,12 +81,12 @@ class Watcher(keras.callbacks.Callback):
         Raises:
             TypeError: An analyzer cannot be saved.
         """
-        config = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        fields = [field.name for field in dataclasses.fields(self) if field.name != "analyzer"]
         analyzers = {
             label: given if isinstance(given, (str, dict)) else given.get_config()
             for label, given in self._given.items()
         }
-        return {**{name: serialize(value) for name, value in config.items()}, "analyzer": analyzers}
+        return {"analyzer": analyzers, **{name: serialize(getattr(self, name)) for name in fields}}
 
     @classmethod
     def from_config(cls: type[Self], config: dict[str, Any], data: Any, **given: Any) -> Self:
@@ -121,14 +120,27 @@ class Watcher(keras.callbacks.Callback):
     def close(self) -> None:
         """What is done when training ends."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Copies build their analyzers anew: what is compiled belongs to this process.
+        return {**vars(self), "_analyzers": {}, "_built_for": None, "_model": None}
+
     def prepare(self, label: str, analyzer: Analyzer, targets: Any) -> None:
         """The first analysis, before training: what is wrong is told here."""
         analyzer.analyze(self._samples.x, targets)
+
+    def begin(self) -> None:
+        """What is done whenever training begins, with the analyzers there."""
+
+    def set_model(self, model: keras.Model) -> None:
+        """Is told the model, first thing in `fit`, `evaluate` or `predict`; not when `fit` evaluates."""
+        super().set_model(model)
+        self._is_training = False
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Builds the analyzers, and tries them."""
         self._is_training, self._batches = True, 0
         self._build()
+        self.begin()
         if self.every_n_batches is not None:
             self._event(0, "batch/")
 
@@ -160,6 +172,7 @@ class Watcher(keras.callbacks.Callback):
         if self._is_training:  # `fit` evaluates, too
             return
         self._build()
+        self.begin()
         optimizer = getattr(self.model, "optimizer", None)
         self._event(0 if optimizer is None else int(np.asarray(optimizer.iterations)), "")
         self.close()
@@ -215,7 +228,8 @@ class LoggingWatcher(Watcher):
     """A watcher that writes events.
 
     Args:
-        log_dir: What Keras' own TensorBoard callback is given; events go to a folder "relevance" inside.
+        log_dir: What Keras' own TensorBoard callback is given.
+        run: The folder inside that events go to. Callbacks that look at different samples need different ones.
 
     Raises:
         ImportError: TensorBoard is not installed.
@@ -223,20 +237,35 @@ class LoggingWatcher(Watcher):
 
     _: dataclasses.KW_ONLY
     log_dir: str | os.PathLike[str]
+    run: str = "relevance"
 
     def __post_init__(self, data: Any) -> None:
-        self.log_dir = os.fspath(self.log_dir)
+        self.log_dir = os.fsdecode(self.log_dir)
         super().__post_init__(data)
-        self.log = Log(f"{self.log_dir}/{RUN}")
+        self.log = Log(f"{self.log_dir}/{self.run}")
 
     def close(self) -> None:
         self.log.close()
+
+
+def _cut(targets: Any, count: int) -> Any:
+    """Targets of the first samples, where there is one for each."""
+    if isinstance(targets, Contrast):
+        against = targets.against if isinstance(targets.against, str) else _cut(targets.against, count)
+        return Contrast(_cut(targets.target, count), against=against)
+    if isinstance(targets, np.ndarray) and not targets.ndim:
+        return targets[()]
+    if isinstance(targets, (list, np.ndarray)) and (np.ndim(targets) > 1 or np.asarray(targets).dtype.kind != "f"):
+        return targets[:count]
+    return targets
 
 
 def _labelled(analyzer: Any) -> dict[str, Any]:
     """Analyzers, their names or their configurations, by label."""
     if isinstance(analyzer, Mapping):
         given = {str(label): one for label, one in analyzer.items()}
+        if len(given) < len(analyzer):
+            raise ValueError(f"two analyzers have one label: {list(map(str, analyzer))}")
     else:
         given = {}
         for one in analyzer if isinstance(analyzer, Sequence) and not isinstance(analyzer, str) else [analyzer]:
@@ -248,6 +277,9 @@ def _labelled(analyzer: Any) -> dict[str, Any]:
             raise ValueError(f"analyzer must be a name, an analyzer, or several of them; got {type(one).__name__}")
     if not given:
         raise ValueError("analyzer names no analyzer")
+    for label in given:
+        if label == SAMPLES or label.startswith("batch/"):
+            raise ValueError(f"{label!r} cannot be an analyzer's label: it has a meaning of its own among the tags")
     return given
 
 
@@ -256,10 +288,7 @@ def _checked(targets: Any, samples: Samples) -> Any:
     if targets is None:
         return "prediction" if samples.labels is None else "auto"
     if not isinstance(targets, str):
-        is_per_sample = isinstance(targets, (list, np.ndarray)) and (
-            np.ndim(targets) > 1 or np.asarray(targets).dtype.kind != "f"
-        )
-        return targets[: samples.count] if is_per_sample else targets
+        return _cut(targets, samples.count)
     if targets not in ("label", "prediction"):
         raise ValueError(f'targets must be "label", "prediction", an index, or one per sample; got {targets!r}')
     if targets == "label" and samples.labels is None:

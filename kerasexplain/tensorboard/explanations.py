@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
 
 from kerasexplain.audit import Audit
@@ -51,7 +52,7 @@ class ExplanationLog:
         tokens: Any = None,
         padding: int | None = None,
     ) -> None:
-        self._inputs = by_name(x)
+        self._inputs = {name: _channels_last(values) for name, values in by_name(x).items()}
         self._labels = None if labels is None else [int(label) for label in labels]
         self._class_names, self._titles = [str(name) for name in class_names], [str(title) for title in titles]
         self._tokens = {
@@ -61,8 +62,11 @@ class ExplanationLog:
         }
         if tokens is not None and not self._tokens:
             raise ValueError("tokens= names ids, but no input holds whole numbers of shape (samples, length)")
-        self._has_samples = False
+        self._has_samples: Any = None
         self._events: dict[str, int] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_has_samples": None}  # a copy has a writer of its own
 
     def check(self, found: Explanation) -> None:
         """Makes what would be written of an explanation, so that what is wrong with it is told.
@@ -82,10 +86,13 @@ class ExplanationLog:
             tag: The analyzer's label.
             found: What it found, with or without an audit.
             step: The step of the training.
+
+        Raises:
+            ValueError: The explanation is that of other samples.
         """
-        if not self._has_samples:
+        if self._has_samples is not writer:
             writer.relevance(SAMPLES, self._samples(), step)
-            self._has_samples = True
+            self._has_samples = writer
         writer.relevance(tag, self._relevance(tag, found), step)
         self._events[tag] = self._events.get(tag, 0) + 1
 
@@ -99,7 +106,7 @@ class ExplanationLog:
         from kerasexplain import visualize
 
         strips = {}
-        for name, relevance in by_name(found.relevance).items():
+        for name, relevance in self._by_input(found).items():
             x = self._inputs[name]
             if self._kind(name, x) != "picture" or relevance.ndim not in (3, 4):
                 continue
@@ -118,9 +125,11 @@ class ExplanationLog:
         return blobs_of({name: list(x) for name, x in self._inputs.items()}, kinds, roles, **told)
 
     def _relevance(self, tag: str, found: Explanation) -> list[bytes]:
-        arrays = {name: list(relevance) for name, relevance in by_name(found.relevance).items()}
+        arrays = {name: list(relevance) for name, relevance in self._by_input(found).items()}
         kinds, roles = {name: self._kind(name, self._inputs[name]) for name in arrays}, dict.fromkeys(arrays, "input")
         for name, relevance in found.layers.items():
+            if relevance.ndim > 3 and keras.config.image_data_format() == "channels_first":
+                relevance = np.moveaxis(relevance, 1, -1)
             section = f"{name} (layer)" if name in arrays else name
             arrays[section] = list(relevance)
             kinds[section], roles[section] = ("picture" if relevance.ndim > 2 else "numbers"), "layer"
@@ -142,6 +151,14 @@ class ExplanationLog:
             operations=operations,
         )
 
+    def _by_input(self, found: Explanation) -> dict[str, np.ndarray]:
+        relevance = {name: _channels_last(values) for name, values in by_name(found.relevance).items()}
+        for name, x in self._inputs.items():
+            shape = None if name not in relevance else relevance[name].shape[: x.ndim]
+            if shape != x.shape:
+                raise ValueError(f"the samples' {name!r} has shape {x.shape}, but what was explained has {shape}")
+        return relevance
+
     def _kind(self, name: str, x: np.ndarray) -> str:
         if name in self._tokens:
             return "tokens"
@@ -155,6 +172,13 @@ def by_name(x: Any) -> dict[str, np.ndarray]:
     if isinstance(x, (list, tuple)) and len(x) and np.ndim(x[0]) > 0:
         return {f"input {i}": np.asarray(value) for i, value in enumerate(x)}
     return {"input": np.asarray(x)}
+
+
+def _channels_last(values: np.ndarray) -> np.ndarray:
+    """Pictures with channels first as those with channels last; all else as it is."""
+    channels = (1, 3, 4)
+    is_first = values.ndim == 4 and values.shape[1] in channels and values.shape[-1] not in channels
+    return np.moveaxis(values, 1, -1) if is_first else values
 
 
 def _neurons(neuron: Any, samples: int) -> list[Any]:

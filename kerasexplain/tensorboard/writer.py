@@ -15,6 +15,7 @@ import numpy as np
 from kerasexplain.tensorboard.records import PLUGIN
 
 try:
+    from tensorboard.compat import tf
     from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
     from tensorboard.plugins.histogram import metadata as histograms
     from tensorboard.plugins.image import metadata as images
@@ -46,7 +47,17 @@ class Writer:
     """
 
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
-        self._events = EventFileWriter(os.fspath(log_dir), flush_secs=10)
+        self._folder = os.fspath(log_dir)
+        before = self._files()
+        self._events = EventFileWriter(self._folder, flush_secs=10)
+        self._file = (self._files() - before).pop()
+
+    def exists(self) -> bool:
+        """Whether the file is still there; if not, what is written is lost."""
+        return self._file in self._files()
+
+    def _files(self) -> set[str]:
+        return set(tf.io.gfile.listdir(self._folder)) if tf.io.gfile.isdir(self._folder) else set()
 
     def scalar(self, tag: str, value: float, step: int) -> None:
         """A number, for the tab "Scalars"."""
@@ -115,7 +126,8 @@ def _counted(values: Any) -> np.ndarray:
     if not numbers.size:
         return np.zeros((0, 3))
     low, high = float(numbers.min()), float(numbers.max())
-    if low == high:  # one bin would have no width, and TensorBoard would draw nothing
-        low, high = low - 0.5, high + 0.5
+    size = max(abs(low), abs(high))
+    if high - low <= 1e-9 * size:  # bins would have no width, and TensorBoard would draw nothing
+        low, high = low - max(0.5, 1e-6 * size), high + max(0.5, 1e-6 * size)
     counts, edges = np.histogram(numbers, bins=BINS, range=(low, high))
     return np.stack([edges[:-1], edges[1:], counts.astype(np.float64)], axis=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import pathlib
+import pickle
 import shutil
 import warnings
 from typing import Any
@@ -16,9 +17,10 @@ from events.reading import Run
 from keras import layers
 
 from callbacks.network import data, fit, network
-from kerasexplain import Analyzer, InputError, UnsupportedModelError, create_analyzer
+from kerasexplain import Analyzer, Contrast, Explanation, InputError, UnsupportedModelError, create_analyzer
 from kerasexplain.callbacks import RelevanceLogger
-from kerasexplain.tensorboard.explanations import BOOKS
+from kerasexplain.tensorboard.explanations import BOOKS, ExplanationLog
+from kerasexplain.tensorboard.writer import Writer
 
 
 @pytest.mark.parametrize("kind", ["sequential", "functional", "subclassed"])
@@ -267,6 +269,12 @@ def test_an_analyzer_of_another_model_is_refused(tmp_path: pathlib.Path) -> None
         ({"targets": "label", "data": np.ones((2, 6, 6, 1))}, 'targets="label" needs data'),
         ({"data": iter([])}, "there is no data"),
         ({"tokens": ["a"]}, "no input holds whole numbers"),
+        ({"data": None}, "data=None"),
+        ({"data": (np.ones((2, 6, 6, 1)), np.array(["a", "b"])), "targets": "label"}, 'targets="label" needs data'),
+        ({"data": iter([(1.0, 2)])}, "here is a single float64: batch the data"),
+        ({"analyzer": {"samples": "lrp.z"}}, "'samples' cannot be an analyzer's label"),
+        ({"analyzer": {"batch/a": "lrp.z"}}, "'batch/a' cannot be an analyzer's label"),
+        ({"analyzer": {1: "lrp.z", "1": "gradient"}}, "two analyzers have one label"),
     ],
 )
 def test_wrong_arguments_are_refused_at_once(options: dict[str, Any], match: str, tmp_path: pathlib.Path) -> None:
@@ -296,6 +304,86 @@ def test_a_configuration_brings_its_analyzers_along(tmp_path: pathlib.Path) -> N
     for label in ("a", "b"):
         np.testing.assert_array_equal(one.section(label, "conv"), two.section(label, "conv"))
     assert two.header("a").neuron == [0] * 8
+
+
+def test_two_loggers_of_different_samples(tmp_path: pathlib.Path) -> None:
+    x, y = data()
+    loggers = [RelevanceLogger("lrp.z", (x[i:], y[i:]), log_dir=tmp_path, run=f"from {i}") for i in (0, 3)]
+    fit(network(), loggers, epochs=1)
+    for i in (0, 3):
+        np.testing.assert_array_equal(Run.of(tmp_path / f"from {i}").section("samples", "input"), x[i : i + 8])
+
+
+def test_a_folder_that_is_deleted_is_made_again(tmp_path: pathlib.Path) -> None:
+    class Delete(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            if epoch == 2:
+                shutil.rmtree(tmp_path / "relevance")
+
+    with pytest.warns(RuntimeWarning, match="the file that was written to is gone"):
+        fit(network(), [RelevanceLogger("lrp.z", data(), log_dir=tmp_path), Delete()], epochs=4)
+    run = Run.of(tmp_path / "relevance")
+    assert run.steps("lrp.z") == [2, 3]
+    assert run.steps("samples") == [2]
+
+
+def test_channels_first(tmp_path: pathlib.Path) -> None:
+    pictures, relevance = np.random.default_rng(0).random((2, 4, 3, 8, 9))
+    log, found = ExplanationLog(pictures), explanation_of(relevance)
+    with Writer(tmp_path) as writer:
+        log.write(writer, "a", found, 0)
+        log.write_pictures(writer, "a", found, 0)
+    run = Run.of(tmp_path)
+    np.testing.assert_array_equal(run.section("a", "input"), np.moveaxis(relevance, 1, -1))
+    np.testing.assert_array_equal(run.section("samples", "input"), np.moveaxis(pictures, 1, -1))
+    width, height, *_ = run.values("relevance/a")[0]
+    assert int(width) > int(height) >= 96
+
+
+def explanation_of(relevance: np.ndarray) -> Explanation:
+    count = len(relevance)
+    return Explanation(
+        relevance, {}, {}, np.zeros((count, 2)), np.zeros(count, int), np.zeros(count), {"analyzer": "a"}
+    )
+
+
+def test_an_explanation_of_other_samples_is_refused(tmp_path: pathlib.Path) -> None:
+    log = ExplanationLog(np.ones((3, 8, 8, 1)))
+    with (
+        Writer(tmp_path) as writer,
+        pytest.raises(ValueError, match=r"has shape \(3, 8, 8, 1\), but what was explained"),
+    ):
+        log.write(writer, "a", explanation_of(np.ones((2, 8, 8, 1))), 0)
+
+
+def test_copies_build_their_own_analyzers(tmp_path: pathlib.Path) -> None:
+    logger = RelevanceLogger("lrp.z", data(), log_dir=tmp_path / "one")
+    fit(network(), [logger], epochs=1)
+    again = pickle.loads(pickle.dumps(logger))
+    assert again.analyzers == {}
+    fit(network(), [again], epochs=1)
+    assert len(Run.of(tmp_path / "one" / "relevance").steps("lrp.z")) == 2
+
+
+def test_a_training_that_failed_does_not_silence_evaluate(tmp_path: pathlib.Path) -> None:
+    class Fail(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            raise KeyboardInterrupt
+
+    model, (x, y) = network(), data()
+    logger = RelevanceLogger("gradient", (x, y), log_dir=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, [Fail(), logger])
+    model.evaluate(x, y, verbose=0, callbacks=[logger])
+    assert Run.of(tmp_path / "relevance").steps("gradient") == [3]
+
+
+def test_contrasts_of_samples_are_cut_with_them(tmp_path: pathlib.Path) -> None:
+    model, (x, y) = network(), data()
+    fit(model, [RelevanceLogger("lrp.z", (x, y), log_dir=tmp_path, targets=Contrast(y, against=1 - y))], epochs=1)
+    expected = create_analyzer("lrp.z", model).analyze(x[:8], Contrast(y[:8], against=1 - y[:8]))
+    found = Run.of(tmp_path / "relevance").section("lrp.z", "input")
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.tensorflow("strategies are TensorFlow's")

@@ -17,6 +17,7 @@ from callbacks.network import data, fit, network
 from kerasexplain import create_analyzer
 from kerasexplain.callbacks import ConservationMonitor, EarlyWarning, RelevanceHistogram
 from kerasexplain.callbacks.early_warning import share_inside
+from kerasexplain.callbacks.histogram import paths
 
 
 def test_where_relevance_goes(tmp_path: pathlib.Path) -> None:
@@ -119,6 +120,49 @@ def test_what_is_not_wanted_is_left_out(options: dict[str, Any], tmp_path: pathl
     assert kinds == {"lrp.epsilon", "lrp.z", "weights", "gradients"} - left_out
 
 
+def test_recurrent_layers_count_as_one(tmp_path: pathlib.Path) -> None:
+    inputs = keras.Input((4, 3))
+    model = keras.Model(inputs, layers.Dense(2, name="logits")(layers.LSTM(5, name="lstm")(inputs)))
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(size=(6, 4, 3))
+    model.fit(
+        x, np.ones((6, 2)), verbose=0, callbacks=[RelevanceHistogram("lrp.z", x, log_dir=tmp_path, weights=False)]
+    )
+    assert Run.of(tmp_path / "relevance").tags("histograms") == {"lrp.z/lstm", "lrp.z/logits"}
+
+
+def test_weights_of_the_same_path_are_told_apart() -> None:
+    parts = [keras.Sequential([keras.Input((2,)), layers.Dense(2, name="dense")], name=name) for name in "ab"]
+    variables = [variable for part in parts for variable in part.trainable_variables]
+    found = paths(variables)
+    assert len(set(found)) == 4
+    assert found[0] == variables[0].path
+
+
+def test_gradients_are_those_of_the_loss_as_it_is_now(tmp_path: pathlib.Path) -> None:
+    model, (x, y) = network(), data()
+    model.get_layer("conv").trainable = False
+    histogram = RelevanceHistogram("lrp.epsilon", (x, y), log_dir=tmp_path, weights=False)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.0), loss)
+    fit(model, [histogram], epochs=1)
+    model.get_layer("conv").trainable = True
+    model.compile(keras.optimizers.SGD(0.0), loss, loss_weights=1000.0)
+    fit(model, [histogram], epochs=1)
+    run = Run.of(tmp_path / "relevance")
+    small, large = run.values("gradients/logits/kernel")
+    np.testing.assert_allclose(1000 * small[:, :2], large[:, :2], rtol=1e-3, atol=1e-3)
+    assert len(run.values("gradients/conv/kernel")) == 1
+    assert len(run.values("lrp.epsilon/conv")) == 2
+
+
+def test_labels_that_the_loss_cannot_take_are_told_before_training(tmp_path: pathlib.Path) -> None:
+    model, (x, _) = network(), data()
+    with pytest.raises(Exception, match=r"shape|rank|dim"):
+        fit(model, [RelevanceHistogram("lrp.z", (x, np.ones((24, 2, 3))), log_dir=tmp_path)])
+    assert int(model.optimizer.iterations) == 0
+
+
 def test_gradients_need_labels(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ValueError, match="which needs labels"):
         RelevanceHistogram("lrp.z", data()[0], log_dir=tmp_path, gradients=True)
@@ -150,6 +194,36 @@ def test_the_share_keeps_its_value_between_events() -> None:
     assert found[2] == found[3] != found[1]
 
 
+def test_a_share_that_is_not_known_is_nan_and_not_that_of_before() -> None:
+    class Spoil(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            if epoch == 1:
+                self.model.set_weights([np.full_like(weight, np.nan) for weight in self.model.get_weights()])
+
+    warning = EarlyWarning("lrp.z", data(), mask=half())
+    with pytest.warns(RuntimeWarning, match="no relevance of 'lrp.z' at epoch 1"):
+        found = fit(network(), [Spoil(), warning]).history["relevance_inside"]
+    assert np.isfinite(found[0])
+    assert np.isnan(found[1:]).all()
+
+
+def test_another_training_begins_with_its_own_share() -> None:
+    warning = EarlyWarning("lrp.z", data(), mask=half(), every_n_epochs=10)
+    first = fit(network(), [warning], epochs=1).history["relevance_inside"]
+    second = fit(network(), [warning], epochs=3, initial_epoch=1).history["relevance_inside"]
+    assert len(second) == 2
+    assert second[0] == second[1] != first[0]
+
+
+def test_a_mask_of_all_samples_is_cut_with_them() -> None:
+    x, y = data()
+    masks = np.random.default_rng(0).random((24, 6, 6)) > 0.5
+    cut = EarlyWarning("lrp.z", (x, y), mask=masks, max_samples=8)
+    own = EarlyWarning("lrp.z", (x[:8], y[:8]), mask=masks[:8], name="own")
+    found = fit(network(), [cut, own], epochs=1).history
+    assert found["relevance_inside"] == found["own"]
+
+
 def test_a_checkpoint_can_follow_it(tmp_path: pathlib.Path) -> None:
     checkpoint = keras.callbacks.ModelCheckpoint(
         str(tmp_path / "best.keras"), monitor="relevance_inside", mode="max", save_best_only=True
@@ -161,7 +235,7 @@ def test_a_checkpoint_can_follow_it(tmp_path: pathlib.Path) -> None:
 def test_samples_without_relevance_do_not_count() -> None:
     strength = np.array([[1.0, 3.0], [0.0, 0.0], [2.0, 2.0]])
     assert share_inside(strength, np.array([[1.0, 0.0]])) == pytest.approx((0.25 + 0.5) / 2)
-    assert share_inside(np.zeros((2, 2)), np.ones((1, 2))) is None
+    assert np.isnan(share_inside(np.zeros((2, 2)), np.ones((1, 2))))
 
 
 @pytest.mark.parametrize("shape", [(6, 6), (6, 6, 1), (24, 6, 6), (24, 6, 6, 1), (1, 6, 6, 1)])

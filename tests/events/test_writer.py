@@ -43,6 +43,8 @@ def test_histograms_count_what_is_finite(tmp_path: pathlib.Path) -> None:
         writer.histogram("some", values, 1)
         writer.histogram("equal", np.full(5, 2.0), 1)
         writer.histogram("none", np.array([np.nan]), 1)
+        for name, nearly in (("large", [1e17]), ("huge", [3e30] * 3), ("close", [1.0, 1.0 + 4e-16]), ("tiny", [1e-30])):
+            writer.histogram(name, nearly, 1)
     run = Run.of(tmp_path)
     bins = run.values("some")[0]
     assert bins[0, 0] == -1
@@ -53,6 +55,7 @@ def test_histograms_count_what_is_finite(tmp_path: pathlib.Path) -> None:
     assert counts.sum() == 5
     assert left[counts > 0] <= 2 <= right[counts > 0]
     assert run.values("none")[0].shape == (0, 3)
+    assert [run.values(name)[0][:, 2].sum() for name in ("large", "huge", "close", "tiny")] == [1, 3, 2, 1]
 
 
 def test_images(tmp_path: pathlib.Path) -> None:
