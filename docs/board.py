@@ -62,12 +62,9 @@ def learn_words(folder: pathlib.Path, epochs: int) -> None:
 
 def take(browser: Any, folder: pathlib.Path, out: pathlib.Path) -> None:
     """Starts TensorBoard for the logs, and takes the pictures."""
-    from tensorboard import default, program
+    from kerasexplain.tensorboard.board import configured
 
-    board = program.TensorBoard(plugins=default.get_plugins())
-    samples = "relevance=5000,images=1000"
-    board.configure(["board", "--logdir", str(folder), "--port", "0", "--samples_per_plugin", samples])
-    address = board.launch()
+    address = configured(folder, port=0).launch()
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.set_default_timeout(60_000)
     columns = [PLUS, GAMMA]

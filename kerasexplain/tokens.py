@@ -186,18 +186,19 @@ def token_relevances(
     return TokenRelevances(samples)
 
 
-def tokens_by_position(words: Any, ids: Any, shape: tuple[int, ...], padding: int | None = None) -> list[list[str]]:
+def tokens_by_position(words: Any, ids: np.ndarray, padding: int | None = None) -> list[list[str]]:
     """The token at every position of every sample; "" where there is none.
 
     Args:
-        words, ids, padding: As for `Explanation.tokens`.
-        shape: `(samples, length)`.
+        words: What names ids, as for `Explanation.tokens`.
+        ids: `(samples, length)`.
+        padding: As for `Explanation.tokens`.
 
     Raises:
         ValueError: As for `Explanation.tokens`.
     """
-    rows = [(row, 0) for row in _lists(words, shape)] if ids is None else _named(words, ids, shape, padding)
-    return [[""] * begin + row + [""] * (shape[1] - begin - len(row)) for row, begin in rows]
+    rows = _named(words, ids, ids.shape, padding)
+    return [[""] * begin + row + [""] * (ids.shape[1] - begin - len(row)) for row, begin in rows]
 
 
 def _lists(words: Any, shape: tuple[int, ...]) -> list[list[str]]:

@@ -44,10 +44,6 @@ class ConservationMonitor(LoggingWatcher):
     _: dataclasses.KW_ONLY
     max_samples: int | None = 64
 
-    @property
-    def most(self) -> int | None:
-        return self.max_samples
-
     def prepare(self, label: str, analyzer: Analyzer, targets: Any) -> None:
         analyzer.audit(self._samples.x, targets)
 

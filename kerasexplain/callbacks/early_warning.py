@@ -59,10 +59,6 @@ class EarlyWarning(Watcher):
         """Forgets what was measured in another training."""
         self._share = None
 
-    @property
-    def most(self) -> int | None:
-        return self.max_samples
-
     def on_test_end(self, logs: Any = None) -> None:
         """Nothing: the share is one of the logs of an epoch."""
 

@@ -57,10 +57,6 @@ class RelevanceHistogram(LoggingWatcher):
         self._wants_gradients = self._samples.y is not None if self.gradients is None else self.gradients
         self._gradients: Gradients | None = None
 
-    @property
-    def most(self) -> int | None:
-        return self.max_samples
-
     def prepare(self, label: str, analyzer: Analyzer, targets: Any) -> None:
         self._relevance(analyzer, targets)
 

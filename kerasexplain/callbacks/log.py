@@ -28,14 +28,11 @@ class Log:
         self._log_dir = os.fspath(log_dir)
         self._writer: Writer | None = None
 
-    def write(self, entries: Callable[[Writer], None]) -> bool:
-        """Writes entries.
+    def write(self, entries: Callable[[Writer], None]) -> None:
+        """Writes entries. After a failure the next call tries again with a new file.
 
         Args:
             entries: Writes them.
-
-        Returns:
-            Whether that went well. After a failure the next call tries again with a new file.
         """
         try:
             if self._writer is not None and not self._writer.exists():
@@ -47,8 +44,6 @@ class Log:
         except Exception as error:  # where TensorFlow is installed, it writes, and its errors are its own
             self._warn(error)
             self._writer = None
-            return False
-        return True
 
     def close(self) -> None:
         """Ends the file, if there is one."""

@@ -49,6 +49,8 @@ class RelevanceLogger(LoggingWatcher):
         >>> model.fit(x, y, callbacks=[keras.callbacks.TensorBoard("logs/first"), logger])
     """
 
+    limited_by = "max_images"
+
     _: dataclasses.KW_ONLY
     layers: Sequence[str] | None = None
     max_images: int = 8
@@ -62,10 +64,6 @@ class RelevanceLogger(LoggingWatcher):
         self._layers = (self.layers,) if isinstance(self.layers, str) else tuple(self.layers or ())
         names = {"class_names": self.class_names, "tokens": self.tokens, "padding": self.padding}
         self._logged = ExplanationLog(self._samples.x, labels=self._samples.labels, **names)
-
-    @property
-    def most(self) -> int:
-        return self.max_images
 
     def prepare(self, label: str, analyzer: Analyzer, targets: Any) -> None:
         self._logged.check(self._explanation(analyzer, targets))

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import keras
 import numpy as np
@@ -41,12 +41,14 @@ class Watcher(keras.callbacks.Callback):
         every_n_batches: The same for batches, counted from 1; before the first there is an event, too, at step 0.
 
     Attributes:
-        most: How many samples are looked at, at most; None for all.
+        limited_by: The argument of the subclass that says how many samples are looked at, at most; None for all.
 
     Raises:
         ValueError: An argument has no legal value.
         InputError: There are no samples.
     """
+
+    limited_by: ClassVar[str] = "max_samples"
 
     analyzer: Any
     data: dataclasses.InitVar[Any]
@@ -60,20 +62,17 @@ class Watcher(keras.callbacks.Callback):
         for name in ("every_n_epochs", "every_n_batches"):
             if getattr(self, name) is not None:
                 check_count(name, getattr(self, name))
-        if self.most is not None:
-            check_count("the number of samples", self.most)
+        most = getattr(self, self.limited_by)
+        if most is not None:
+            check_count("the number of samples", most)
         self._given = _labelled(self.analyzer)
-        self._samples = Samples.of(data, self.most)
+        self._samples = Samples.of(data, most)
         self._explained = _checked(self.targets, self._samples)
         self._analyzers: dict[str, Analyzer] = {}
         self._built_for: keras.Model | None = None
         self._batches, self._is_training = 0, False
         # Keras runs batches ahead of callbacks that promise not to mind; those that wait for epochs do not.
         self.async_safe = self.every_n_batches is None
-
-    @property
-    def most(self) -> int | None:
-        return None
 
     def get_config(self) -> dict[str, Any]:
         """The configuration, as plain data that JSON can hold: all arguments but the data.

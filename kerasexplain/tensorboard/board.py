@@ -23,8 +23,10 @@ def load() -> None:
     main_lib.global_init()
 
 
-def run(log_dir: str | os.PathLike[str], *, port: int | None = None, host: str | None = None) -> None:
-    """Starts TensorBoard, and returns when it was interrupted.
+def configured(
+    log_dir: str | os.PathLike[str], *, port: int | None = None, host: str | None = None
+) -> program.TensorBoard:
+    """A TensorBoard that has not been started.
 
     Args:
         log_dir: The folder with the events.
@@ -34,7 +36,6 @@ def run(log_dir: str | os.PathLike[str], *, port: int | None = None, host: str |
     Raises:
         FileNotFoundError: There is no such folder.
         ValueError: TensorBoard refuses an argument.
-        OSError: It cannot start.
     """
     if not pathlib.Path(log_dir).is_dir():
         raise FileNotFoundError(f"there is no folder {os.fspath(log_dir)!r}")
@@ -47,6 +48,20 @@ def run(log_dir: str | os.PathLike[str], *, port: int | None = None, host: str |
         tensorboard.configure(argv=arguments)
     except FlagsError as error:
         raise ValueError(str(error)) from None
+    return tensorboard
+
+
+def run(log_dir: str | os.PathLike[str], *, port: int | None = None, host: str | None = None) -> None:
+    """Starts TensorBoard, and returns when it was interrupted.
+
+    Args:
+        log_dir, port, host: As for `configured`.
+
+    Raises:
+        FileNotFoundError, ValueError: As `configured`.
+        OSError: It cannot start.
+    """
+    tensorboard = configured(log_dir, port=port, host=host)
     try:
         failed = tensorboard.main()
     except KeyboardInterrupt:  # as it says on the screen that one ends it

@@ -56,7 +56,7 @@ class ExplanationLog:
         self._labels = None if labels is None else [int(label) for label in labels]
         self._class_names, self._titles = [str(name) for name in class_names], [str(title) for title in titles]
         self._tokens = {
-            name: tokens_by_position(tokens, ids, ids.shape, padding)
+            name: tokens_by_position(tokens, ids, padding)
             for name, ids in self._inputs.items()
             if tokens is not None and ids.ndim == 2 and ids.dtype.kind in "iu"
         }
@@ -64,6 +64,7 @@ class ExplanationLog:
             raise ValueError("tokens= names ids, but no input holds whole numbers of shape (samples, length)")
         self._has_samples: Any = None
         self._events: dict[str, int] = {}
+        self._drawn: dict[str, list[Image]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_has_samples": None}  # a copy has a writer of its own
@@ -114,7 +115,10 @@ class ExplanationLog:
             if x.ndim == 4 and x.shape[-1] not in (1, 3, 4):
                 strips[name] = [visualize.strip([heatmap]) for heatmap in heatmaps]
                 continue
-            columns = (visualize.as_pictures(x), heatmaps, visualize.overlay(x, relevance, percentile=99.5))
+            if name not in self._drawn:  # the samples stay the same from event to event
+                self._drawn[name] = visualize.as_pictures(x)
+            pictures = self._drawn[name]
+            columns = (pictures, heatmaps, visualize.overlay(pictures, relevance, percentile=99.5))
             strips[name] = [visualize.strip(row) for row in zip(*columns, strict=True)]
         return strips
 

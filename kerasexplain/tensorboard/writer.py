@@ -47,17 +47,14 @@ class Writer:
     """
 
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
-        self._folder = os.fspath(log_dir)
-        before = self._files()
-        self._events = EventFileWriter(self._folder, flush_secs=10)
-        self._file = (self._files() - before).pop()
+        folder = os.fspath(log_dir)
+        before = _files(folder)
+        self._events = EventFileWriter(folder, flush_secs=10)
+        self._file = os.path.join(folder, (_files(folder) - before).pop())  # noqa: PTH118 - it may be an address
 
     def exists(self) -> bool:
         """Whether the file is still there; if not, what is written is lost."""
-        return self._file in self._files()
-
-    def _files(self) -> set[str]:
-        return set(tf.io.gfile.listdir(self._folder)) if tf.io.gfile.isdir(self._folder) else set()
+        return bool(tf.io.gfile.exists(self._file))
 
     def scalar(self, tag: str, value: float, step: int) -> None:
         """A number, for the tab "Scalars"."""
@@ -104,6 +101,10 @@ class Writer:
         value = summary_pb2.Summary.Value(tag=tag, metadata=metadata, tensor=tensor)
         event = event_pb2.Event(wall_time=time.time(), step=step, summary=summary_pb2.Summary(value=[value]))
         self._events.add_event(event)
+
+
+def _files(folder: str) -> set[str]:
+    return set(tf.io.gfile.listdir(folder)) if tf.io.gfile.isdir(folder) else set()
 
 
 def _strings(blobs: Sequence[bytes]) -> Any:
