@@ -1,8 +1,9 @@
 """What an event of relevance holds: the contract between those who write events and the tab that shows them.
 
 The plugin's data are sequences of blobs, one sequence per tag and step. The first blob is the header, a JSON object;
-the others are arrays in the format of `.npy` files, one per sample: all samples of the first section, then all of the
-second, and so on. So a single sample can be read without the rest.
+the others are arrays in the format of `.npy` files: all samples of the first section, then all of the second, and so on.
+Small samples share a blob, for a read costs time however little it brings; large ones are alone in theirs, so that what is
+not looked at need not be read.
 
 There are two kinds of sequences. *Samples* are what is explained: a section for every input of the model. They are
 written once. *Relevance* is what an analyzer found at one step: a section for every input, under the same name as among
@@ -33,6 +34,9 @@ SAMPLES = "samples"
 #: its bias took, and what it lost, `(3, operations)`.
 KINDS = ("picture", "tokens", "numbers", "books")
 
+#: So many samples share a blob at the most, and so many bytes.
+BLOCK, BLOCK_BYTES = 16, 2**20
+
 
 class FormatError(ValueError):
     """Data that are not in this format, or in a newer version of it."""
@@ -48,7 +52,8 @@ class Section:
         role: "input", "layer" or "books".
         first: The position of its first blob.
         count: How many samples there are.
-        shape: Of every array.
+        shape: Of a sample.
+        block: How many samples share a blob, `(block, *shape)`; the last blob holds what is left.
     """
 
     name: str
@@ -57,6 +62,16 @@ class Section:
     first: int
     count: int
     shape: tuple[int, ...]
+    block: int
+
+    @property
+    def end(self) -> int:
+        """The position behind its last blob."""
+        return self.first - (-self.count // self.block)
+
+    def place(self, sample: int) -> tuple[int, int]:
+        """The position of the blob that a sample is in, and its place there."""
+        return self.first + sample // self.block, sample % self.block
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,8 +159,10 @@ def blobs_of(
     largest: dict[str, list[float]] = {}
     for name, samples in arrays.items():
         shape = tuple(int(size) for size in np.shape(samples[0])) if len(samples) else ()
-        sections.append(Section(name, kinds[name], roles[name], 1 + len(blobs), len(samples), shape))
-        blobs += [array_to_blob(sample) for sample in samples]
+        size = np.asarray(samples[0]).nbytes if len(samples) else 0
+        block = max(1, min(BLOCK, BLOCK_BYTES // max(1, size)))
+        sections.append(Section(name, kinds[name], roles[name], 1 + len(blobs), len(samples), shape, block))
+        blobs += [array_to_blob(np.stack(samples[at : at + block])) for at in range(0, len(samples), block)]
         if kinds[name] != "books":
             largest[name] = [_largest(as_map(sample, kinds[name])) for sample in samples]
     return [Header(tuple(sections), largest=largest, **told).to_blob(), *blobs]

@@ -5,7 +5,7 @@ those of a tag, sections and samples in the header of a step.
 
 Two things make the difference between seconds and milliseconds. The list of a tag's steps names every blob of every
 step, so it is read again only after something was written, and the more seldom the longer that took. And the fast data
-server answers each read after about 40 ms, however small (TensorBoard 2.21): blobs are read at the same time.
+server answers each read after about 40 ms, however small (TensorBoard 2.21): blobs are few, and read at the same time.
 """
 
 from __future__ import annotations
@@ -170,17 +170,17 @@ class Reader:
         """
         datum = steps.at(step)
 
-        def reading(section: records.Section) -> list[Future[bytes]]:
-            positions = [section.first + sample for sample in samples if sample < section.count]
-            keys = [datum.values[at].blob_key for at in positions if at < len(datum.values)]
-            return [self._pool.submit(self._provider.read_blob, ctx, blob_key=key) for key in keys]
+        def reading(section: records.Section) -> dict[int, Future[bytes]]:
+            positions = {section.place(sample)[0] for sample in samples if sample < section.count}
+            keys = {at: datum.values[at].blob_key for at in sorted(positions) if at < len(datum.values)}
+            return {at: self._pool.submit(self._provider.read_blob, ctx, blob_key=key) for at, key in keys.items()}
 
         def is_small(section: records.Section) -> bool:
             return math.prod(section.shape) * 4 * len(samples) <= most
 
         key = (*steps.place, name)
         guess = self._sections.get(key)
-        blobs = reading(guess) if guess and is_small(guess) else []
+        blobs = reading(guess) if guess and is_small(guess) else {}
         header = self.header(ctx, datum)
         try:
             section = header.section(name)
@@ -191,14 +191,19 @@ class Reader:
         if section != guess:
             self._sections[key] = section
             blobs = reading(section)
-        return header, section, [_array(blob.result(), section) for blob in blobs]
+        blocks = {at: _block(blob.result(), section, at) for at, blob in blobs.items()}
+        places = [section.place(sample) for sample in samples if sample < section.count]
+        return header, section, [blocks[at][row] for at, row in places]
 
 
-def _array(blob: bytes, section: records.Section) -> np.ndarray:
+def _block(blob: bytes, section: records.Section, position: int) -> np.ndarray:
+    """The samples in the blob at a position."""
     array = records.array_from_blob(blob)
-    if array.shape != section.shape or array.dtype.kind not in "biuf":
+    before = (position - section.first) * section.block
+    expected = (min(section.block, section.count - before), *section.shape)
+    if array.shape != expected or array.dtype.kind not in "biuf":
         raise records.FormatError(
-            f"a sample of {section.name!r} is {array.dtype} {array.shape}; expected numbers of shape {section.shape}"
+            f"samples of {section.name!r} are {array.dtype} {array.shape}; expected numbers of shape {expected}"
         )
     return array
 
@@ -206,15 +211,15 @@ def _array(blob: bytes, section: records.Section) -> np.ndarray:
 def _check(header: records.Header, blobs: int) -> None:
     """Raises FormatError where a header does not fit what it is the header of."""
     for section in header.sections:
-        numbers = (section.first, section.count, *section.shape)
+        numbers = (section.first, section.count, section.block, *section.shape)
         if not all(isinstance(number, int) and number >= 0 for number in numbers):
             raise records.FormatError(f"the section {section.name!r} has positions or sizes that are no numbers")
         if section.kind not in records.KINDS:
             raise records.FormatError(f"the section {section.name!r} is of the unknown kind {section.kind!r}")
-        if section.first < 1 or section.first + section.count > blobs:
-            raise records.FormatError(
-                f"the section {section.name!r} ends at blob {section.first + section.count}; there are {blobs}"
-            )
+        if section.block < 1:
+            raise records.FormatError(f"the section {section.name!r} has blobs without samples")
+        if section.first < 1 or section.end > blobs:
+            raise records.FormatError(f"the section {section.name!r} ends at blob {section.end}; there are {blobs}")
         if section.kind == "tokens" and not section.shape and section.count:
             raise records.FormatError(f"the section {section.name!r} holds tokens without a length")
 

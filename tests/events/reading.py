@@ -43,4 +43,4 @@ class Run:
         """The arrays of a section, one row per sample."""
         blobs = self.values(tag)[which]
         section = Header.from_blob(blobs[0]).section(name)
-        return np.stack([array_from_blob(blob) for blob in blobs[section.first : section.first + section.count]])
+        return np.concatenate([array_from_blob(blob) for blob in blobs[section.first : section.end]])

@@ -98,11 +98,20 @@ def test_a_sequence_tells_where_everything_is() -> None:
     )
     header = Header.from_blob(blobs[0])
     assert (header.analyzer, header.neuron, header.class_names) == ("lrp.z", [3, [1, 2]], ["<b>", "é"])
-    assert header.section("hidden").first == 3
+    assert (header.section("hidden").first, header.section("hidden").end) == (2, 3)
     assert header.section("image").shape == (3, 4, 1)
-    np.testing.assert_array_equal(array_from_blob(blobs[header.section("image").first + 1]), picture[1])
+    at, row = header.section("image").place(1)
+    np.testing.assert_array_equal(array_from_blob(blobs[at])[row], picture[1])
     with pytest.raises(FormatError, match="no section 'other'; there are"):
         header.section("other")
+
+
+def test_large_samples_have_a_blob_of_their_own() -> None:
+    large = [np.zeros((400, 400), "float32"), np.ones((400, 400), "float32"), np.ones((400, 400), "float32")]
+    blobs = blobs_of({"x": large}, {"x": "numbers"}, {"x": "layer"})
+    section = Header.from_blob(blobs[0]).section("x")
+    assert (section.block, section.end, len(blobs)) == (1, 4, 4)
+    assert array_from_blob(blobs[section.place(1)[0]]).shape == (1, 400, 400)
 
 
 @pytest.mark.parametrize(

@@ -209,7 +209,7 @@ def _good() -> list[bytes]:
     return records.blobs_of({"x": [np.ones((2, 2))]}, {"x": "picture"}, {"x": "input"}, analyzer="a")
 
 
-_SECTION = {"name": "x", "kind": "picture", "role": "input", "first": 1, "count": 1, "shape": [2, 2]}
+_SECTION = {"name": "x", "kind": "picture", "role": "input", "first": 1, "count": 1, "shape": [2, 2], "block": 1}
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,10 @@ _SECTION = {"name": "x", "kind": "picture", "role": "input", "first": 1, "count"
         (_spoil(_good(), sections=[_SECTION | {"first": -1}]), "positions or sizes that are no numbers"),
         (_spoil(_good(), sections=[_SECTION | {"count": "1"}]), "positions or sizes that are no numbers"),
         (_spoil(_good(), sections=[_SECTION | {"kind": "music"}]), "of the unknown kind 'music'"),
-        (_spoil(_good(), sections=[_SECTION | {"shape": [3, 3]}]), "expected numbers of shape (3, 3)"),
+        (_spoil(_good(), sections=[_SECTION | {"block": 0}]), "has blobs without samples"),
+        (_spoil(_good(), sections=[_SECTION | {"block": "all"}]), "positions or sizes that are no numbers"),
+        (_spoil(_good(), sections=[_SECTION | {"count": 2, "block": 2}]), "expected numbers of shape (2, 2, 2)"),
+        (_spoil(_good(), sections=[_SECTION | {"shape": [3, 3]}]), "expected numbers of shape (1, 3, 3)"),
         ([_good()[0], _good()[1][:-3]], "no array"),
         ([_good()[0], b""], "no array"),
         ([], "nothing was written"),
@@ -342,8 +345,21 @@ def test_nothing_is_read_that_was_not_asked_for(folder: pathlib.Path, monkeypatc
     board.frame(**KNOWN)
     assert sorted(calls) == ["list_blob_sequences", "read_blob", "read_blob", "read_blob_sequences"]
     calls.clear()
-    board.frame(**(KNOWN | {"samples": "1,2"}))  # the header is known
-    assert sorted(calls) == ["list_blob_sequences", "read_blob", "read_blob"]
+    board.frame(**(KNOWN | {"samples": "1,2"}))  # the header is known, and both samples are in one blob
+    assert sorted(calls) == ["list_blob_sequences", "read_blob"]
+
+
+@pytest.mark.parametrize("block_bytes", [1, 100, 2**20])
+def test_samples_are_found_however_many_share_a_blob(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, block_bytes: int
+) -> None:
+    monkeypatch.setattr(records, "BLOCK_BYTES", block_bytes)
+    x = np.arange(37 * 2 * 3, dtype="float32").reshape(37, 2, 3)
+    board = _written(tmp_path, {"other": list(x[:5] + 1000), "x": list(x)}, {"other": "numbers", "x": "numbers"})
+    for asked in (range(37), [36, 0, 17], [15, 16]):
+        told, arrays = board.frame(run="run", tag="tag", step=0, section="x", samples=",".join(map(str, asked)))
+        assert told["samples"] == list(asked)
+        np.testing.assert_array_equal(arrays[..., 0], x[list(asked)])
 
 
 def test_what_was_read_lately_is_kept_up_to_a_size() -> None:

@@ -134,6 +134,11 @@ def _at_step(frame: Any, step: int) -> None:
     frame.wait_for_selector(f'html[data-ready="{step}"]', state="attached")
 
 
+def _drawn(frame: Any) -> None:
+    """Waits until what was changed by now is drawn: the page draws before the frame after the next."""
+    frame.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
 def test_the_tab_shows_every_sample_of_every_analyzer(tab: Tab, address: str) -> None:
     frame = tab.open(address, columns=_columns(*(("first", tag) for tag in logs.ANALYZERS)), size="48")
     assert frame.locator("article.card").count() == SAMPLES
@@ -231,7 +236,7 @@ def test_looks_need_no_request(tab: Tab, address: str) -> None:
     assert (shared != before).any()
     frame.locator("input[name=opacity]").fill("0.3")
     frame.get_by_label("colours", exact=True).select_option("orange-purple")
-    frame.wait_for_timeout(100)
+    _drawn(frame)
     assert (_pixels(frame, _tile("gradient")) != shared).any()
     assert (_pixels(frame, _tile("gradient", view="overlay")) != over).any()
     assert asked == []
@@ -264,7 +269,7 @@ def test_light_and_dark_follow_tensorboard(tab: Tab, address: str) -> None:
     light, before = frame.evaluate(ground), _pixels(frame, _tile("gradient"))
     tab.page.evaluate("document.body.classList.toggle('dark-mode')")
     frame.wait_for_selector("html.dark", state="attached")
-    frame.wait_for_timeout(100)
+    _drawn(frame)
     assert frame.evaluate(ground) != light
     assert (_pixels(frame, _tile("gradient")) != before).any()
 

@@ -46,9 +46,16 @@ export function derive(state, data, dark) {
     map: chosen(state.map, dark),
     dark,
     views: state.show.split(","),
-    waiting: false, // set by whoever draws and lacks data
+    waiting: columns.some((column) => isUnderWay(data, column)), // also set by whoever draws and lacks data
     shown: [0, 0], // samples on screen
   };
+}
+
+/** Whether it is not known yet what a column, or what it explains, is. */
+function isUnderWay(data, column) {
+  const isPending = ({ value, error }) => !value && !error;
+  const samples = data.samplesOf(column);
+  return isPending(data.about(column)) || (samples !== null && isPending(data.about(samples)));
 }
 
 /** What gets the full colour in one picture. */
@@ -63,7 +70,8 @@ export function relevanceOf(view, column, sample, side = 256) {
   const at = view.data.stepAt(column, view.step);
   const failure = view.data.steps(column).error ?? view.data.about(column).error;
   if (failure) return { error: failure };
-  if (at === null) return view.data.steps(column).value ? { error: "nothing yet at this step" } : waits(view);
+  if (!view.data.about(column).value) return waits(view);
+  if (at === null) return { error: "nothing yet at this step" };
   if (!view.data.section(column, view.section.name)) return { error: `nothing was logged of “${view.section.name}”` };
   const one = view.data.sample(column, at, view.section.name, sample, side);
   if (!one) return waits(view);
