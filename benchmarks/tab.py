@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import pathlib
 import re
 import shutil
@@ -22,6 +23,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,7 +52,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write(pathlib.Path(folder), options)
         for way in ("true", "false"):
-            with serving(folder, way) as address:
+            command = ["-m", "tensorboard.main", "--logdir", folder, "--port", "0", "--load_fast", way]
+            with serving(*command, "--samples_per_plugin", "relevance=0") as address:
                 print(f"load_fast={way}: " + measured(address, options.steps), flush=True)
 
 
@@ -81,14 +84,32 @@ def write(folder: pathlib.Path, options: argparse.Namespace) -> None:
 
 
 @contextlib.contextmanager
-def serving(folder: str, way: str) -> Iterator[str]:
-    """The address of a TensorBoard."""
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", folder, "--port", "0", "--load_fast", way]
-    command += ["--samples_per_plugin", "relevance=0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def serving(*command: str, **environment: str) -> Iterator[str]:
+    """The address of a TensorBoard that runs beside this process.
+
+    Args:
+        *command: What Python is given, such as `-m`, `tensorboard.main` and so on.
+        **environment: Variables of its environment that differ from this process's.
+    """
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **environment},
+    )
     assert process.stdout is not None
+    said = []
     try:
-        yield next(found[0] for line in process.stdout if (found := re.search(r"http://\S+:\d+/", line)))
+        for line in process.stdout:
+            said.append(line)
+            found = re.search(r"http://\S+:\d+/", line)
+            if found:
+                break
+        else:
+            raise AssertionError("TensorBoard did not start:\n" + "".join(said))
+        threading.Thread(target=process.stdout.read, daemon=True).start()  # or it would stop when the pipe is full
+        yield found[0]
     finally:
         process.terminate()
         process.wait(10)

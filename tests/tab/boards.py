@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pathlib
-import re
 import struct
-import subprocess
-import sys
-import threading
+import tempfile
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from scripts import script
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.data import server_ingester
@@ -96,22 +95,19 @@ class Board:
 
 
 @contextlib.contextmanager
-def serving(folder: pathlib.Path, *command: str) -> Iterator[str]:
-    """The address of a TensorBoard that a command starts, such as `-m`, `tensorboard.main`."""
+def serving(folder: pathlib.Path, *command: str, with_tensorflow: bool = False) -> Iterator[str]:
+    """The address of a TensorBoard for a folder.
+
+    Args:
+        folder: With the events.
+        *command: What starts it; by default the package's own.
+        with_tensorflow: Whether it may see TensorFlow, where that is installed: it then takes seconds to start.
+    """
     command = command or ("-m", "kerasexplain.cli", "board", str(folder), "--port", "0")
-    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert process.stdout is not None
-    said = []
-    try:
-        for line in process.stdout:
-            said.append(line)
-            found = re.search(r"http://\S+:\d+/", line)
-            if found:
-                break
-        else:
-            raise AssertionError("TensorBoard did not start:\n" + "".join(said))
-        threading.Thread(target=process.stdout.read, daemon=True).start()  # or it would stop when the pipe is full
-        yield found[0]
-    finally:
-        process.terminate()
-        process.wait(10)
+    with tempfile.TemporaryDirectory() as hiding:
+        environment = {}
+        if not with_tensorflow:
+            (pathlib.Path(hiding) / "tensorflow.py").write_text('raise ImportError("hidden by the test")')
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [hiding, os.environ.get("PYTHONPATH")]))
+        with script("benchmarks/tab.py").serving(*command, **environment) as address:
+            yield address

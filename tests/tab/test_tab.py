@@ -57,7 +57,7 @@ def _odd(folder: pathlib.Path) -> None:
 
 @pytest.fixture(scope="module")
 def address(folder: pathlib.Path) -> Iterator[str]:
-    with serving(folder) as address:
+    with serving(folder, with_tensorflow=True) as address:
         yield address
 
 
