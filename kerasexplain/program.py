@@ -16,7 +16,7 @@ from kerasexplain.graph import Value
 from kerasexplain.kept import Kept
 from kerasexplain.method import Method
 from kerasexplain.rules import ZB
-from kerasexplain.selection import mask, unravelled
+from kerasexplain.selection import flattened, mask, unravelled
 from kerasexplain.signal import Signal
 from kerasexplain.taps import Tap
 
@@ -226,7 +226,7 @@ class Program:
             if question.start != "one":
                 start = weights * (flat if question.start == "output" else given.start)
             start = self._method.started(start)
-            of_inputs, of_taps = pullback(ops.reshape(start, ops.shape(y)))
+            of_inputs, of_taps = pullback(start if flat is y else ops.reshape(start, ops.shape(y)))
 
         differences = _Differences(values, references)
         read = {tap: self._at_tap(tap, differences, signal) for tap, signal in zip(wanted, of_taps, strict=True)}
@@ -269,8 +269,8 @@ class Program:
         """What can be told without relevance, the weights of what is explained, and the flat output."""
         graph = self._execution.graph
         y = values[graph.explained]
-        weights, index = mask(question.selection, given.selection, y)
-        flat = ops.reshape(y, ops.shape(weights))
+        flat = flattened(y)
+        weights, index = mask(question.selection, given.selection, flat)
         explained = ops.sum(weights * flat, axis=-1)
         result = {
             "outputs": [values[value] for value in graph.outputs],
@@ -279,10 +279,9 @@ class Program:
             "outside": [],
         }
         if references is not None:
-            at_baseline = ops.reshape(references[graph.explained], ops.shape(weights))
-            result["reference"] = ops.sum(weights * at_baseline, axis=-1)
+            result["reference"] = ops.sum(weights * flattened(references[graph.explained]), axis=-1)
         if index is not None:
-            result.update(index=unravelled(index, ops.shape(y)[1:]), flat_index=index)
+            result.update(index=index if flat is y else unravelled(index, ops.shape(y)[1:]), flat_index=index)
         return result, weights, flat
 
     def _conditions(self, question: Question, given: Given) -> dict[str, Tensor]:

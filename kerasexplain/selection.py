@@ -165,13 +165,18 @@ def _indices(index: np.ndarray, shape: tuple[int | None, ...]) -> Selection:
     return Selection("index", flat.astype("int64"), index[:, 0] if len(shape) == 1 else index)
 
 
-def mask(kind: str, values: Tensor | None, output: Tensor) -> tuple[Tensor, Tensor | None]:
-    """How much each output is explained, shaped like `(batch, outputs)`, and the flat index, if it is one."""
-    flat = ops.reshape(output, (ops.shape(output)[0], -1))
+def mask(kind: str, values: Tensor | None, flat: Tensor) -> tuple[Tensor, Tensor | None]:
+    """How much each output is explained, `(batch, outputs)` like the flat output, and the flat index, if it is one."""
     if kind == "weights":
-        return ops.cast(values, output.dtype), None
+        return ops.cast(values, flat.dtype), None
     index = ops.argmax(flat, axis=-1) if kind == "max" else values
-    return ops.one_hot(index, ops.shape(flat)[-1], dtype=output.dtype), index
+    outputs = ops.shape(flat)[-1] if flat.shape[-1] is None else flat.shape[-1]
+    return ops.one_hot(index, outputs, dtype=flat.dtype), index
+
+
+def flattened(output: Tensor) -> Tensor:
+    """`(batch, outputs)`: most outputs are that already, and every operation of a graph takes time to be made."""
+    return output if len(output.shape) == 2 else ops.reshape(output, (ops.shape(output)[0], -1))
 
 
 def unravelled(index: Tensor, shape: Sequence[Any]) -> Tensor:

@@ -1,9 +1,9 @@
 """What an event of relevance holds: the contract between those who write events and the tab that shows them.
 
 The plugin's data are sequences of blobs, one sequence per tag and step. The first blob is the header, a JSON object;
-the others are arrays in the format of `.npy` files: all samples of the first section, then all of the second, and so on.
-Small samples share a blob, for a read costs time however little it brings; large ones are alone in theirs, so that what is
-not looked at need not be read.
+the others are arrays in the format of `.npy` files: all samples of the first section, then all of the second, and so
+on. Small samples share a blob, for a read costs time however little it brings; large ones are alone in theirs, so that
+what is not looked at need not be read.
 
 There are two kinds of sequences. *Samples* are what is explained: a section for every input of the model. They are
 written once. *Relevance* is what an analyzer found at one step: a section for every input, under the same name as among
