@@ -8,6 +8,7 @@ import pathlib
 import sys
 from collections.abc import Iterator
 from types import ModuleType
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -29,8 +30,14 @@ if BACKEND == "torch":
     import torch
 
     array_of_torch = torch.Tensor.__array__
-    # Tests read tensors as arrays. Those that follow from weights are that here too; `test_torch.py` runs without this.
-    torch.Tensor.__array__ = lambda self, *args, **kwargs: array_of_torch(self.detach(), *args, **kwargs)
+
+    def _array(self: torch.Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Tests read tensors as arrays; here, those with a history too. One of `backend/test_torch.py` does without."""
+        exact = self.float() if self.dtype == torch.bfloat16 else self
+        array = array_of_torch(exact.detach(), dtype)
+        return array.copy() if copy else array
+
+    torch.Tensor.__array__ = _array
 
 
 def pytest_configure(config: pytest.Config) -> None:

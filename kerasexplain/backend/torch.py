@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import optree  # and not keras.tree: it leaves cycles on PyTorch, which hold tensors until they are collected
 import torch
 from keras import ops
 
@@ -61,11 +62,11 @@ def pull_back(
     """Vector-Jacobian product, to be taken once; see the TensorFlow backend."""
     recorded = torch.is_grad_enabled()
     with torch.inference_mode(False), torch.enable_grad():  # in inference mode nothing would depend on anything
-        primals = keras.tree.map_structure(_differentiable(recorded), primals)
+        primals = optree.tree_map(_differentiable(recorded), primals)
         y, auxiliary = function(*primals)
 
     def pullback(cotangent: Tensor) -> tuple[Any, ...]:
-        xs = keras.tree.flatten(primals)
+        xs, structure = optree.tree_flatten(primals)
         if y.requires_grad and xs:
             given = torch.autograd.grad(
                 y,
@@ -77,7 +78,7 @@ def pull_back(
             )
         else:
             given = tuple(map(torch.zeros_like, xs))
-        return keras.tree.pack_sequence_as(primals, given)
+        return optree.tree_unflatten(structure, given)
 
     return y, auxiliary, pullback
 
@@ -147,7 +148,7 @@ class compiled:  # noqa: N801 - used as a function
             if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
                 raise
             raise MemoryError(str(error)) from error
-        return keras.tree.map_structure(_array, result)
+        return optree.tree_map(_array, result)
 
 
 def _array(tensor: Tensor) -> np.ndarray:

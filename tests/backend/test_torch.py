@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import pathlib
 import subprocess
@@ -240,6 +241,28 @@ def test_what_does_not_fit_into_memory_is_a_memory_error() -> None:
             compiled(function, False, [])([])
     with pytest.raises(RuntimeError, match="shapes"):
         compiled(lambda xs: torch.ones(2, 3) @ torch.ones(2, 3), False, [])([])
+
+
+def test_what_a_pass_held_is_free_when_it_is_over(rng: np.random.Generator) -> None:
+    """And not when Python next collects cycles, until when the memory of a batch would not be there for the next."""
+    inputs = keras.Input((6, 6, 2))
+    x = layers.MaxPooling2D(2)(layers.Conv2D(3, 3, activation="relu")(inputs))
+    model, x = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x))), rng.normal(size=(4, 6, 6, 2))
+    analyzers = [create_analyzer(name, model) for name in ("gradient", "lrp.epsilon", "lrp.alpha_2_beta_1", "lrp.flat")]
+    for analyzer in analyzers:
+        analyzer.analyze(x)
+    gc.collect()
+    gc.disable()
+    try:
+        for analyzer in analyzers:
+            analyzer.analyze(x)
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        gc.collect()
+        assert not any(isinstance(found, torch.Tensor) for found in gc.garbage)
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
 
 
 def test_xla_is_refused_at_once() -> None:
