@@ -47,7 +47,8 @@ class Analyzer:
         output: Index or name of the explained output of a model with several; or the name of an inner operation,
             whose output is explained then.
         explain: "logits" leaves a final softmax or sigmoid out; "activation" keeps it.
-        jit_compile: Whether XLA compiles; "auto" is yes on a GPU or TPU and no on a CPU, where XLA is slower.
+        jit_compile: Whether XLA compiles; "auto" is yes on a GPU or TPU and no on a CPU, where XLA is slower. PyTorch
+            has none, and refuses True.
         batch_size: How many samples run at once; "auto" is the most, up to 256, that fit into half of the free memory.
             Where memory runs out all the same, half as many run, with a warning.
         input_range: `(low, high)`, a promise about the inputs that makes some rules cheaper; `analyze` checks it.

@@ -24,9 +24,9 @@ def without_backend(error: BaseException) -> str:
     if name not in ("tensorflow", "jax", "torch", "openvino"):
         return ""
     return (
-        f"Keras is set to a backend that is not installed: {name}. kerasexplain runs on TensorFlow and JAX: "
-        "pip install 'kerasexplain[tensorflow]', or pip install 'kerasexplain[jax]' and set the environment "
-        "variable KERAS_BACKEND=jax"
+        f"Keras is set to a backend that is not installed: {name}. kerasexplain runs on TensorFlow, JAX and "
+        "PyTorch: pip install 'kerasexplain[tensorflow]'; or pip install 'kerasexplain[jax]' or "
+        "'kerasexplain[torch]' and set the environment variable KERAS_BACKEND to 'jax' or 'torch'"
     )
 
 

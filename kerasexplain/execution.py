@@ -358,6 +358,8 @@ def _spread(tap: Tensor, shape: Sequence[int | None]) -> Tensor:
 
 
 def _tensors(outputs: Any) -> list[Tensor]:
+    if ops.is_tensor(outputs):
+        return [outputs]
     return [leaf for leaf in keras.tree.flatten(outputs) if leaf is not None]
 
 

@@ -49,7 +49,8 @@ def _dot_product_attention(
     if groups > 1:
         key, value = (ops.repeat(x, groups, axis=2) for x in (key, value))
     scale = 1.0 / math.sqrt(query.shape[-1]) if scale is None else scale
-    scale = ops.cast(ops.convert_to_tensor(scale, "float32"), query.dtype)  # rounded as Keras rounds it
+    rounded = query.dtype if keras.backend.backend() == "torch" else "float32"  # as Keras rounds it
+    scale = ops.cast(ops.convert_to_tensor(scale, rounded), query.dtype)
     scores = ops.multiply(ops.einsum("bqhd,bkhd->bhqk", query, key), scale)
     if bias is not None:
         scores = ops.add(scores, bias)

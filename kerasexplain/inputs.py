@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from kerasexplain.errors import InputError
 from kerasexplain.graph import Graph, Shape, Value
@@ -108,7 +109,7 @@ def _array(x: Any, name: str, value: Value, shape: Shape, dtype: str, begin: int
 
 def _as_array(x: Any, name: str) -> np.ndarray:
     try:
-        return np.asarray(x)
+        return as_array(x)
     except ValueError as error:
         raise InputError(f"the model's input {name!r} must be an array of numbers: {error}") from None
 
@@ -152,9 +153,14 @@ def _shown(shape: tuple[int | None, ...]) -> str:
 def as_arrays(x: Any) -> Any:
     """The input as numpy arrays, in its own structure."""
     if isinstance(x, dict):
-        return keras.tree.map_structure(np.asarray, x)
+        return keras.tree.map_structure(as_array, x)
     holds_arrays = isinstance(x, (list, tuple)) and all(hasattr(item, "shape") and item.ndim for item in x)
-    return [np.asarray(item) for item in x] if holds_arrays else np.asarray(x)
+    return [as_array(item) for item in x] if holds_arrays else as_array(x)
+
+
+def as_array(x: Any) -> np.ndarray:
+    """A numpy array of the same numbers. PyTorch's tensors become one only by way of Keras, on a GPU or in bfloat16."""
+    return np.asarray(ops.convert_to_numpy(x) if ops.is_tensor(x) else x)
 
 
 def check_range(arrays: Sequence[np.ndarray], names: Sequence[str], input_range: tuple[float, float]) -> None:

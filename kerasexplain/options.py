@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kerasexplain.backend import check_precision
+from kerasexplain.backend import by_xla, check_precision
 from kerasexplain.batch_size import check_batch_size
 from kerasexplain.checks import check_choice
 from kerasexplain.method import Method
@@ -48,6 +48,7 @@ def checked(given: dict[str, Any], method: Method) -> dict[str, Any]:
     start, bounds = given["start"], given["input_range"]
     if isinstance(start, str) or start is None or not method.takes_start_array:
         check_choice(f"start of {method.name!r}", start, method.legal_starts)
+    by_xla(given["jit_compile"])
     check_precision(given["precision"])
     check_batch_size(given["batch_size"])
     if bounds is not None and not bounds[0] < bounds[1]:

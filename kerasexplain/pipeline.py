@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from kerasexplain.assign import assign
-from kerasexplain.backend import on_accelerator
+from kerasexplain.backend import by_xla
 from kerasexplain.batch_size import BatchSizes
 from kerasexplain.canonize import canonize
 from kerasexplain.composite import Composite
@@ -173,5 +173,4 @@ def _loops_openly(graph: Graph) -> bool:
 
 
 def _by_xla(options: dict[str, Any]) -> bool:
-    jit_compile = options["jit_compile"]
-    return on_accelerator() if jit_compile == "auto" else bool(jit_compile)
+    return by_xla(options["jit_compile"])

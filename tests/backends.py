@@ -8,18 +8,22 @@ from typing import Any
 import keras
 
 Tensor = Any
-ON_JAX = keras.backend.backend() == "jax"
+BACKEND = keras.backend.backend()
 
-if ON_JAX:
+if BACKEND == "jax":
     import jax
     import jax.numpy as jnp
+elif BACKEND == "torch":
+    import torch
 else:
     import tensorflow as tf
 
 
 def of_the_backend(x: Tensor) -> Tensor:
     """Sums along the last axis, by code of the backend: it does not run on symbolic tensors."""
-    return jnp.cumsum(x, axis=-1) if ON_JAX else tf.cumsum(x, axis=-1)
+    if BACKEND == "torch":
+        return torch.cumsum(x, dim=-1)
+    return jnp.cumsum(x, axis=-1) if BACKEND == "jax" else tf.cumsum(x, axis=-1)
 
 
 def gradients(function: Callable[..., Tensor], *xs: Any, signal: Any = None) -> tuple[Tensor, list[Tensor]]:
@@ -28,10 +32,16 @@ def gradients(function: Callable[..., Tensor], *xs: Any, signal: Any = None) -> 
     The signal may be a function of the output.
     """
     xs = tuple(keras.ops.convert_to_tensor(x) for x in xs)
-    if ON_JAX:
+    if BACKEND == "jax":
         y, pullback = jax.vjp(function, *xs)
         signal = jnp.ones_like(y) if signal is None else signal
         return y, list(pullback(signal(y) if callable(signal) else signal))
+    if BACKEND == "torch":
+        xs = tuple(x.detach().requires_grad_() for x in xs)
+        y = function(*xs)
+        signal = signal(y) if callable(signal) else signal
+        signal = torch.ones_like(y) if signal is None else keras.ops.convert_to_tensor(signal)
+        return y.detach(), list(torch.autograd.grad(y, xs, signal, create_graph=True, materialize_grads=True))
     with tf.GradientTape() as tape:
         tape.watch(xs)
         y = function(*xs)
@@ -43,7 +53,9 @@ def gradients_by_weights(
     loss: Callable[[], Tensor], variables: Sequence[keras.Variable], mode: str = "eager"
 ) -> list[Tensor]:
     """The gradients of a number by a model's variables: "eager", in a "function", or compiled by "xla"."""
-    if ON_JAX:
+    if BACKEND == "torch":
+        return list(torch.autograd.grad(loss(), [v.value for v in variables]))
+    if BACKEND == "jax":
 
         def of_values(values: list[Tensor]) -> Tensor:
             with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):

@@ -8,6 +8,7 @@ import pathlib
 import sys
 from collections.abc import Iterator
 from types import ModuleType
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -20,14 +21,29 @@ BACKEND = keras.backend.backend()
 #: Real networks, photographs and their reference attributions are too large for the project.
 REFERENCE = pathlib.Path(os.environ.get("KERASEXPLAIN_REFERENCE_DATA", HERE.parent.parent / "shared"))
 
-if BACKEND == "jax":
+if BACKEND != "tensorflow":
     import doubles
 
     doubles.keep()
 
+if BACKEND == "torch":
+    import torch
+
+    array_of_torch = torch.Tensor.__array__
+
+    def _array(self: torch.Tensor, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """Tests read tensors as arrays; here, those with a history too. One of `backend/test_torch.py` does without."""
+        exact = self.float() if self.dtype == torch.bfloat16 else self
+        array = array_of_torch(exact.detach(), dtype)
+        return array.copy() if copy else array
+
+    torch.Tensor.__array__ = _array
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "tensorflow(reason): is about TensorFlow; skipped on other backends")
+    config.addinivalue_line("markers", "not_on(backend, reason): needs what is not to be had there; skipped on it")
+    config.addinivalue_line("markers", "xla: is about XLA; skipped on PyTorch, which has none")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -37,7 +53,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         marker = item.get_closest_marker("tensorflow")
         if marker is not None:
             item.add_marker(pytest.mark.skip(reason=f"about TensorFlow: {marker.args[0]}"))
-    # What does not run on TensorFlow runs by XLA, whatever it is asked: once is enough.
+        for given in item.iter_markers("not_on"):
+            if given.args[0] == BACKEND:
+                item.add_marker(pytest.mark.skip(reason=given.args[1]))
+        if BACKEND == "torch" and item.get_closest_marker("xla") is not None:
+            item.add_marker(pytest.mark.skip(reason="about XLA, which PyTorch does not have"))
+    # JAX runs by XLA, whatever it is asked, and PyTorch without: once is enough.
     twice = [item for item in items if getattr(item, "callspec", None) and item.callspec.params.get("jit_compile")]
     config.hook.pytest_deselected(items=twice)
     items[:] = [item for item in items if item not in set(twice)]

@@ -1,4 +1,4 @@
-"""Keras on JAX in double precision.
+"""Keras in double precision, off TensorFlow.
 
 Off TensorFlow, Keras takes float64 for float32 wherever it promotes dtypes, so that means and normalisation are in
 single precision, and on JAX the softmax of attention is so always (and is refused where values are of another size than
@@ -14,25 +14,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import jax
-import jax.numpy as jnp
+import keras
 from keras.src.backend.common.dtypes import BIT64_TO_BIT32_DTYPE
-from keras.src.backend.jax import nn
 
-attention_of_keras = nn.dot_product_attention
+ON_JAX = keras.backend.backend() == "jax"
+
+if ON_JAX:
+    import jax
+    import jax.numpy as jnp
+    from keras.src.backend.jax import nn
+
+    attention_of_keras = nn.dot_product_attention
 
 
 def keep() -> None:
     """From now on float64 is float64."""
     BIT64_TO_BIT32_DTYPE["float64"] = "float64"
-    nn.dot_product_attention = _attention
+    if ON_JAX:
+        nn.dot_product_attention = _attention
 
 
 @contextmanager
 def given_up() -> Iterator[None]:
     """Keras as it is."""
     BIT64_TO_BIT32_DTYPE["float64"] = "float32"
-    nn.dot_product_attention = attention_of_keras
+    if ON_JAX:
+        nn.dot_product_attention = attention_of_keras
     try:
         yield
     finally:

@@ -102,6 +102,7 @@ def test_arrays_are_explained_as_the_library_does(there: pathlib.Path, name: str
     np.testing.assert_allclose(np.load(out), expected, atol=1e-6)
 
 
+@pytest.mark.xla
 def test_xla_may_compile(there: pathlib.Path) -> None:
     assert explain("grey.keras", "batch.npy", "-o", there / "xla.npy", "--jit") == 0
     assert explain("grey.keras", "batch.npy", "-o", there / "plain.npy") == 0

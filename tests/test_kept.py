@@ -11,6 +11,7 @@ import kerasexplain.kept
 from kerasexplain import create_analyzer
 from kerasexplain.analyzer import Analyzer
 
+nothing_is_kept_on_torch = pytest.mark.not_on("torch", "whether weights have changed cannot be told there")
 NAMES = ("lrp.epsilon", "lrp.z_plus", "lrp.alpha_2_beta_1", "lrp.gamma")
 
 
@@ -60,6 +61,7 @@ def test_every_way_to_change_weights_is_noticed(name: str, jit_compile: bool, mo
     assert analyzer.traces == 1
 
 
+@nothing_is_kept_on_torch
 def test_it_is_made_once_for_all_batches_and_questions(monkeypatch: pytest.MonkeyPatch) -> None:
     model = network()
     analyzer = create_analyzer("lrp.alpha_2_beta_1", model)
@@ -77,6 +79,7 @@ def test_it_is_made_once_for_all_batches_and_questions(monkeypatch: pytest.Monke
     assert len(times) == 2
 
 
+@nothing_is_kept_on_torch
 def test_what_is_the_weight_itself_is_not_kept() -> None:
     inputs = keras.Input((3,))
     model = keras.Model(inputs, layers.Dense(2)(layers.Dense(4, "relu")(inputs)))

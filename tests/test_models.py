@@ -91,6 +91,9 @@ def test_a_variable_before_an_operator() -> None:
     assert _lost(Own(lambda layer, x: layer.weight @ x, (5, 5))) < 1e-6
 
 
+@pytest.mark.not_on(
+    "torch", "Keras runs symbolic calls for batches of 83 there, and refuses to merge one row with them"
+)
 @pytest.mark.parametrize("kind", ["Add", "Average", "Maximum", "Minimum", "Subtract"])
 def test_merging_layers_give_constants_their_share(kind: str) -> None:
     """As for position embeddings that are added by a layer."""

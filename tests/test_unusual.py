@@ -71,7 +71,10 @@ def test_control_flow_on_values_is_refused_by_the_layer_s_name() -> None:
 
     model = Own()
     model(X[:, 0])
-    with pytest.raises(UnsupportedModelError, match=r"the layer 'branching' \(Branching\) can neither .*control flow"):
+    refused = r"the layer 'branching' \(Branching\) can neither .*control flow"
+    if keras.backend.backend() == "torch":  # where Keras tells the shape of its output by running it
+        refused = r"branching \(Branching\): its code does not run on symbolic tensors"
+    with pytest.raises(UnsupportedModelError, match=refused):
         create_analyzer("lrp.z", model, example=X[:, 0])
 
 
@@ -149,7 +152,7 @@ def test_whole_numbers_given_to_a_model_that_keeps_no_dtypes() -> None:
             self.dense = layers.Dense(2)
 
         def call(self, x: Any) -> Any:
-            return self.dense(ops.cast(x, "float32") / 255.0 if x.dtype == "uint8" else x)
+            return self.dense(ops.cast(x, "float32") / 255.0 if "uint8" in str(x.dtype) else x)
 
     x = RNG.integers(0, 255, size=(3, 5)).astype("uint8")
     model = Pixels()

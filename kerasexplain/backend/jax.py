@@ -131,6 +131,11 @@ class compiled:  # noqa: N801 - used as a function
         return [variable.value for variable in self._variables], [*tensors, *self._further()]
 
 
+def by_xla(jit_compile: bool | str) -> bool:
+    """Whether loops are laid out for XLA, which compiles in any case; see the TensorFlow backend."""
+    return on_accelerator() if jit_compile == "auto" else bool(jit_compile)
+
+
 def check_precision(precision: str) -> None:
     """Raises ValueError unless products can be computed in that precision here."""
     device = jax.devices()[0]

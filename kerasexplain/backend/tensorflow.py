@@ -159,6 +159,11 @@ class compiled:  # noqa: N801 - used as a function
         return [*(tf.constant(x, s.dtype) for x, s in zip(inputs, self._given, strict=True)), *self._further()]
 
 
+def by_xla(jit_compile: bool | str) -> bool:
+    """Whether XLA compiles, as asked for: "auto" is where TensorFlow would place work on a GPU or TPU."""
+    return on_accelerator() if jit_compile == "auto" else bool(jit_compile)
+
+
 def check_precision(precision: str) -> None:
     """Raises ValueError unless products can be computed in that precision here."""
     if not tf.config.list_logical_devices("GPU"):

@@ -129,7 +129,7 @@ def reduction_candidates(axes: Sequence[int], keepdims: bool) -> Callable[[Tenso
 
 
 def maximum_of_operands(call: Call) -> Maximum:
-    """The larger of some operands. Of equal ones TensorFlow's gradient goes to the first; JAX's to all."""
+    """The larger of some operands. Of equal ones TensorFlow's gradient goes to the first, others' to all."""
     return Maximum(call.function(), operand_candidates, first=keras.backend.backend() == "tensorflow")
 
 

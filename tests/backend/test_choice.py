@@ -20,7 +20,7 @@ def imported_on(backend: str) -> str:
 def test_a_backend_of_keras_that_is_not_supported() -> None:
     pytest.importorskip("jax", reason="Keras' numpy backend needs it")
     said = imported_on("numpy").splitlines()[-1]
-    assert "ImportError: kerasexplain runs on the TensorFlow and JAX backends of Keras" in said
+    assert "ImportError: kerasexplain runs on the TensorFlow, JAX and PyTorch backends of Keras" in said
     assert "KERAS_BACKEND" in said
     assert "kerasexplain[jax]" in said
 

@@ -14,6 +14,8 @@ from keras import layers
 from kerasexplain import create_analyzer
 from kerasexplain.backend import compiled
 
+pytestmark = pytest.mark.xla
+
 SAMPLES = 4
 #: Libraries that XLA hands convolutions and matrix products to.
 LIBRARIES = ("__onednn$", "__cudnn$", "__cublas$")

@@ -172,7 +172,12 @@ EXAMPLES = [
     _op("multi_hot", lambda x: ops.cast(ops.multi_hot(x, 5), "float64"), (3,), limit=5),
     # Images
     *(
-        _op("image.resize", lambda x, how=how: ops.image.resize(x, (4, 9), interpolation=how), IMAGE, dtype="float32")
+        _op(
+            f"image.resize ({how})",
+            lambda x, how=how: ops.image.resize(x, (4, 9), interpolation=how),
+            IMAGE,
+            dtype="float32",
+        )
         for how in ("nearest", "bilinear", "lanczos3")
     ),
     _op(

@@ -15,13 +15,27 @@ from kerasexplain import UnsupportedModelError
 from operations.examples import EXAMPLES, Example
 
 EXISTING = [example for example in EXAMPLES if example.exists]
-#: What Keras itself does not run on JAX, as part of a model, and why.
-NOT_ON_JAX = {
-    **dict.fromkeys(("ops.quantile", "ops.norm"), "it hands a list of axes to a function that takes none (Keras 3.15)"),
-    **dict.fromkeys(
-        ("layers.Hashing", "layers.Hashing (one hot)", "layers.IntegerLookup"), "the layer runs by TensorFlow alone"
-    ),
-}
+BY_TENSORFLOW = dict.fromkeys(
+    ("layers.Hashing", "layers.Hashing (one hot)", "layers.IntegerLookup"), "the layer runs by TensorFlow alone"
+)
+#: What Keras (3.15) itself does not run on the backend at hand, as part of a model, and why.
+NOT_HERE = {
+    "tensorflow": {},
+    "jax": {
+        **dict.fromkeys(("ops.quantile", "ops.norm"), "it hands a list of axes to a function that takes none"),
+        **BY_TENSORFLOW,
+    },
+    "torch": {
+        **dict.fromkeys(
+            ("layers.Resizing (lanczos5)", "ops.image.resize (lanczos3)"), "it knows no Lanczos interpolation"
+        ),
+        "ops.cross": "it may take the batch for the vectors, and is refused (backend/test_torch.py)",
+        "ops.average": "it has weights belong to the last axis, whatever the axis is",
+        "layers.LayerNormalization (axis=2)": "it takes the last axes for those of the layer",
+        "layers.EinsumDense (int8)": "it runs on no symbolic tensors, and is refused (backend/test_torch.py)",
+        **BY_TENSORFLOW,
+    },
+}[keras.backend.backend()]
 
 
 @pytest.fixture
@@ -35,14 +49,11 @@ def example(request: pytest.FixtureRequest) -> Iterator[Example]:
     keras.config.set_dtype_policy(before[1])
 
 
-on_jax = keras.backend.backend() == "jax"
-
-
 def some(*, refused: bool) -> pytest.MarkDecorator:
     chosen = [example for example in EXISTING if bool(example.refused) == refused]
     given = [
-        pytest.param(example, marks=pytest.mark.skipif(on_jax, reason=NOT_ON_JAX[example.name]))
-        if example.name in NOT_ON_JAX
+        pytest.param(example, marks=pytest.mark.skip(reason=NOT_HERE[example.name]))
+        if example.name in NOT_HERE
         else example
         for example in chosen
     ]

@@ -88,6 +88,7 @@ def test_an_analyzer(name: str, key: str) -> None:
     check(name, key)
 
 
+@pytest.mark.xla
 @pytest.mark.parametrize("key", attributions("mlp"))
 def test_an_analyzer_under_xla(key: str) -> None:
     check("mlp", key, jit_compile=True)

@@ -261,6 +261,7 @@ def test_a_maximum_of_operands(by: str, operands: int, ties: str, jit_compile: b
         np.testing.assert_allclose(given, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.xla
 @pytest.mark.parametrize("ties", ["first", "share"])
 def test_xla_and_the_plain_graph_break_the_ties_of_a_network_alike(ties: str) -> None:
     """Inputs that repeat make every window of every pooling layer a tie."""

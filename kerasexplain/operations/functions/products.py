@@ -92,6 +92,8 @@ def _flattening(call: Call) -> Primitive:
 
 @describes("ops.Cross")
 def _cross(call: Call) -> Primitive:
+    if keras.backend.backend() == "torch":  # whatever axis is asked for
+        return opaque(call, "Keras on PyTorch takes the first axis of size 3 for the vectors, be it the batch")
     return _of_two(call)
 
 
