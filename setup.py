@@ -9,7 +9,7 @@ HERE = pathlib.Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "kerasexplain" / "__init__.py").read_text())[1]
 
 #: Keras runs on one of these; none is forced on those who use another.
-BACKENDS = {"tensorflow": ["tensorflow>=2.18"], "jax": ["jax>=0.6"], "torch": ["torch>=2.6"]}
+BACKENDS = {"tensorflow": ["tensorflow>=2.18"], "jax": ["jax>=0.6"], "torch": ["torch>=2.6", "optree>=0.13"]}
 VIZ = ["matplotlib>=3.8", "pillow>=10"]
 BOARD = ["tensorboard>=2.18", *VIZ]
 TEST = ["pytest>=8", "pytest-cov>=5", "pytest-xdist>=3.5", "hypothesis>=6.100", *BOARD, "scikit-learn>=1.4"]

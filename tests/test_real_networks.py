@@ -28,7 +28,7 @@ def inputs_of(name: str, reference: pathlib.Path) -> np.ndarray:
         images = next(digits[key] for key in digits.files if digits[key].ndim == 3)
         return images[:8, :, :, None] / 255.0
     photos = np.load(reference / "nets" / "photos256.npz")
-    pictures = np.stack([photos[key] for key in photos.files[:4]]).astype("float64")
+    pictures = np.stack([photos[key] for key in photos.files[:2]]).astype("float64")
     if name == "cifar10_resnet8":
         return pictures[:, ::8, ::8]
     return pictures[:, 16:240, 16:240] / 127.5 - 1.0
@@ -60,7 +60,7 @@ def test_the_books_of_every_preset_balance(
     name: str, reference_networks: ModuleType, reference_data: pathlib.Path
 ) -> None:
     model, _ = reference_networks.build(name, "float64")
-    x = inputs_of(name, reference_data)[:2]
+    x = inputs_of(name, reference_data)[:1]
     for method in ("lrp.epsilon_plus", "lrp.epsilon_alpha2_beta1_flat", "lrp.z"):
         audit = kerasexplain.create_analyzer(method, model).audit(x)
         np.testing.assert_allclose(audit.inputs + audit.biases + audit.lost, audit.explained, rtol=1e-9)

@@ -26,18 +26,25 @@ def override(
     if not is_relevance_pass():
         return forward(*inputs)[0]
     dtypes = [x.dtype for x in inputs]
+    are_inputs: list[bool] = []  # of the residuals: what is made of them is made of the inputs alone
 
     @jax.custom_vjp
     def routed(*inputs: Tensor) -> Tensor:
         return forward(*inputs)[0]
 
+    def forth(*inputs: Tensor) -> tuple[Tensor, Any]:
+        y, residuals = forward(*inputs)
+        are_inputs[:] = [any(leaf is x for x in inputs) for leaf in jax.tree.leaves(residuals)]
+        return y, residuals
+
     def back(residuals: Any, signal: Tensor) -> tuple[Tensor | None, ...]:
         leaves, structure = jax.tree.flatten(residuals)
-        residuals = jax.tree.unflatten(structure, delayed(leaves, signal))
-        given = zip(backward(residuals, signal), dtypes, strict=True)
+        late = iter(delayed([leaf for leaf, is_input in zip(leaves, are_inputs, strict=True) if is_input], signal))
+        leaves = [next(late) if is_input else leaf for leaf, is_input in zip(leaves, are_inputs, strict=True)]
+        given = zip(backward(jax.tree.unflatten(structure, leaves), signal), dtypes, strict=True)
         return tuple(None if s is None else s.astype(dtype) for s, dtype in given)
 
-    routed.defvjp(forward, back)
+    routed.defvjp(forth, back)
     return routed(*inputs)
 
 
@@ -66,8 +73,18 @@ def transposed(linear: Callable[[Tensor], Tensor], x: Tensor, s: Tensor) -> Tens
 
 
 def delayed(tensors: Sequence[Tensor], signal: Tensor) -> list[Tensor]:
-    """The tensors, which are not to be had before the signal is; see the TensorFlow backend."""
-    return list(jax.lax.optimization_barrier((*tensors, signal))[:-1])
+    """The tensors, which are not to be had before the signal is; see the TensorFlow backend.
+
+    For CPUs XLA takes barriers out before it decides what runs when, and then runs early what it can, at the price of
+    memory. There a zero is added that does depend on the signal: to what has a row per sample, and may be large.
+    """
+    if on_accelerator() or not signal.size:
+        return list(jax.lax.optimization_barrier((*tensors, signal))[:-1])
+    zero = jnp.where(signal.ravel()[0] > jnp.inf, 1.0, 0.0)
+    return [
+        x + zero.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) and x.shape[:1] == signal.shape[:1] else x
+        for x in tensors
+    ]
 
 
 class compiled:  # noqa: N801 - used as a function

@@ -141,6 +141,24 @@ def test_what_is_returned_is_the_caller_s_own() -> None:
     np.testing.assert_array_equal(given, np.ones((3, 2)))  # and nothing was donated
 
 
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="about XLA for CPUs, which drops barriers")
+def test_nothing_is_computed_long_before_it_is_needed() -> None:
+    """What the rules need besides the gradient is made layer by layer, and not all of it at once before the pass."""
+    x = inputs = keras.Input((32, 32, 8))
+    for _ in range(12):
+        x = layers.Conv2D(8, 3, padding="same", activation="relu")(x)
+    model = keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x)))
+    images = np.random.default_rng(0).random((8, 32, 32, 8), dtype="float32")
+    needs = {}
+    for name in ("gradient", "lrp.epsilon", "lrp.epsilon_plus", "lrp.gamma"):
+        analyzer = create_analyzer(name, model)
+        analyzer.analyze(images, 1)
+        (function,) = analyzer._first.program._functions.values()
+        compiled_by_xla = function._function.lower(*function._arguments([images, np.full(8, 1)])).compile()
+        needs[name] = compiled_by_xla.memory_analysis().temp_size_in_bytes
+    assert max(needs.values()) < 1.3 * needs["gradient"], needs
+
+
 @pytest.mark.parametrize("precision", ["tensorfloat32", "bfloat16"])
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="about CPUs")
 def test_a_precision_that_cannot_be_had_is_refused(precision: str) -> None:
