@@ -2,6 +2,7 @@
 
     python -m benchmarks.speed                       # VGG16, ResNet50, MobileNetV2 and a ViT-S, graph mode and XLA
     python -m benchmarks.speed --networks ResNet50 --modes graph --repeats 9
+    python -m benchmarks.speed --modes jax           # or torch, where that is installed
 
 Machines are noisy: absolute times mean little. So every method is run alternately with the gradient in one process,
 and the median of the ratios is printed, with the gradient's own time for scale and the floor of the method: how many
@@ -45,7 +46,8 @@ UNSUITABLE = {
     ("ViT-S", method): "it is lrp.epsilon but for the patches: the kernels of a transformer are dense"
     for method in ("lrp.epsilon_plus", "lrp.epsilon_alpha2_beta1")
 }
-MODES = ("graph", "xla")
+#: The ways to run, and the backend of Keras for each.
+MODES = {"graph": "tensorflow", "xla": "tensorflow", "jax": "jax", "torch": "torch"}
 
 
 def suitable(name: str) -> list[str]:
@@ -53,11 +55,29 @@ def suitable(name: str) -> list[str]:
     return [method for method in FLOORS if (name, method) not in UNSUITABLE]
 
 
-def gradient_function(model: Any, xla: bool) -> Callable[[Any], Any]:
+def gradient_function(model: Any, mode: str) -> Callable[[Any], Any]:
     """The derivative of the largest logit with respect to the input, as anyone would write it."""
+    if mode == "jax":
+        import jax
+
+        weights = [[v.value for v in of] for of in (model.trainable_variables, model.non_trainable_variables)]
+
+        def largest(x: Any, weights: Any) -> Any:
+            return model.stateless_call(*weights, x, training=False)[0].max(axis=-1).sum()
+
+        compiled = jax.jit(jax.grad(largest))
+        return lambda x: jax.device_get(compiled(x, weights))
+    if mode == "torch":
+        import torch
+
+        def by_torch(x: Any) -> Any:
+            x = torch.tensor(x, requires_grad=True)
+            return torch.autograd.grad(model(x, training=False).amax(dim=-1).sum(), x)[0].numpy()
+
+        return by_torch
     import tensorflow as tf
 
-    @tf.function(jit_compile=xla)
+    @tf.function(jit_compile=mode == "xla")
     def gradient(x: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(x)
@@ -65,19 +85,16 @@ def gradient_function(model: Any, xla: bool) -> Callable[[Any], Any]:
             largest = tf.reduce_max(logits, axis=-1)
         return tape.gradient(largest, x)
 
-    return gradient
+    return lambda x: gradient(tf.constant(x)).numpy()
 
 
 def runner(model: Any, method: str, mode: str) -> Callable[[Any], Any]:
     """A function that runs a method on a batch and waits for the result."""
-    import tensorflow as tf
-
     from kerasexplain import create_analyzer
 
     if method == "gradient":
-        gradient = gradient_function(model, mode == "xla")
-        return lambda x: gradient(tf.constant(x)).numpy()
-    analyzer = create_analyzer(method, model, jit_compile=mode == "xla")
+        return gradient_function(model, mode)
+    analyzer = create_analyzer(method, model, jit_compile={"graph": False, "xla": True}.get(mode, "auto"))
     return lambda x: analyzer.analyze(x, batch_size=len(x))
 
 
@@ -135,7 +152,9 @@ def in_fresh_process(*arguments: str) -> Any:
         RuntimeError: It failed; with what it said last.
     """
     command = [sys.executable, "-m", "benchmarks.speed", "--only", *arguments]
-    result = subprocess.run(command, capture_output=True, text=True)  # libraries talk a lot
+    (mode,) = set(arguments) & set(MODES)
+    environment = {**os.environ, "KERAS_BACKEND": MODES[mode]}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)  # libraries talk a lot
     if result.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{result.stderr[-2000:]}")
     return json.loads(result.stdout.splitlines()[-1])
@@ -144,7 +163,7 @@ def in_fresh_process(*arguments: str) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", default=NETWORKS, choices=NETWORKS)
-    parser.add_argument("--modes", nargs="+", default=MODES, choices=MODES)
+    parser.add_argument("--modes", nargs="+", default=["graph", "xla"], choices=MODES)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--batch", type=int, default=4, help="samples at once, for the times")
     parser.add_argument("--no-memory", action="store_true")
