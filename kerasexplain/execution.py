@@ -358,7 +358,7 @@ def _spread(tap: Tensor, shape: Sequence[int | None]) -> Tensor:
 
 
 def _tensors(outputs: Any) -> list[Tensor]:
-    if ops.is_tensor(outputs):
+    if ops.is_tensor(outputs):  # the usual case; and on PyTorch keras.tree holds on to what it is asked about
         return [outputs]
     return [leaf for leaf in keras.tree.flatten(outputs) if leaf is not None]
 

@@ -49,7 +49,8 @@ class Pipeline:
 
     @functools.cached_property
     def twin(self) -> ReverseGraph:
-        return ReverseGraph(self._model, self.graph, self.rows, self.composite, unroll=_by_xla(self._options))
+        unroll = by_xla(self._options["jit_compile"])
+        return ReverseGraph(self._model, self.graph, self.rows, self.composite, unroll=unroll)
 
     @functools.cached_property
     def program(self) -> Program:
@@ -57,7 +58,7 @@ class Pipeline:
         return Program(
             self.twin.execution,
             self._method,
-            _by_xla(options),
+            by_xla(options["jit_compile"]),
             self._model.variables,
             remat=options["remat"],
             precision=options["precision"],
@@ -84,7 +85,7 @@ class Pipelines:
         self.batch_sizes = BatchSizes()
         graph, is_static = traced(model, specification)
         # XLA cannot differentiate a loop of unknown length.
-        self.is_static = is_static or (_by_xla(options) and _loops_openly(graph))
+        self.is_static = is_static or (by_xla(options["jit_compile"]) and _loops_openly(graph))
         self.first = Pipeline(model, graph, method, options)
         shapes = tuple(value.shape for value in graph.inputs)
         self._by_shape: dict[tuple[Shape, ...], Pipeline] = {shapes: self.first}
@@ -170,7 +171,3 @@ def _loops_openly(graph: Graph) -> bool:
     layers = (node.primitive for node in graph.nodes if isinstance(node.primitive, Call) and node.inputs)
     open_ones = (call for call in layers if hasattr(call.operation, "cell") and call.inputs[0].shape[1] is None)
     return any(isinstance(describe(call)[0].primitive, Recurrent) for call in open_ones)
-
-
-def _by_xla(options: dict[str, Any]) -> bool:
-    return by_xla(options["jit_compile"])

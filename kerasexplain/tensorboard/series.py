@@ -172,8 +172,11 @@ class Reader:
 
         def reading(section: records.Section) -> dict[int, Future[bytes]]:
             positions = {section.place(sample)[0] for sample in samples if sample < section.count}
-            keys = {at: datum.values[at].blob_key for at in sorted(positions) if at < len(datum.values)}
-            return {at: self._pool.submit(self._provider.read_blob, ctx, blob_key=key) for at, key in keys.items()}
+            return {
+                at: self._pool.submit(self._provider.read_blob, ctx, blob_key=datum.values[at].blob_key)
+                for at in sorted(positions)
+                if at < len(datum.values)
+            }
 
         def is_small(section: records.Section) -> bool:
             return math.prod(section.shape) * 4 * len(samples) <= most
