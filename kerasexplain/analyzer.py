@@ -58,6 +58,9 @@ class Analyzer:
             in single precision always. "auto" leaves it to the backend; not every device has each.
         on_unsupported: "error" refuses a model with operations that have no rule, or that the method's rules are not
             for; "gradient" sends what comes back through them by their plain gradient.
+        verify: Which batches are compared with the model's own output, row by row, at the cost of a forward pass each:
+            "first" is the first of every size of sample, and of every way in which samples of a model with masks are
+            padded; "always" is every batch; False is none.
         example: An input, of which only structure, shapes and dtypes count, for a subclassed model that has not been
             called. Without it such a model is looked at when first analysed.
 
@@ -81,6 +84,7 @@ class Analyzer:
         remat: bool = False,
         precision: str = "auto",
         on_unsupported: str = "error",
+        verify: str | bool = "first",
         example: Any = None,
     ) -> None:
         check_eager()
@@ -97,6 +101,7 @@ class Analyzer:
             "remat": remat,
             "precision": precision,
             "on_unsupported": on_unsupported,
+            "verify": verify,
         }
         self.options = checked(given, method)
         method.composite()  # so that a bad rule is refused here

@@ -1,4 +1,4 @@
-"""Recurrent cells: the graph of one step, and Keras' own cells written with one linear operation per gate.
+"""Keras' own recurrent cells, written with one linear operation per gate.
 
 Keras computes `x W`, `h U` and `+ b` apart. To relevance they are one linear operation of the unit, whose whole
 pre-activation is the denominator (Arras et al. 2017, "Explaining Recurrent Neural Network Predictions in Sentiment
@@ -13,32 +13,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasexplain.canonize import folded, split_into_primitives
 from kerasexplain.expansions import expands
-from kerasexplain.graph import Graph
 from kerasexplain.operations.recurrent import Preactivation
-from kerasexplain.specification import Input, Specification
-from kerasexplain.trace import trace_function
 
 Tensor = Any
-
-
-def trace_cell(layer: Any, sequences: Any) -> Graph:
-    """The graph of one step of a recurrent layer on such sequences."""
-    cell, dtype = layer.cell, keras.backend.standardize_dtype(sequences.dtype)
-    example = layer.get_initial_state(1)
-    states = [(None, *state.shape[1:]) for state in keras.tree.flatten(example)]
-    shapes = [(None, *sequences.shape[2:]), *states]
-    names = ["x", *(f"state_{i}" for i in range(len(states)))]
-    inputs = tuple(Input(name, shape, dtype) for name, shape in zip(names, shapes, strict=True))
-
-    def step(tensors: list[Tensor]) -> list[Tensor]:
-        x, *flat = tensors
-        given = keras.tree.pack_sequence_as(example, flat)
-        output, new = cell(x, given if keras.tree.is_nested(example) else given[0])
-        return [output, *keras.tree.flatten(new)]
-
-    return folded(split_into_primitives(trace_function(layer, step, Specification(inputs, list(range(len(inputs)))))))
 
 
 @expands("layers.LSTMCell")

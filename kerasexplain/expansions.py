@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -84,7 +85,62 @@ def _time_distributed(layer: Any, inputs: Tensor, training: Any = None, mask: Te
     steps = inputs.shape[1]
     if steps is None:
         raise ValueError("TimeDistributed over an unknown number of steps cannot be unrolled")
-    return ops.stack([layer.layer(inputs[:, step]) for step in range(steps)], axis=1)
+    masked = mask is not None and layer.layer._call_has_mask_arg
+    masks = [{"mask": mask[:, step]} if masked else {} for step in range(steps)]  # type: ignore[index]
+    return ops.stack([layer.layer(inputs[:, step], **masks[step]) for step in range(steps)], axis=1)
+
+
+#: Layers that read the masks of their operands themselves, besides what Keras hands them.
+READ_MASKS = ("layers.Multiply", "layers.Maximum", "layers.Minimum")
+
+
+def reads_masks(operation: Any, operands: Any) -> bool:
+    """Whether a layer joins operands of which one at least has a mask, and treats what is masked in its own way."""
+    masks = [getattr(operand, "_keras_mask", None) for operand in keras.tree.flatten(operands)]
+    return catalogue_key(operation) in READ_MASKS and any(mask is not None for mask in masks)
+
+
+def _with_masks(operands: Sequence[Tensor]) -> list[tuple[Tensor, Tensor | None]]:
+    """The operands in one rank, each with its mask, as Keras' merging layers read them."""
+    rank = max(len(operand.shape) for operand in operands)
+    found = []
+    for operand in operands:
+        mask = getattr(operand, "_keras_mask", None)
+        for _ in range(rank - len(operand.shape)):
+            operand, mask = ops.expand_dims(operand, axis=1), None  # Keras loses the mask here, too
+        found.append((operand, None if mask is None else ops.expand_dims(mask, -1)))
+    return found
+
+
+@expands("layers.Multiply")
+def _masked_product(layer: Any, inputs: Sequence[Tensor]) -> Tensor:
+    """What is masked is 1 to the product, and 0 behind it where it is masked in all operands."""
+    factors, masks = [], []
+    for x, mask in _with_masks(inputs):
+        factors.append(x if mask is None else ops.where(mask, x, ops.ones((), x.dtype)))
+        masks.append(mask)
+    product = factors[0]
+    for factor in factors[1:]:
+        product = ops.multiply(product, factor)
+    if any(mask is None for mask in masks):
+        return product
+    kept = functools.reduce(ops.logical_or, masks)
+    return ops.where(kept, product, ops.zeros((), product.dtype))
+
+
+@expands("layers.Maximum", "layers.Minimum")
+def _masked_extremum(layer: Any, inputs: Sequence[Tensor]) -> Tensor:
+    """Where one operand is masked it is the other one."""
+    choose = ops.maximum if isinstance(layer, keras.layers.Maximum) else ops.minimum
+    (chosen, seen), *others = _with_masks(inputs)
+    for x, mask in others:
+        if mask is not None:
+            x = ops.where(mask, x, chosen)
+        if seen is not None:
+            chosen = ops.where(seen, chosen, x)
+        seen = None if mask is None or seen is None else ops.logical_or(seen, mask)
+        chosen = choose(chosen, x)
+    return chosen
 
 
 @expands("layers.Masking")

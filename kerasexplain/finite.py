@@ -30,6 +30,14 @@ def check_finite(answer: Answer, passes: Passes, pipeline: Pipeline, in_one_pass
         in_one_pass: Whether the answer is that of one pass over the samples, which can then be repeated.
         begin: The number of the first sample.
     """
+    told = [answer.explained, *([] if answer.reference is None else [answer.reference])]
+    for numbers, what in zip(told, ("the model's own output", "the model's output at the baseline"), strict=False):
+        gaps = _rows_with_gaps([numbers])
+        if len(gaps):
+            raise NotFiniteError(
+                f"{what} is NaN or infinite, so that there is nothing to explain ({len(gaps)} of {passes.samples} "
+                f"samples, the first is number {begin + gaps[0]})"
+            )
     bad = _rows_with_gaps(answer.relevance)
     if not len(bad):
         return

@@ -22,6 +22,7 @@ COMMON_OPTIONS: dict[str, Any] = {
     "remat": False,
     "precision": "auto",
     "on_unsupported": "error",
+    "verify": "first",
     "example": None,
 }
 
@@ -42,6 +43,7 @@ def checked(given: dict[str, Any], method: Method) -> dict[str, Any]:
         "jit_compile": ("auto", True, False),
         "remat": (False, True),
         "on_unsupported": ("error", "gradient"),
+        "verify": ("first", "always", False),
     }
     for name, values in legal.items():
         check_choice(name, given[name], values)

@@ -18,12 +18,13 @@ from kerasexplain.graph import Graph, Shape
 from kerasexplain.inputs import check_range, model_inputs
 from kerasexplain.method import Method
 from kerasexplain.operations import Call, Recurrent, describe
-from kerasexplain.probe import traced, verify
+from kerasexplain.probe import traced
 from kerasexplain.program import Program
 from kerasexplain.reverse_graph import ReverseGraph
 from kerasexplain.rows import Row
 from kerasexplain.specification import Specification
 from kerasexplain.trace import trace
+from kerasexplain.verification import Verification
 
 
 class Pipeline:
@@ -81,12 +82,13 @@ class Pipelines:
         self._model, self._method, self._options = model, method, options
         self.specification = specification
         self._fingerprint = fingerprint(model)
-        self._verified: set[tuple[Shape, ...]] = set()
         self.batch_sizes = BatchSizes()
-        graph, is_static = traced(model, specification)
+        graph, is_static = traced(model, specification, options["output"])
         # XLA cannot differentiate a loop of unknown length.
         self.is_static = is_static or (by_xla(options["jit_compile"]) and _loops_openly(graph))
         self.first = Pipeline(model, graph, method, options)
+        #: Compares what a batch gave with the model's own output.
+        self.verify = Verification(model, specification, self.first.graph, options["verify"])
         shapes = tuple(value.shape for value in graph.inputs)
         self._by_shape: dict[tuple[Shape, ...], Pipeline] = {shapes: self.first}
         #: The model's inputs as it declares them: sizes that were only filled in to trace it are open.
@@ -142,17 +144,6 @@ class Pipelines:
         return len(now) != len(self._fingerprint) or any(
             a is not b for a, b in zip(now, self._fingerprint, strict=True)
         )
-
-    def verify(self, arrays: list[np.ndarray], outputs: list[np.ndarray]) -> None:
-        """Compares what a batch gave with the model's own output, once for every size of its samples.
-
-        Raises:
-            UnsupportedModelError: They differ.
-        """
-        sizes = tuple(array.shape[1:] for array in arrays)
-        if sizes not in self._verified:
-            verify(self._model, self.specification, self.first.graph, arrays, outputs)
-            self._verified.add(sizes)
 
     @property
     def traces(self) -> int:

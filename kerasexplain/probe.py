@@ -23,11 +23,16 @@ _SIZES = (16, 64)
 _BATCH = 2
 
 
-def traced(model: keras.Model, specification: Specification) -> tuple[Graph, bool]:
+def traced(model: keras.Model, specification: Specification, output: int | str = 0) -> tuple[Graph, bool]:
     """A graph that gives the model's own output, and whether it holds for its input shapes alone.
 
     Code that asks for the batch size, to reshape by it or to repeat a class token, can only be run on symbolic
     tensors of known shapes; every other model is traced once, for all batch sizes.
+
+    Args:
+        model: The model.
+        specification: What its inputs look like.
+        output: Which output is explained, or the name of an operation: others may be random.
 
     Raises:
         UnsupportedModelError: The model's code cannot be traced, or the graph gives another output.
@@ -38,7 +43,7 @@ def traced(model: keras.Model, specification: Specification) -> tuple[Graph, boo
         is_static = candidate is not specification or specification.is_static
         try:
             graph = trace(model, candidate)
-            check(model, graph, candidate)
+            check(model, graph, candidate, output)
         except UnsupportedModelError as error:
             refused = refused or error
             continue
@@ -63,7 +68,7 @@ def _static(specification: Specification) -> list[Specification]:
     ]
 
 
-def check(model: keras.Model, graph: Graph, specification: Specification) -> None:
+def check(model: keras.Model, graph: Graph, specification: Specification, output: int | str = 0) -> None:
     """Compares the graph with the model on made-up inputs, the last samples with zeros at the end, as for padding.
 
     Raises:
@@ -74,54 +79,56 @@ def check(model: keras.Model, graph: Graph, specification: Specification) -> Non
     shapes = [(value.shape[0] or _BATCH, *(size or _SIZES[0] for size in value.shape[1:])) for value in graph.inputs]
     try:
         xs = [_made_up(graph, value, shape) for value, shape in zip(graph.inputs, shapes, strict=True)]
-        with keras.StatelessScope(initialize_variables=False):
-            given = keras.tree.map_structure(lambda position: xs[position], specification.structure)
-            expected = model(given, **at_inference(model))
-            values = run(graph, xs)
+        expected = outputs_of_model(model, specification, xs)
+        values = run(graph, xs)
     except Exception as error:
         raise UnsupportedModelError(
             f"the operations traced from the model {model.name!r} do not run: {type(error).__name__}: {error}"
         ) from error
-    outputs = [values[value] for value in graph.outputs]
-    tolerance = _tolerance(graph)
-    if all(_close(y, z, tolerance) for y, z in zip(outputs, keras.tree.flatten(expected), strict=True)):
+    tolerance = tolerance_of(graph)
+    chosen = _position(graph, output)
+    differ = [
+        position
+        for position, value in enumerate(graph.outputs)
+        if chosen in (None, position) and not _close(values[value], expected[position], tolerance)
+    ]
+    if differ and chosen is None:  # an inner operation is explained: what is random behind it does not matter
+        again = drawn_outputs(model, specification, xs)[-1]
+        differ = [position for position in differ if _close(again[position], expected[position], tolerance)]
+    if not differ:
         return
-    where = _first_difference(graph, values, tolerance)
+    where = first_difference(graph, values, tolerance) or "no layer in particular"
     raise UnsupportedModelError(
         f"the operations traced from the model {model.name!r} give another output than the model itself; they begin "
         f"to differ at {where}. Tell kerasexplain to keep that layer in one piece: kerasexplain.register_leaf"
     )
 
 
-def verify(
-    model: keras.Model,
-    specification: Specification,
-    graph: Graph,
-    arrays: Sequence[np.ndarray],
-    outputs: Sequence[np.ndarray],
-) -> None:
-    """Compares what came of a batch with the model's own output for its first sample.
+def outputs_of_model(model: keras.Model, specification: Specification, xs: Sequence[Tensor]) -> list[Tensor]:
+    """What the model itself gives for inputs, flattened."""
+    return drawn_outputs(model, specification, xs, draws=1)[0]
 
-    Raises:
-        UnsupportedModelError: They differ: the model's code depends on sizes that the trace did not see, or has been
-            replaced since.
-    """
-    xs = [ops.convert_to_tensor(array[:1]) for array in arrays]
-    fixed = graph.inputs[0].shape[0]
-    if fixed is not None and specification.inputs[0].shape[0] is not None:
-        xs = [ops.convert_to_tensor(array) for array in arrays]
-    with keras.StatelessScope(initialize_variables=False):
-        given = keras.tree.map_structure(lambda position: xs[position], specification.structure)
-        expected = keras.tree.flatten(model(given, **at_inference(model)))
-    # The twin folds BatchNormalization, which rounds otherwise; and a layer may be less precise than its model.
-    tolerance = 20 * max(_tolerance(graph), *map(_rounding, {layer.compute_dtype for layer in model._flatten_layers()}))
-    for y, z in zip(outputs, (leaf for leaf in expected if ops.is_tensor(leaf)), strict=False):
-        if not _close(y[: len(z)], z, tolerance):
-            raise UnsupportedModelError(
-                f"the traced graph of the model {model.name!r} gives another output for this input than the model: its "
-                "code depends on sizes or values that the trace did not see, or was replaced since. Make a new "
-                "analyzer, with example= of these sizes"
-            )
+
+def drawn_outputs(
+    model: keras.Model, specification: Specification, xs: Sequence[Tensor], draws: int = 2
+) -> list[list[Tensor]]:
+    """What the model itself gives for inputs, flattened; as often as asked for, if it draws random numbers."""
+    given = keras.tree.map_structure(lambda position: xs[position], specification.structure)
+    found: list[list[Tensor]] = []
+    with keras.StatelessScope(initialize_variables=False) as scope:
+        while len(found) < draws:
+            outputs = model(given, **at_inference(model))
+            found.append([leaf for leaf in keras.tree.flatten(outputs) if ops.is_tensor(leaf)])
+            if {id(weight) for weight in model.weights}.issuperset(scope.state_mapping):
+                break  # no generator of random numbers, whose state is no weight, has gone on to its next seed
+    return found
+
+
+def _position(graph: Graph, output: int | str) -> int | None:
+    """Which of the outputs is meant; None for an inner operation."""
+    if isinstance(output, str):
+        return graph.output_names.index(output) if output in graph.output_names else None
+    return output % len(graph.outputs) if -len(graph.outputs) <= output < len(graph.outputs) else None
 
 
 def run(graph: Graph, xs: Sequence[Tensor]) -> dict[Value, Tensor]:
@@ -160,30 +167,39 @@ def _index_limit(graph: Graph, value: Value) -> int | None:
     return min(limits, default=None)
 
 
-def _tolerance(graph: Graph) -> float:
+def tolerance_of(graph: Graph) -> float:
     """Relative to the largest output: a graph of the same operations differs by rounding alone."""
-    return max((_rounding(value.dtype) for value in graph.values() if value.is_float), default=0.0)
+    return max((rounding(value.dtype) for value in graph.values() if value.is_float), default=0.0)
 
 
-def _rounding(dtype: str) -> float:
+def rounding(dtype: str) -> float:
     if "16" in dtype:
         return 0.05
     # Off TensorFlow, Keras has means and normalisation of float64 in single precision.
     return 1e-9 if keras.backend.result_type(dtype, "float32") == "float64" else 1e-4
 
 
-def _close(y: Any, z: Any, tolerance: float) -> bool:
+def differing(y: Any, z: Any, tolerance: float) -> list[int]:
+    """The rows in which two outputs differ: one of them is not finite, or they are not close."""
     y, z = (np.asarray(ops.convert_to_numpy(t)).astype("float64") for t in (y, z))
     if y.shape != z.shape:
-        return False
-    if not np.isfinite(z).all():  # nothing can be said, and whoever reads the output is told so
-        return True
-    scale = max(float(np.max(np.abs(z), initial=0.0)), 1e-6)
-    return bool(np.all(np.abs(y - z) <= tolerance * scale))
+        return [0]
+    y, z = (t.reshape(len(t), -1) if t.ndim else t.reshape(1, 1) for t in (y, z))
+    finite = np.isfinite(z)
+    sizes = np.max(np.abs(z), axis=1, initial=0.0, where=finite, keepdims=True)
+    # Rounding is that of the numbers inside, of which the outputs of the other samples tell.
+    scale = np.maximum(sizes, max(0.1 * np.max(sizes, initial=0.0), 1e-6))
+    with np.errstate(invalid="ignore"):
+        same = np.where(finite, np.abs(y - z) <= tolerance * scale, ~np.isfinite(y))
+    return [int(row) for row in np.flatnonzero(~same.all(axis=1))]
 
 
-def _first_difference(graph: Graph, values: dict[Value, Tensor], tolerance: float) -> str:
-    """The first opened layer, innermost first, that gives something else than its operations."""
+def _close(y: Any, z: Any, tolerance: float) -> bool:
+    return not differing(y, z, tolerance)
+
+
+def first_difference(graph: Graph, values: dict[Value, Tensor], tolerance: float) -> str:
+    """The first opened layer, innermost first, that gives something else than its operations; empty for none."""
     for call in graph.opened:
         leaves = keras.tree.flatten((call.args, call.kwargs, call.outputs))
         if any(isinstance(leaf, Value) and leaf not in values for leaf in leaves):
@@ -195,4 +211,4 @@ def _first_difference(graph: Graph, values: dict[Value, Tensor], tolerance: floa
         pairs = zip(keras.tree.flatten(given), keras.tree.flatten(expected), strict=True)
         if any(ops.is_tensor(y) and not _close(y, z, tolerance) for y, z in pairs):
             return f"the layer {call.name!r} ({type(call.layer).__name__})"
-    return "no layer in particular"
+    return ""

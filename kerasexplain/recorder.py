@@ -176,6 +176,8 @@ class Recorder:
 
     def operation(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """An operation of `keras.ops` that is called on symbolic tensors."""
+        if type(operation).__name__ == "Cast" and args[0].dtype == operation.dtype:
+            return args[0]  # as at run time, where the tensor keeps its mask
         if self._expand(operation) is not None:
             return self.open(operation, args, kwargs)
         return self._record(operation, args, kwargs, "")

@@ -10,8 +10,10 @@ from typing import Any
 
 import keras
 
+# The expansions of cells are always there: what a process did before must not change a trace.
+from kerasexplain import cells  # noqa: F401
 from kerasexplain.errors import UnsupportedModelError
-from kerasexplain.expansions import expansion
+from kerasexplain.expansions import expansion, reads_masks
 from kerasexplain.graph import Graph, Node, OpenedCall, Shape, Value
 from kerasexplain.operations import Call, Opaque, describe, is_described
 from kerasexplain.operations.batches import moved_batch_axis
@@ -68,7 +70,7 @@ def at_inference(model: keras.Model) -> dict[str, bool]:
 
 def _keep(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
     """Whether a layer is one operation of the graph: understood as it is, or not to be opened for a reason."""
-    if not is_described(layer):
+    if not is_described(layer) or reads_masks(layer, (args, kwargs)):
         return None
     if kwargs.get("training"):
         return "it is called with training=True, and not as it predicts"

@@ -37,7 +37,7 @@ class Recurrent(Primitive):
     def cell(self) -> Graph:
         """The graph of one step: inputs are `x, *states`, outputs `output, *new states`."""
         # Tracing a cell is tracing a model, which needs this catalogue.
-        from kerasexplain.cells import trace_cell
+        from kerasexplain.cell_graph import trace_cell
 
         return trace_cell(self.call.operation, self.call.inputs[0])
 
@@ -53,13 +53,17 @@ class Recurrent(Primitive):
         sequences, states, mask = self._arguments(xs)
         time_major = _time_major(sequences, layer.go_backwards)
         masks = None if mask is None else _time_major(mask, layer.go_backwards)
+        # Where Keras lays out the steps itself, it sets outputs to zero behind the last, in the order of the input's
+        # mask, and on JAX never.
+        zeros_within = layer.zero_output_for_mask and not layer.unroll
+        zeros_behind = layer.zero_output_for_mask and layer.unroll and keras.backend.backend() != "jax"
 
         def advance(carry: Any, x_and_mask: Any) -> Any:
             (previous, *old), (x, mask) = carry, x_and_mask
             output, new = step(x, old)
             if mask is not None:
                 new = [_where(mask, state, before) for state, before in zip(new, old, strict=True)]
-                kept = ops.zeros_like(previous) if layer.zero_output_for_mask else previous
+                kept = ops.zeros_like(previous) if zeros_within else previous
                 output = _where(mask, output, kept)
             return [output, *new]
 
@@ -67,6 +71,11 @@ class Recurrent(Primitive):
         first, _ = step(time_major[0], states)
         carry, outputs = _scan(advance, [ops.zeros_like(first), *states], time_major, masks, unroll)
         last, *final = carry
+        if masks is not None and zeros_behind:
+            kept = _time_major(mask, backwards=False)
+            shape = (*ops.shape(kept), *(1 for _ in outputs.shape[2:]))
+            outputs = ops.where(ops.reshape(ops.cast(kept, "bool"), shape), outputs, ops.zeros_like(outputs))
+            last = _where(masks[-1], last, ops.zeros_like(last))
         result = ops.moveaxis(outputs, 0, 1) if layer.return_sequences else last
         return [result, *final] if layer.return_state else [result]
 

@@ -1,0 +1,60 @@
+"""What a process did before does not change an answer."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+
+SCRIPT = """
+import sys
+import keras, numpy as np
+from keras import layers, ops
+import kerasexplain
+
+if "used" in sys.argv:
+    x = np.ones((1, 4, 3), "float32")
+    for kind in (layers.LSTM, layers.GRU, layers.SimpleRNN):
+        model = keras.Sequential([keras.Input((4, 3)), layers.Bidirectional(kind(3)), layers.Dense(2)])
+        kerasexplain.create_analyzer("lrp.epsilon", model).analyze(x)
+
+
+class Steps(layers.Layer):
+    def __init__(self, cell):
+        super().__init__()
+        self.cell = cell
+
+    def build(self, shape):
+        self.cell.build((shape[0], shape[2]))
+        self.built = True
+
+    def call(self, x):
+        state = ops.zeros_like(x[:, 0, :1]) + ops.zeros((1, 5))
+        states = [state] * len(keras.tree.flatten(self.cell.state_size))
+        for step in range(4):
+            y, states = self.cell(x[:, step], states)
+        return y
+
+
+x = np.random.default_rng(9).normal(size=(2, 4, 3)).astype("float32")
+for cell in (layers.GRUCell(5, reset_after=False), layers.GRUCell(5), layers.SimpleRNNCell(5), layers.LSTMCell(5)):
+    inputs = keras.Input((4, 3))
+    model = keras.Model(inputs, layers.Dense(2)(Steps(cell)(inputs)))
+    for number, weight in enumerate(model.weights):
+        weight.assign(np.random.default_rng(number).normal(size=weight.shape))
+    for name in ("lrp.z_plus", "lrp.epsilon", "gradient"):
+        print("R", *kerasexplain.create_analyzer(name, model).analyze(x, 1).ravel())
+"""
+
+
+def answers(*arguments: str) -> np.ndarray:
+    done = subprocess.run([sys.executable, "-c", SCRIPT, *arguments], capture_output=True, text=True, timeout=300)
+    lines = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("R ")]
+    assert len(lines) == 12, done.stderr[-2000:]
+    return np.array(lines, dtype=float)
+
+
+def test_a_fresh_process_and_a_used_one_agree_on_layers_that_call_cells() -> None:
+    fresh, used = answers(), answers("used")
+    np.testing.assert_allclose(fresh, used, rtol=1e-5, atol=1e-6)
