@@ -20,6 +20,7 @@ from kerasexplain.operations import (
     Affine,
     BatchNorm,
     Call,
+    Elementwise,
     Linear,
     Lookup,
     Mixing,
@@ -32,6 +33,7 @@ from kerasexplain.operations import (
     catalogue_key,
     describe,
 )
+from kerasexplain.operations.layers.activations import activation_name
 
 #: Activations at the output that are set aside when logits are explained.
 OUTPUT_ACTIVATIONS = ("softmax", "sigmoid")
@@ -52,7 +54,7 @@ def canonize(graph: Graph, *, output: int | str = 0, explain: str = "logits") ->
     graph = graph.replace(explained=_chosen_output(graph, output))
     if explain == "logits":
         graph = explain_logits(graph)
-    graph = folded(graph)
+    graph = folded(_with_note_on_probabilities(graph))
     if graph.explained.fold != 1 or graph.explained.batch_axis != 0:
         raise UnsupportedModelError("the explained output is not batch first, with one row for every sample")
     if graph.explained not in graph.carriers:
@@ -199,21 +201,77 @@ def _chosen_output(graph: Graph, output: int | str) -> Value:
 
 
 def explain_logits(graph: Graph) -> Graph:
-    """Explains what goes into a final softmax or sigmoid instead of what comes out."""
-    node = graph.producer().get(graph.explained)
-    if node is None or _activation_name(node) not in OUTPUT_ACTIVATIONS:
+    """Explains what goes into a final softmax or sigmoid instead of what comes out, also behind what only moves it."""
+    producer = graph.producer()
+    left_out: list[Node] = []
+    moved: list[Node] = []
+    known: dict[Value, Value | None] = {}
+
+    def logits(value: Value) -> Value | None:
+        """The same numbers before the activation; None where there is none, or more than moves in between."""
+        if value not in known:
+            known[value] = found(value)
+        return known[value]
+
+    def found(value: Value) -> Value | None:
+        node = producer.get(value)
+        if node is None:
+            return None
+        if _activation_name(node) in OUTPUT_ACTIVATIONS:
+            left_out.append(node)
+            return node.inputs[0]
+        if not _only_moves(node):
+            return None
+        before = [logits(given) for given in node.inputs]
+        if not before or any(given is None for given in before):
+            return None
+        outputs = tuple(dataclasses.replace(output) for output in node.outputs)
+        inputs = tuple(given for given in before if given is not None)
+        moved.append(dataclasses.replace(node, name=f"{node.name}/logits", inputs=inputs, outputs=outputs))
+        known.update(zip(node.outputs, outputs, strict=True))
+        return known[value]
+
+    explained = logits(graph.explained)
+    if explained is None:
         return graph
+    names = ", ".join(f"{node.name} ({node.type})" for node in dict.fromkeys(left_out))
+    are = "is" if len(set(left_out)) == 1 else "are"
     return graph.replace(
-        explained=node.inputs[0],
-        notes=(*graph.notes, f"{node.name} ({node.type}) is left out: the logits are explained"),
+        nodes=(*graph.nodes, *moved),
+        explained=explained,
+        notes=(*graph.notes, f"{names} {are} left out: the logits are explained"),
     )
+
+
+def _with_note_on_probabilities(graph: Graph) -> Graph:
+    """The graph, with a note if what is explained is made of probabilities all the same."""
+    producer = graph.producer()
+    node, rest = None, [graph.explained]
+    while rest:
+        node = producer.get(rest.pop())
+        if node is None:
+            continue
+        if _activation_name(node) in OUTPUT_ACTIVATIONS:
+            note = f"what is explained is made of the probabilities of {node.name} ({node.type}), and not of logits"
+            return graph.replace(notes=(*graph.notes, note))
+        if isinstance(node.primitive, (Routing, Mixing, Scale, Elementwise)):
+            rest.extend(node.inputs)
+    return graph
+
+
+def _only_moves(node: Node) -> bool:
+    """Whether every number that comes out is one that goes in."""
+    primitive = node.primitive
+    if isinstance(primitive, Routing):
+        return not primitive.chooses and not primitive.pads
+    return isinstance(primitive, Elementwise) and _activation_name(node) == "linear"
 
 
 def _activation_name(node: Node) -> str:
     if isinstance(node.primitive, Opaque):
         return ""  # whatever a stranger calls softmax
     if isinstance(node.operation, keras.layers.Activation):
-        return getattr(node.operation.activation, "__name__", "")
+        return activation_name(node.operation.activation) or ""
     return type(node.operation).__name__.lower()
 
 

@@ -112,9 +112,10 @@ def overridden(row: Row, arriving: Signal, composite: Composite) -> Overridden:
     passes = isinstance(primitive, Scale) or (
         isinstance(primitive, Affine) and isinstance(composite.elementwise, Ignore)
     )
-    if passes and arriving is Signal.R:
-        # One input, one output: dividing by the output would lose what passes through a zero.
-        return Overridden(_pass_relevance(plain.apply, arriving), Signal.R, Signal.R)
+    if passes and (arriving is Signal.R or row.preprocesses):
+        # One input, one output: dividing by the output would lose what passes through a zero. And preprocessing is no
+        # part of what is explained: its map is that of the model behind it.
+        return Overridden(_pass_relevance(plain.apply, arriving), arriving, Signal.R)
     if isinstance(primitive, Product):
         return plain if rule is None else Overridden(_product(primitive, rule, row), Signal.Q, Signal.Q)
     if isinstance(primitive, Statistics):

@@ -9,6 +9,7 @@ from kerasexplain.domains import ANY, Interval, union
 from kerasexplain.errors import nearest
 from kerasexplain.graph import Graph, Node, Shape, Value
 from kerasexplain.operations import (
+    Affine,
     Custom,
     Linear,
     Lookup,
@@ -42,6 +43,7 @@ class Row:
         last: Whether it is the last of them.
         layer_index: Position of its layer in `model.layers`; None for operations that are no layer.
         carrying: Which of its inputs relevance goes to.
+        preprocesses: Whether it is elementwise affine, between an input and the first operation that mixes.
         steps: The operations of the cell of a recurrent layer.
         matched: What of the composite it matched; "" where it follows a default.
     """
@@ -63,6 +65,7 @@ class Row:
     node: Node = dataclasses.field(repr=False, compare=False)
     input_domains: tuple[Interval, ...] = dataclasses.field(repr=False, compare=False)
     carrying: tuple[bool, ...] = dataclasses.field(repr=False, compare=False)
+    preprocesses: bool = dataclasses.field(default=False, repr=False, compare=False)
     steps: tuple[Row, ...] = dataclasses.field(default=(), repr=False, compare=False)
     matched: str = ""
 
@@ -88,6 +91,8 @@ class Row:
             return "gradient"
         if isinstance(self.node.primitive, Lookup):
             return "ends here"
+        if self.preprocesses and isinstance(self.node.primitive, Affine):
+            return "preprocessing"
         if self.steps:
             return "step by step"
         if isinstance(self.node.primitive, Custom):
@@ -128,7 +133,25 @@ def rows_towards(graph: Graph, targets: Sequence[Value], domains: dict[Value, In
     first = _first_kernels(nodes, raw)
     kernels = [node for node in nodes if isinstance(node.primitive, Linear)]
     position = {node: i for i, node in enumerate(kernels)}
-    return [_row(node, graph, domains, node in first, position.get(node), len(kernels)) for node in nodes]
+    rows = [_row(node, graph, domains, node in first, position.get(node), len(kernels)) for node in nodes]
+    before = _preprocessing(nodes, raw)
+    return [dataclasses.replace(row, preprocesses=True) if row.node in before else row for row in rows]
+
+
+def _preprocessing(nodes: Sequence[Node], raw: set[Value]) -> set[Node]:
+    """The elementwise affine operations that are reached from the model's inputs by way of others, and of moves."""
+    own = set(raw)
+    found = set()
+    for node in nodes:
+        casts = isinstance(node.primitive, Lookup) and node.type == "Cast"  # of pixels that are whole numbers
+        if not casts and not (node.inputs and all(value in own for value in node.inputs)):
+            continue
+        if isinstance(node.primitive, (Affine, Scale)):
+            found.add(node)
+        elif not casts and not (isinstance(node.primitive, Routing) and not node.primitive.chooses):
+            continue
+        own.update(node.outputs)
+    return found
 
 
 def _steps(row: Row) -> tuple[Row, ...]:

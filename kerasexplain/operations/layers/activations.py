@@ -22,7 +22,7 @@ def activation_steps(function: Any, suffix: bool) -> list[Step]:
         (step,) = describe(Call(function, (slot,), {}, (slot,)))
         own_name = f"/{function.name}" if suffix else ""
         return [dataclasses.replace(step, suffix=own_name, operation=function, type=type(function).__name__)]
-    name = _activation_name(function)
+    name = activation_name(function)
     if name == "linear":
         return []
     layer = keras.layers.Activation(function)
@@ -39,10 +39,23 @@ def activation_steps(function: Any, suffix: bool) -> list[Step]:
     return [Step(primitive, suffix=f"/{label}" if suffix else "", operation=layer, type=label)]
 
 
-def _activation_name(function: Any) -> str | None:
+#: Functions that the backends, or other modules of Keras, have under other names.
+_ALIASES = {
+    "exp": "exponential",
+    "absolute": "abs",
+    "swish": "silu",
+    "softmax_v2": "softmax",
+    "log_softmax_v2": "log_softmax",
+    "identity": "linear",
+}
+
+
+def activation_name(function: Any) -> str | None:
+    """What Keras calls an activation function: one of its own, or the same one of the backend."""
     name = getattr(function, "__name__", "")
-    known = any(getattr(module, name, None) is function for module in (keras.activations, keras.ops))
-    return {"exp": "exponential", "absolute": "abs"}.get(name, name) if known else None
+    of_keras = any(getattr(module, name, None) is function for module in (keras.activations, keras.ops))
+    of_backend = str(getattr(function, "__module__", "")).split(".")[0] in ("tensorflow", "jax", "torch")
+    return _ALIASES.get(name, name) if of_keras or of_backend else None
 
 
 def _applied(layer: Any) -> Any:
