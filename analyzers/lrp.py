@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import keras
+
 from kerasexplain import registry, rules
 from kerasexplain.checks import check_nonnegative
 from kerasexplain.composite import Composite
@@ -88,9 +90,10 @@ class LRP(LRPMethod):
 
     Args:
         rule: One rule (or its name) for every operation with a kernel, or a list of `(match, rule)` in which the
-            first match wins. A match is a layer class or a tuple of them, a glob over the names that
-            `print(analyzer)` shows, or a predicate on a `Row`, such as those in `kerasexplain.matches`. The name of
-            another analyzer in the list stands for its pairs: `[("conv1", "Flat"), "lrp.epsilon_plus"]`.
+            first match wins. A match is a layer class or a tuple of them, a layer, a glob over the names that
+            `print(analyzer)` shows (or the end of a single one), or a predicate on a `Row`, such as those in
+            `kerasexplain.matches`. The name of another analyzer in the list stands for its pairs:
+            `[("conv1", "Flat"), "lrp.epsilon_plus"]`.
 
     Source: Bach et al. 2015, "On Pixel-Wise Explanations for Non-Linear Classifier Decisions by Layer-Wise Relevance
     Propagation".
@@ -127,4 +130,5 @@ def pairs_of(item: Any) -> Sequence[tuple[Any, Any]]:
         raise ValueError(
             f"rule must be a rule, or a list of (match, rule) pairs and analyzer names; got {item!r} in it"
         )
-    return [tuple(item)]  # type: ignore[list-item]
+    match, rule = item
+    return [(match.name if isinstance(match, keras.layers.Layer) else match, rule)]

@@ -48,6 +48,7 @@ def assign(
     rows = rows_towards(graph, [graph.explained], dict.fromkeys(graph.inputs, of_input), set(graph.inputs))
     if not composite.overrides:
         return rows
+    composite = _with_full_names(with_steps(rows), composite)
     _check_matches(with_steps(rows), composite)
     rows = refused(graph, [_with_rule(row, composite) for row in rows], composite)
     if on_unsupported == "error":
@@ -125,6 +126,19 @@ def applicable(rule: Rule, row: Row) -> bool:
         (DetachStatistics, Statistics),
     ]
     return any(isinstance(rule, kind) and isinstance(primitive, primitives) for kind, primitives in kinds)
+
+
+def _with_full_names(rows: Sequence[Row], composite: Composite) -> Composite:
+    """The composite, with the whole name in place of an end of one that names an operation of a nested model."""
+    names = [name for row in rows for name in row.names]
+
+    def full(match: Match) -> Match:
+        if not isinstance(match, str) or any(fnmatch.fnmatchcase(name, match) for name in names):
+            return match
+        ending = [name for name in names if name.endswith(f"/{match}")]
+        return ending[0] if len(ending) == 1 else match
+
+    return dataclasses.replace(composite, rules=[(full(match), rule) for match, rule in composite.rules])
 
 
 def _check_matches(rows: Sequence[Row], composite: Composite) -> None:

@@ -72,6 +72,8 @@ def serialize(value: Any, strict: bool = True) -> Any:
     """Plain data for a value of a configuration; what cannot be saved raises TypeError, or is a mark if not strict."""
     if isinstance(value, (list, tuple)):
         return {"sequence": type(value).__name__, "items": [serialize(item, strict) for item in value]}
+    if isinstance(value, keras.layers.Layer):
+        return value.name  # of a model that a configuration knows nothing of
     if isinstance(value, Configurable) or not callable(value):
         return keras.saving.serialize_keras_object(value)
     name = _registered_name(value)

@@ -34,6 +34,18 @@ def create_analyzer(name: str, model: keras.Model, **options: Any) -> Analyzer:
         >>> analyzer = create_analyzer("lrp.epsilon", model, epsilon=0.1)
         >>> relevance = analyzer.analyze(images)
     """
+    if not isinstance(name, str):
+        swapped = isinstance(name, keras.Model) and isinstance(model, str)
+        hint = ": model and name are exchanged" if swapped else ""
+        raise TypeError(
+            f"create_analyzer takes a name and then a model, create_analyzer('lrp.epsilon', model); the name is "
+            f"{_kind(name)}, and the model {_kind(model)}{hint}"
+        )
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            f"create_analyzer({name!r}, model) takes a Keras model, got {_kind(model)}: pass the model itself, or a "
+            "file of one by keras.saving.load_model"
+        )
     kind = registry.find(name)
     fields = dataclasses.fields(kind)  # type: ignore[arg-type]
     own = {field.name for field in fields} - set(kind.learnt)
@@ -49,6 +61,10 @@ def create_analyzer(name: str, model: keras.Model, **options: Any) -> Analyzer:
         raise ValueError(f"{name!r}: {error}") from error
     common = {option: value for option, value in options.items() if option in COMMON_OPTIONS}
     return Analyzer(model, method, **common)
+
+
+def _kind(given: Any) -> str:
+    return f"a model ({type(given).__name__})" if isinstance(given, keras.Model) else f"of type {type(given).__name__}"
 
 
 def model_wo_softmax(model: keras.Model) -> keras.Model:

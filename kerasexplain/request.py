@@ -112,7 +112,10 @@ class Request:
 
     def _explanation(self, batch: Batch, running: Running) -> Explanation:
         pipeline = running.pipeline(batch)
-        output_taps = {name: Tap("output", named(pipeline.rows, name).name) for name in self.layers}
+        layers = [self.layers] if isinstance(self.layers, (str, keras.layers.Layer)) else self.layers
+        output_taps = {
+            getattr(layer, "name", layer): Tap("output", named(pipeline.rows, layer).name) for layer in layers
+        }
         execution = pipeline.twin.execution
         bias_taps = list(execution.bias_taps()) if self.bias or self.audit else []
         edge_taps = list(execution.edge_taps()) if self.audit else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from kerasexplain.domains import ANY, Interval, union
 from kerasexplain.errors import nearest
@@ -102,15 +103,21 @@ class Row:
         return "proportional"
 
 
-def named(rows: Sequence[Row], name: str) -> Row:
-    """The row of that name.
+def named(rows: Sequence[Row], name: Any) -> Row:
+    """The row of that name; of a layer itself, or of the end of a name that no other has: nested models prefix theirs.
 
     Raises:
-        ValueError: There is none; the nearest names are given.
+        ValueError: There is none, or several; the nearest names are given.
     """
+    name = getattr(name, "name", name)
     for row in rows:
         if name in row.names:
             return row
+    ending = [row for row in rows if any(full.endswith(f"/{name}") for full in row.names)]
+    if len(ending) == 1:
+        return ending[0]
+    if ending:
+        raise ValueError(f"several operations are named {name!r}: say which of {[row.name for row in ending]}")
     raise ValueError(f"no operation is named {name!r}.{nearest(name, [row.name for row in rows])}")
 
 

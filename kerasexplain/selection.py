@@ -53,25 +53,26 @@ class Contrast:
 
     def weights(self, samples: int, shape: tuple[int | None, ...]) -> np.ndarray:
         """The weight of every output, `(samples, outputs)`."""
-        if len(shape) != 1 or _size(shape) < 2:
-            raise InputError(f"a Contrast is between neurons of an output with one axis, and this one is {shape}")
+        if _size(shape) < 2:
+            raise InputError(f"a Contrast is between several neurons, and this output has one: its shape is {shape}")
         rows, count = np.arange(samples), _size(shape)
         targets = self._indices(self.target, samples, shape)
         if self.against is None:
             weights = np.full((samples, count), -1.0 / (count - 1))
             weights[rows, targets] = 1.0
-            return weights
-        weights = np.zeros((samples, count))
-        weights[rows, targets] += 1.0
-        weights[rows, self._indices(self.against, samples, shape)] -= 1.0
-        return weights
+        else:
+            weights = np.zeros((samples, count))
+            weights[rows, targets] += 1.0
+            weights[rows, self._indices(self.against, samples, shape)] -= 1.0
+        return weights.reshape(samples, *shape)  # type: ignore[arg-type]  # no size of it is open
 
     @staticmethod
     def _indices(given: Any, samples: int, shape: tuple[int | None, ...]) -> np.ndarray:
         array = np.asarray(given)
         if array.dtype.kind not in "iu":
             raise InputError(f"a Contrast is between indices of neurons, got {given!r}")
-        values = _indices(_one_row_per_sample(array, False, samples, 1), shape).values
+        rows = _one_row_per_sample(array, isinstance(given, tuple), samples, len(shape))
+        values = _indices(rows, shape).values
         assert values is not None
         return values
 
@@ -103,6 +104,7 @@ def select(neuron_selection: Any, mode: str, samples: int, output_shape: tuple[i
         neuron_selection = neuron_selection.weights(samples, shape)
     given = np.asarray(neuron_selection)
     if given.dtype.kind == "f":
+        _refuse_labels(given, samples, shape)
         return _weights(given, samples, shape)
     if given.dtype.kind not in "iu":
         raise InputError(f"neuron_selection must be integers or floating weights, got {neuron_selection!r}")
@@ -135,6 +137,22 @@ def _weights(given: np.ndarray, samples: int, shape: tuple[int | None, ...]) -> 
         )
     each = np.broadcast_to(given, (samples, *own))
     return Selection("weights", each.reshape(samples, -1), each)
+
+
+def _refuse_labels(given: np.ndarray, samples: int, shape: tuple[int | None, ...]) -> None:
+    """Raises InputError for what looks like labels that have become floating-point numbers: one whole one a sample.
+
+    Weights of all outputs have the same shape where there are as many outputs as samples.
+    """
+    size = shape[0] if len(shape) == 1 else None
+    if size is None or size < 2 or samples < 2 or given.shape not in ((samples,), (samples, 1)):
+        return
+    are_weights = given.shape == (size,) and np.all(given <= 1)
+    if not are_weights and np.all((given == np.round(given)) & (given >= 0) & (given < size)):
+        raise InputError(
+            f"neuron_selection holds {samples} whole floating-point numbers, one for each sample: labels are integers, "
+            "pass y.astype(int). Floating-point numbers are weights, one for every output"
+        )
 
 
 def _one_row_per_sample(given: np.ndarray, is_tuple: bool, samples: int, columns: int) -> np.ndarray:
