@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -11,12 +12,23 @@ from keras import ops
 
 from kerasexplain.errors import UnsupportedModelError
 from kerasexplain.method import Method
-from kerasexplain.operations import Maximum, Pooling, Routing
+from kerasexplain.operations import (
+    Affine,
+    Elementwise,
+    Linear,
+    Maximum,
+    Mixing,
+    Pooling,
+    Product,
+    Routing,
+    Scale,
+    Statistics,
+)
 from kerasexplain.rows import named
 from kerasexplain.taps import Tap
 
 if TYPE_CHECKING:
-    from kerasexplain.graph import Node
+    from kerasexplain.graph import Node, Value
     from kerasexplain.passes import Passes
     from kerasexplain.pipeline import Pipeline
     from kerasexplain.program import Answer
@@ -37,7 +49,8 @@ class GradCAM(Method):
     Not for: single pixels; evidence against, which is cut off.
 
     Args:
-        layer: Name of the operation; None for the last one with the input's axes, before pooling.
+        layer: Name of the operation; None for the last one whose axes are known to be positions in the input, before
+            pooling: a convolution, or what acts on every position alike behind one. `print(analyzer)` says which.
 
     Source: Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via Gradient-Based Localization".
     """
@@ -57,6 +70,9 @@ class GradCAM(Method):
         weights = ops.sum(q, axis=axes, keepdims=True) / positions
         return ops.relu(ops.sum(weights * x, axis=-1, keepdims=True))
 
+    def notes(self, pipeline: Pipeline) -> tuple[str, ...]:
+        return (f"the map is that of {self._node(pipeline).name}",)
+
     def answer(self, passes: Passes) -> Answer:
         tap = Tap("output", self._node(passes.pipelines.first).name)
         taps = tuple(dict.fromkeys([*passes.question.taps, tap]))
@@ -72,18 +88,48 @@ class GradCAM(Method):
         if len(ranks) > 1 or min(ranks) < 3:
             raise UnsupportedModelError("Grad-CAM needs an input with positions and channels, or several alike")
         (rank,) = ranks
+        spatial = _spatial(nodes, rank)
         if self.layer is not None:
             found = [named(pipeline.rows, self.layer).node]
         else:
             # What pools or moves values only repeats what the operation before it has found, more coarsely.
-            found = [node for node in nodes if len(node.outputs[0].shape) == rank and not _passes_on(node)]
-        if not found or len(found[-1].outputs[0].shape) != rank:
+            found = [node for node in nodes if node.outputs[0] in spatial and not _passes_on(node)]
+        if not found or found[-1].outputs[0] not in spatial:
+            what = f"{found[-1].name!r} ({found[-1].type}) has none" if found else "this model has none"
             raise UnsupportedModelError(
-                "Grad-CAM needs an operation whose output has the input's axes: name one, layer="
+                "Grad-CAM needs a layer whose axes are known to be positions in the input: a convolution, a pooling or "
+                f"what acts on every position alike behind one; {what}. Heads, channels and tokens are no positions: "
+                "name another layer, layer=, or take another analyzer"
             )
         if any(getattr(node.operation, "data_format", None) == "channels_first" for node in nodes):
             raise UnsupportedModelError("Grad-CAM needs channels in the last axis; this model has them first")
         return found[-1]
+
+
+def _spatial(nodes: Sequence[Node], rank: int) -> set[Value]:
+    """The values whose axes between the batch and the channels are positions in the input."""
+    found: set[Value] = set()
+    for node in nodes:
+        (output, *_), kind = node.outputs, type(node.operation).__name__
+        if len(output.shape) != rank:
+            continue
+        windows = ("Conv" in kind or "Pool" in kind) and "LSTM" not in kind
+        given = [value for value in node.inputs if len(value.shape) == rank]
+        if windows or (given and all(value in found for value in given) and _keeps_positions(node, kind)):
+            found.update(node.outputs)
+    return found
+
+
+def _keeps_positions(node: Node, kind: str) -> bool:
+    """Whether an operation acts on every position alike, or moves positions and nothing else."""
+    primitive = node.primitive
+    if isinstance(primitive, Routing):
+        moves = ("Concatenate", "Identity", "Copy", "UpSampling", "ZeroPadding", "Cropping", "Activation", "Minimum")
+        return primitive.is_inactive or kind.startswith(moves)
+    if isinstance(primitive, Product):
+        return primitive.elementwise
+    on_each = (Affine, Elementwise, Linear, Maximum, Mixing, Scale, Statistics)
+    return isinstance(primitive, on_each) and node.inputs[0].shape[1:-1] == node.outputs[0].shape[1:-1]
 
 
 def _passes_on(node: Node) -> bool:

@@ -107,13 +107,17 @@ class Analyzer:
         method.composite()  # so that a bad rule is refused here
         self._description: dict[str, Any] | None = None
         self._found: Pipelines | None = None
+        self._known: Specification | None = None
         if example is not None or not needs_example(model):
             self._look_at(example)
 
     def _look_at(self, example: Any) -> Pipelines:
         """Traces the model, if that has not been done, for inputs like the example, or as the model knows them."""
         if self._found is None:
-            specification = Specification.of(self.model) if example is None else Specification.of_example(example)
+            if example is not None and isinstance(self.model, keras.Sequential) and not self.model.built:
+                self.model.build((None, *as_arrays(example).shape[1:]))
+            specification = Specification.of_example(example) if example is not None else self._known
+            specification = specification or Specification.of(self.model)
             self._found = Pipelines(self.model, self.method, self.options, specification)
         elif self._found.is_outdated:  # its layers compute something else now: quantised, say, or with LoRA
             self._found = Pipelines(self.model, self.method, self.options, self._found.specification)
@@ -320,7 +324,7 @@ class Analyzer:
 
     def _pipelines_for(self, x: Any) -> Pipelines:
         """The pipelines for inputs like x, of which some models need one to be traced."""
-        if self._found is None and needs_example(self.model):
+        if self._found is None and self._known is None and needs_example(self.model):
             self._look_at(as_arrays(x))
         pipelines = self._look_at(None)
         if pipelines.specification.assumed and holds_whole_numbers(as_arrays(x)):
@@ -378,6 +382,11 @@ class Analyzer:
         learnt = {name: getattr(self.method, name) for name in self.method.learnt}
         write_analyzer(path, self.get_config(), {name: value for name, value in learnt.items() if value is not None})
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What is compiled belongs to this process: copies trace the model anew, for the inputs that are known.
+        known = None if self._found is None else self._found.specification
+        return {**vars(self), "_found": None, "_description": None, "_known": known}
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Analyzer):
             return NotImplemented
@@ -393,4 +402,5 @@ class Analyzer:
         title = f"{self.name} of {self.model.name}"
         if self._found is None and needs_example(self.model):
             return f"{title}: the model has not been called, so its operations are not known before the first analysis"
-        return rules_table(title, self.rows, self._first.graph.notes)
+        notes = (*self._first.graph.notes, *self.method.notes(self._first))
+        return rules_table(title, self.rows, notes)

@@ -32,6 +32,15 @@ class Boundary:
     given: Value | None
     moves: tuple[Node, ...]
 
+    def indices(self, x: np.ndarray) -> np.ndarray:
+        """What is looked up where the input is x: x itself, or what is left of it after its moves."""
+        if not self.moves:
+            return x
+        moved = ops.convert_to_tensor(x)
+        for node in self.moves:
+            moved = node.primitive(moved)
+        return np.asarray(ops.convert_to_numpy(moved))
+
     def at_index(self, relevance: Tensor) -> Tensor:
         """Relevance of what was looked up, summed to one number per index."""
         rank = len(self.node.inputs[0].shape)
@@ -76,6 +85,12 @@ def source_of(graph: Graph, producer: dict[Value, Node], value: Value) -> tuple[
     return value, tuple(reversed(moves))
 
 
+def looked_up(graph: Graph) -> dict[Value, Node]:
+    """The model's inputs that hold indices, whatever their dtype, each with what looks them up."""
+    found = boundaries(graph, list(graph.nodes))
+    return {b.given: b.node for b in found if b.given is not None and b.node.type != "Cast"}
+
+
 def check_indices(graph: Graph, boundaries: Sequence[Boundary], batches: Sequence[Sequence[np.ndarray]]) -> None:
     """Raises InputError if an input holds an index that an embedding does not know.
 
@@ -86,13 +101,15 @@ def check_indices(graph: Graph, boundaries: Sequence[Boundary], batches: Sequenc
     """
     for boundary in boundaries:
         size = getattr(boundary.node.operation, "input_dim", None)
-        if size is None or boundary.given is None or boundary.moves:
-            continue  # of what is sliced and moved first, not every index need be known
+        if size is None or boundary.given is None:
+            continue
         position = graph.inputs.index(boundary.given)
         for arrays in batches:
-            if arrays and (arrays[position].min() < 0 or arrays[position].max() >= size):
+            if not arrays:
+                continue
+            indices = boundary.indices(arrays[position])
+            if indices.size and (indices.min() < 0 or indices.max() >= size):
                 raise InputError(
                     f"the model's input {graph.input_names[position]!r} must hold indices from 0 to {size - 1}, which "
-                    f"{boundary.node.name!r} ({boundary.node.type}) knows; got {arrays[position].min()} to "
-                    f"{arrays[position].max()}"
+                    f"{boundary.node.name!r} ({boundary.node.type}) knows; got {indices.min()} to {indices.max()}"
                 )

@@ -13,6 +13,8 @@ from kerasexplain.errors import InputError
 from kerasexplain.graph import Graph, Shape, Value
 
 Structure = Callable[[list[np.ndarray]], Any]
+#: Tensors that Keras would fill up with zeros.
+_NOT_DENSE = {"RaggedTensor": "ragged", "RaggedTensorValue": "ragged", "SparseTensor": "sparse"}
 
 
 def by_input(x: Any, names: Sequence[str]) -> tuple[list[Any], Structure]:
@@ -30,7 +32,8 @@ def by_input(x: Any, names: Sequence[str]) -> tuple[list[Any], Structure]:
     """
     given, structure = _by_input(x, names)
     arrays = [
-        value if hasattr(value, "shape") else _as_array(value, name) for name, value in zip(names, given, strict=True)
+        value if hasattr(value, "shape") and type(value).__name__ not in _NOT_DENSE else _as_array(value, name)
+        for name, value in zip(names, given, strict=True)
     ]
     return arrays, structure
 
@@ -110,6 +113,8 @@ def _array(x: Any, name: str, value: Value, shape: Shape, dtype: str, begin: int
 def _as_array(x: Any, name: str) -> np.ndarray:
     try:
         return as_array(x)
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(f"the model's input {name!r} must be an array of numbers: {error}") from None
 
@@ -159,7 +164,15 @@ def as_arrays(x: Any) -> Any:
 
 
 def as_array(x: Any) -> np.ndarray:
-    """A numpy array of the same numbers. PyTorch's tensors become one only by way of Keras, on a GPU or in bfloat16."""
+    """A numpy array of the same numbers. PyTorch's tensors become one only by way of Keras, on a GPU or in bfloat16.
+
+    Raises:
+        InputError: It is a ragged or sparse tensor, which Keras would fill up with zeros.
+    """
+    kind = _NOT_DENSE.get(type(x).__name__)
+    if kind is not None:
+        dense = "x.to_tensor(), for a model that masks the padding" if kind == "ragged" else "tf.sparse.to_dense(x)"
+        raise InputError(f"the input is a {kind} tensor, and models are explained on dense ones: pass {dense}")
     return np.asarray(ops.convert_to_numpy(x) if ops.is_tensor(x) else x)
 
 

@@ -14,6 +14,7 @@ from kerasexplain.config import Configurable
 if TYPE_CHECKING:
     from kerasexplain.fitting import Fitting
     from kerasexplain.passes import Passes
+    from kerasexplain.pipeline import Pipeline
     from kerasexplain.program import Answer
 
 Tensor = Any
@@ -66,6 +67,10 @@ class Method(Configurable):
     def of_biases(self, found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What biases took, as it is told, given what each of them took."""
         return dict(found)
+
+    def notes(self, pipeline: Pipeline) -> tuple[str, ...]:
+        """Sentences about a model that `print(analyzer)` ends with."""
+        return ()
 
     def answer(self, passes: Passes) -> Answer:
         """The answer to a question about some samples; by default one backward pass.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kerasexplain.errors import InputError
-from kerasexplain.indices import check_indices
+from kerasexplain.indices import check_indices, looked_up
 from kerasexplain.program import Answer, Given, Program, Question
 
 if TYPE_CHECKING:
@@ -178,7 +178,16 @@ class Passes:
         Raises:
             InputError: None does; `why` says why that matters.
         """
-        real = [value.is_float for value in self.pipelines.first.graph.inputs]
+        graph = self.pipelines.first.graph
+        of_indices = looked_up(graph)
+        for value, name in zip(graph.inputs, graph.input_names, strict=True):
+            if value.is_float and value in of_indices:
+                node = of_indices[value]
+                raise InputError(
+                    f"the model's input {name!r} holds indices, which the embedding {node.name!r} ({node.type}) looks "
+                    f"up, but {why}: explain a model that takes embeddings"
+                )
+        real = [value.is_float for value in graph.inputs]
         if not any(real):
             names = ", ".join(map(repr, self.pipelines.first.graph.input_names))
             raise InputError(

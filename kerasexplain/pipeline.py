@@ -83,6 +83,7 @@ class Pipelines:
         self.specification = specification
         self._fingerprint = fingerprint(model)
         self.batch_sizes = BatchSizes()
+        self._explained_shapes: dict[tuple[Shape, ...], Shape] = {}
         graph, is_static = traced(model, specification, options["output"])
         # XLA cannot differentiate a loop of unknown length.
         self.is_static = is_static or (by_xla(options["jit_compile"]) and _loops_openly(graph))
@@ -136,6 +137,12 @@ class Pipelines:
             return self.first.graph
         graph = trace(self._model, self.specification.with_shapes([(1, *size) for size in sizes]))
         return Pipeline(self._model, graph, self._method, self._options).graph
+
+    def explained_shape(self, sizes: tuple[Shape, ...]) -> Shape:
+        """The shape of the explained output for samples of some sizes, none of which it leaves open."""
+        if sizes not in self._explained_shapes:
+            self._explained_shapes[sizes] = self.graph_at(sizes).explained.shape
+        return self._explained_shapes[sizes]
 
     @property
     def is_outdated(self) -> bool:

@@ -19,7 +19,7 @@ from kerasexplain.weights import computed_once
 
 Tensor = Any
 #: Sizes that are tried for axes of unknown size, where a model's code needs to know them.
-_SIZES = (16, 64)
+_SIZES = (16, 64, 4)
 _BATCH = 2
 
 
@@ -76,10 +76,8 @@ def check(model: keras.Model, graph: Graph, specification: Specification, output
     """
     if not graph.opened:
         return  # a plain graph of Keras layers, run as Keras runs it
-    shapes = [(value.shape[0] or _BATCH, *(size or _SIZES[0] for size in value.shape[1:])) for value in graph.inputs]
+    xs, expected = _tried(model, graph, specification)
     try:
-        xs = [_made_up(graph, value, shape) for value, shape in zip(graph.inputs, shapes, strict=True)]
-        expected = outputs_of_model(model, specification, xs)
         values = run(graph, xs)
     except Exception as error:
         raise UnsupportedModelError(
@@ -107,6 +105,22 @@ def check(model: keras.Model, graph: Graph, specification: Specification, output
 def outputs_of_model(model: keras.Model, specification: Specification, xs: Sequence[Tensor]) -> list[Tensor]:
     """What the model itself gives for inputs, flattened."""
     return drawn_outputs(model, specification, xs, draws=1)[0]
+
+
+def _tried(model: keras.Model, graph: Graph, specification: Specification) -> tuple[list[Tensor], list[Tensor]]:
+    """Made-up inputs, and what the model gives for them: of sizes that it takes, where axes are open."""
+    is_open = any(None in value.shape[1:] for value in graph.inputs)
+    refused: Exception | None = None
+    for filled in _SIZES if is_open else _SIZES[:1]:
+        shapes = [(value.shape[0] or _BATCH, *(size or filled for size in value.shape[1:])) for value in graph.inputs]
+        xs = [_made_up(graph, value, shape) for value, shape in zip(graph.inputs, shapes, strict=True)]
+        try:
+            return xs, outputs_of_model(model, specification, xs)
+        except Exception as error:  # a table of positions, say, may be shorter
+            refused = refused or error
+    raise UnsupportedModelError(
+        f"the model {model.name!r} does not run on made-up inputs: {type(refused).__name__}: {refused}"
+    ) from refused
 
 
 def drawn_outputs(

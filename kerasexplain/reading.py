@@ -13,6 +13,7 @@ import rich.progress
 
 if TYPE_CHECKING:
     import keras
+    from PIL.Image import Image
 
 PICTURES = (".png", ".jpg", ".jpeg")
 ARRAYS = (".npy", ".npz")
@@ -129,11 +130,27 @@ def _picture(path: pathlib.Path, shape: Shape) -> np.ndarray:
         raise ValueError(f"the model's input has shape {_shown(shape)}, which is no picture's: pass a .npy file")
     try:
         with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file).convert(MODES[channels])
+            image = _in_8_bits(ImageOps.exif_transpose(file)).convert(MODES[channels])
     except Exception as error:  # whatever Pillow's many readers find wrong with the file
         raise ValueError(f"{str(path)!r} holds no picture that can be read: {error}") from None
     fitted = np.asarray(ImageOps.fit(image, (shape[1] or image.width, shape[0] or image.height)))
     return fitted.reshape(*fitted.shape[:2], *shape[2:])
+
+
+def _in_8_bits(image: Image) -> Image:
+    """A picture of 16 bits in 8: Pillow's own conversion cuts off what is above 255.
+
+    Raises:
+        ValueError: Its numbers are none of 16 bits.
+    """
+    if image.mode[0] not in "IF":
+        return image
+    from PIL import Image
+
+    pixels = np.asarray(image)
+    if pixels.dtype.kind == "f" or pixels.min() < 0 or pixels.max() > 65535:
+        raise ValueError(f"its pixels are {pixels.dtype} from {pixels.min():g} to {pixels.max():g}: pass a .npy file")
+    return Image.fromarray(np.round(pixels / 257).astype("uint8"))
 
 
 def _scaled(batch: np.ndarray, pixels: Sequence[float] | None) -> np.ndarray:

@@ -16,7 +16,7 @@ from kerasexplain.conditions import conditions_of
 from kerasexplain.errors import InputError
 from kerasexplain.explanation import Explanation
 from kerasexplain.finite import check_finite
-from kerasexplain.graph import Graph
+from kerasexplain.graph import Graph, Shape
 from kerasexplain.inputs import by_input, count_of
 from kerasexplain.method import Method
 from kerasexplain.passes import Passes
@@ -142,7 +142,12 @@ class Request:
     def _passes(
         self, batch: Batch, running: Running, pipeline: Pipeline, taps: tuple[Tap, ...], summed: tuple[Tap, ...]
     ) -> tuple[Passes, Selection]:
-        selection = self._selection(batch, pipeline.graph)
+        sizes = tuple(array.shape[1:] for array in batch.arrays)
+        shape = pipeline.graph.explained.shape
+        needs_sizes = self.neuron_selection is not None or self.options["neuron_selection_mode"] == "all"
+        if None in shape[1:] and needs_sizes:
+            shape = running.pipelines.explained_shape(sizes)
+        selection = self._selection(batch, shape)
         conditions = self.method.conditions if self.conditions is None else self.conditions
         each = isinstance(conditions, Sequence) and not isinstance(conditions, str)
         conditions = _of_batch("conditions", conditions, each, batch)
@@ -154,8 +159,8 @@ class Request:
         usual = max(batch.count, running.usual)
         return Passes(running.pipelines, question, given, running.size, usual, running.progress), selection
 
-    def _selection(self, batch: Batch, graph: Graph) -> Selection:
-        given, shape = self.neuron_selection, graph.explained.shape
+    def _selection(self, batch: Batch, shape: Shape) -> Selection:
+        given = self.neuron_selection
         if callable(given):
             given = given(batch.given)
         elif isinstance(given, Contrast):

@@ -139,8 +139,10 @@ def holds_whole_numbers(x: Any) -> bool:
 
 
 def needs_example(model: Any) -> bool:
-    """Whether nothing is known of the model's inputs, because it is subclassed and has not been called."""
-    if not isinstance(model, keras.Model) or isinstance(model, keras.Sequential):
+    """Whether nothing is known of the model's inputs, because it has not been called and says nothing of them."""
+    if isinstance(model, keras.Sequential):
+        return not model.built
+    if not isinstance(model, keras.Model):
         return False
     known = getattr(model, "inputs", None) or (model.built and getattr(model, "_build_shapes_dict", None))
     return not known

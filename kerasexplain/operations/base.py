@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from keras import ops
@@ -95,6 +95,8 @@ class Routing(Primitive):
     function: Callable[..., Tensor]
     pads: bool = False
     chooses: bool = False
+    #: Whether it does something in training alone.
+    is_inactive: ClassVar[bool] = False
 
     def __call__(self, *xs: Tensor, tap: Tensor | None = None) -> Tensor:
         return self.function(*xs)

@@ -75,4 +75,6 @@ def _inactive(call: Call) -> Primitive:
 
 
 class Inactive(Routing):
-    """What does something in training alone."""
+    """An operation that does something in training alone."""
+
+    is_inactive = True
