@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from kerasexplain.domains import UNIT
-from kerasexplain.operations import Call, Nonlinear, Primitive, catalogue_key
+from kerasexplain.operations import Call, Elementwise, Nonlinear, Primitive, catalogue_key
 from kerasexplain.operations.catalogue import describes_class
 
 Tensor = Any
@@ -270,6 +270,45 @@ def _multi_hot(operation: Any, inputs: Tensor) -> Tensor:
     """The greatest of the one-hot vectors: of equal indices, the first takes the relevance."""
     of_each = ops.one_hot(inputs, operation.num_classes, axis=operation.axis, dtype=operation.dtype)
     return ops.max(of_each, axis=1)
+
+
+class IndexOf(keras.Operation):
+    """The place of a number in the vocabulary of an IntegerLookup, whatever the layer makes of it."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return ops.convert_to_tensor(self.layer._lookup_dense(ops.cast(inputs, self.layer.vocabulary_dtype)))
+
+    def compute_output_spec(self, inputs: Tensor) -> Any:
+        return keras.KerasTensor(inputs.shape, "int64")
+
+
+@describes_class(IndexOf)
+def _index_of(call: Call) -> Primitive:
+    return Elementwise(call.function())  # from one index to another: relevance is that of the first
+
+
+@expands("layers.IntegerLookup")
+def _integer_lookup(layer: Any, inputs: Tensor) -> Tensor:
+    """Vectors for the numbers looked up: what is understood as it is, the indices themselves, does not come here."""
+    depth = layer.max_tokens if layer.pad_to_max_tokens else layer.vocabulary_size()
+    if layer.output_mode == "one_hot" and inputs.shape[-1] == 1:
+        inputs = ops.squeeze(inputs, axis=-1)
+    elif layer.output_mode != "one_hot" and len(inputs.shape) == 1:
+        inputs = ops.expand_dims(inputs, axis=-1)
+    of_each = ops.one_hot(IndexOf(layer)(inputs), depth, dtype=keras.config.floatx())
+    if layer.output_mode == "one_hot":
+        return of_each
+    if layer.output_mode == "multi_hot":
+        return ops.max(of_each, axis=-2)
+    count = ops.sum(of_each, axis=-2)
+    if layer.output_mode == "count":
+        return count
+    weights = ops.convert_to_numpy(layer.idf_weights)
+    return ops.multiply(count, ops.convert_to_tensor(weights, dtype=count.dtype))
 
 
 @expands("layers.CategoryEncoding")

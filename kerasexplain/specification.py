@@ -112,7 +112,7 @@ class Specification:
         dtype = keras.config.floatx()
         if _is_shape(shapes):
             return cls((Input("input", (None, *shapes[1:]), dtype),), 0, assumed=True)
-        names = list(shapes) if isinstance(shapes, dict) else [f"input_{i}" for i in range(len(shapes))]
+        names = sorted(shapes) if isinstance(shapes, dict) else [f"input_{i}" for i in range(len(shapes))]
         given = [shapes[name] for name in names] if isinstance(shapes, dict) else list(shapes)
         inputs = tuple(Input(name, (None, *shape[1:]), dtype) for name, shape in zip(names, given, strict=True))
         structure = {name: i for i, name in enumerate(names)} if isinstance(shapes, dict) else list(range(len(names)))
@@ -122,7 +122,7 @@ class Specification:
     def of_example(cls, x: Any) -> Specification:
         """What an input tells: every size but the batch's."""
         arrays = keras.tree.flatten(x)
-        names = list(x) if isinstance(x, dict) else ["input"] if len(arrays) == 1 else []
+        names = sorted(x) if isinstance(x, dict) else ["input"] if len(arrays) == 1 else []
         if isinstance(x, dict):
             arrays = [x[name] for name in names]
         names = names or [f"input_{i}" for i in range(len(arrays))]

@@ -75,7 +75,9 @@ def pull_back(
         y, auxiliary = function(*primals)
 
     def pullback(cotangent: Tensor) -> tuple[Any, ...]:
-        return tape.gradient(y, primals, output_gradients=cotangent, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        zero = tf.UnconnectedGradients.ZERO
+        gradients = tape.gradient(y, primals, output_gradients=cotangent, unconnected_gradients=zero)
+        return tf.nest.map_structure(tf.convert_to_tensor, gradients)  # that of an embedding is sparse
 
     return y, auxiliary, pullback
 

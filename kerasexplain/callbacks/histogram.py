@@ -132,8 +132,7 @@ class Gradients:
                 return ops.mean(self.model.compute_loss(x, y, predicted)), None
 
         value, _, pullback = pull_back(loss, [ops.convert_to_tensor(variable.value) for variable in trainable])
-        # That of an embedding is sparse on TensorFlow.
-        return [ops.convert_to_tensor(gradient, sparse=False) for gradient in pullback(ops.ones_like(value))[0]]
+        return list(pullback(ops.ones_like(value))[0])
 
 
 def paths(variables: Sequence[keras.Variable]) -> list[str]:

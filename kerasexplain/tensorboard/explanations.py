@@ -109,6 +109,10 @@ class ExplanationLog:
         strips = {}
         for name, relevance in self._by_input(found).items():
             x = self._inputs[name]
+            if _is_signal(x):
+                heatmaps = visualize.heatmap(_as_strips(relevance), percentile=99.5)
+                strips[name] = [visualize.strip([heatmap]) for heatmap in heatmaps]
+                continue
             if self._kind(name, x) != "picture" or relevance.ndim not in (3, 4):
                 continue
             heatmaps = visualize.heatmap(relevance, percentile=99.5)
@@ -183,6 +187,17 @@ def _channels_last(values: np.ndarray) -> np.ndarray:
     channels = (1, 3, 4)
     is_first = values.ndim == 4 and values.shape[1] in channels and values.shape[-1] not in channels
     return np.moveaxis(values, 1, -1) if is_first else values
+
+
+def _is_signal(x: np.ndarray) -> bool:
+    """Whether samples are signals, time and then channels, and no pictures without channels."""
+    return x.ndim == 3 and 4 * x.shape[2] <= x.shape[1]
+
+
+def _as_strips(signals: np.ndarray) -> np.ndarray:
+    """Signals as pictures: time from left to right, one row for each channel, high enough to be seen."""
+    rows = np.moveaxis(signals, 1, 2)
+    return np.repeat(rows, max(1, rows.shape[2] // (4 * rows.shape[1])), axis=1)
 
 
 def _neurons(neuron: Any, samples: int) -> list[Any]:

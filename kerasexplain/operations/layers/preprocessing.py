@@ -75,7 +75,8 @@ def _index_of(call: Call) -> Primitive:
     mode = call.operation.output_mode
     if mode == "int":
         return Elementwise(call.function())  # from an index to another: relevance is that of the first
-    if mode != "one_hot" or isinstance(call.operation, keras.layers.Discretization):
+    replaces_axis = call.inputs[0].shape[-1] == 1  # then the vector takes the place of the index's axis
+    if mode != "one_hot" or replaces_axis or not isinstance(call.operation, keras.layers.Hashing):
         return opaque(call, f'output_mode="{mode}" has no rule: use "int", and CategoryEncoding behind it')
     return Lookup(call.function(), UNIT)
 
