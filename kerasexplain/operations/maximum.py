@@ -46,8 +46,9 @@ def pooling_maximum(call: Call) -> Maximum:
         for n in (pooling.pool_size, pooling.pool_size if pooling.strides is None else pooling.strides)
     )
     candidates = window_candidates(pool_size, strides, pooling.padding, pooling.data_format == "channels_last")
-    # With padding, the gradient that XLA makes goes to another of equal winners than the plain graph's.
-    return Maximum(call.function(), candidates, first=pooling.padding == "valid")
+    # With padding, the gradient that XLA makes goes to another of equal winners than the plain graph's; and in three
+    # dimensions it goes to all of them on some processors.
+    return Maximum(call.function(), candidates, first=pooling.padding == "valid" and rank < 3)
 
 
 def window_candidates(
