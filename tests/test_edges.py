@@ -1,0 +1,242 @@
+"""Inputs, selections and names as people give them: the right map, or a refusal in words."""
+
+from __future__ import annotations
+
+import copy
+import pathlib
+import pickle
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from kerasexplain import Contrast, InputError, UnsupportedModelError, create_analyzer
+from kerasexplain.reading import samples
+
+on_tensorflow = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="about TensorFlow's own objects")
+
+
+def random(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape).astype("float32")
+
+
+def dense() -> keras.Model:
+    return keras.Sequential([keras.Input((4,)), layers.Dense(5, activation="relu", name="one"), layers.Dense(3)])
+
+
+# Arguments and names
+
+
+def test_exchanged_arguments_are_named() -> None:
+    with pytest.raises(TypeError, match="model and name are exchanged"):
+        create_analyzer(dense(), "lrp.epsilon")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="takes a Keras model, got of type str"):
+        create_analyzer("lrp.epsilon", "model.keras")  # type: ignore[arg-type]
+
+
+def test_a_layer_itself_or_its_name_alone() -> None:
+    model, x = dense(), random(2, 4)
+    by_name = create_analyzer("lrp.epsilon", model, override=[("one", "Flat")])
+    by_layer = create_analyzer("lrp.epsilon", model, override=[(model.layers[0], "Flat")])
+    np.testing.assert_array_equal(by_layer.analyze(x), by_name.analyze(x))
+    assert by_layer == by_name
+    assert list(by_name.explain(x, layers="one").layers) == ["one"]
+    assert list(by_name.explain(x, layers=[model.layers[0]]).layers) == ["one"]
+
+
+def test_the_end_of_a_name_that_no_other_has() -> None:
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(5, name="hidden")], name="inner")
+    other = keras.Sequential([keras.Input((5,)), layers.Dense(5, name="hidden")], name="other")
+    x = random(2, 4)
+    once = keras.Sequential([keras.Input((4,)), inner, layers.Dense(2)])
+    analyzer = create_analyzer("lrp.epsilon", once, override=[("hidden", "Flat")])
+    full = create_analyzer("lrp.epsilon", once, override=[("inner/hidden", "Flat")])
+    np.testing.assert_array_equal(analyzer.analyze(x), full.analyze(x))
+    assert analyzer.explain(x, layers=["hidden"]).layers["hidden"].shape == (2, 5)
+    twice = keras.Sequential([keras.Input((4,)), inner, other])
+    with pytest.raises(ValueError, match=r"several operations are named 'hidden'.*inner/hidden.*other/hidden"):
+        create_analyzer("lrp.epsilon", twice).explain(x, layers=["hidden"])
+
+
+# Selections
+
+
+def test_whole_floating_labels_are_refused_and_weights_are_not() -> None:
+    model, x = dense(), random(3, 4)
+    analyzer = create_analyzer("lrp.epsilon", model)
+    for labels in ([0.0, 2.0, 1.0], [[0.0], [2.0], [1.0]]):
+        with pytest.raises(InputError, match=r"labels are integers, pass y.astype\(int\)"):
+            analyzer.analyze(x, np.array(labels))
+    with pytest.raises(InputError, match="labels are integers"):
+        analyzer.analyze(x[:2], np.array([2.0, 1.0]))
+    one_hot = analyzer.explain(x, np.array([0.0, 1.0, 0.0])).explained
+    np.testing.assert_allclose(one_hot, model.predict(x, verbose=0)[:, 1], rtol=1e-5)
+
+
+def test_neurons_of_outputs_of_open_size() -> None:
+    model = keras.Sequential(
+        [keras.Input((None, None, 3)), layers.Conv2D(4, 3, padding="same", activation="relu"), layers.Conv2D(2, 1)]
+    )
+    for height, width in ((10, 12), (7, 9)):
+        x = random(2, height, width, 3)
+        y = model.predict(x, verbose=0)
+        analyzer = create_analyzer("lrp.epsilon", model)
+        found = analyzer.explain(x, (3, 4, 1))
+        np.testing.assert_allclose(found.explained, y[:, 3, 4, 1], rtol=1e-5, atol=1e-6)
+        found = analyzer.explain(x, Contrast((3, 4, 1), against=(3, 4, 0)))
+        np.testing.assert_allclose(found.explained, y[:, 3, 4, 1] - y[:, 3, 4, 0], rtol=1e-4, atol=1e-6)
+        found = create_analyzer("lrp.epsilon", model, neuron_selection_mode="all").explain(x)
+        np.testing.assert_allclose(found.explained, y.reshape(2, -1).sum(axis=1), rtol=1e-4, atol=1e-5)
+        with pytest.raises(IndexError):
+            analyzer.explain(x, (3, width, 1))
+
+
+# Indices
+
+
+def ids_model(dtype: str) -> keras.Model:
+    return keras.Sequential(
+        [keras.Input((6,), dtype=dtype), layers.Embedding(30, 4), layers.Flatten(), layers.Dense(2, activation="tanh")]
+    )
+
+
+@pytest.mark.parametrize("name", ["integrated_gradients", "smoothgrad"])
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+def test_ids_are_not_moved(name: str, dtype: str) -> None:
+    ids = np.random.default_rng(0).integers(0, 30, (2, 6))
+    with pytest.raises(InputError, match="explain a model that takes embeddings"):
+        create_analyzer(name, ids_model(dtype)).analyze(ids)
+
+
+def test_ids_that_are_moved_first_are_checked() -> None:
+    given = keras.Input((3,))
+    column = ops.cast(given[:, 1], "int32")
+    embedded = layers.Embedding(5, 4)(column)
+    model = keras.Model(given, layers.Dense(2)(layers.Concatenate()([embedded, given[:, 2:]])))
+    analyzer = create_analyzer("lrp.epsilon", model)
+    analyzer.analyze(np.array([[99.0, 4.0, 0.3]]), 0)
+    with pytest.raises(InputError, match=r"indices from 0 to 4.*got 7 to 7"):
+        analyzer.analyze(np.array([[0.0, 7.0, 0.3]]), 0)
+
+
+@on_tensorflow
+@pytest.mark.parametrize("mode", ["one_hot", "multi_hot", "count", "int"])
+def test_numbers_that_are_looked_up(mode: str) -> None:
+    lookup = layers.IntegerLookup(vocabulary=[10, 20, 30], output_mode=mode)
+    code, age = keras.Input((1,), dtype="int64", name="code"), keras.Input((1,), name="age")
+    vector = lookup(code) if mode != "int" else layers.Flatten()(layers.Embedding(4, 4)(lookup(code)))
+    model = keras.Model([code, age], layers.Dense(1, use_bias=False)(layers.Concatenate()([vector, age])))
+    x = {"code": np.array([[10], [20]]), "age": np.array([[1.0], [2.0]], "float32")}
+    found = create_analyzer("lrp.bias_as_input", model).explain(x)
+    total = found.relevance["code"].ravel() + found.relevance["age"].ravel()
+    np.testing.assert_allclose(total, found.explained, rtol=1e-5, atol=1e-6)
+    if mode != "int":
+        kernel = keras.ops.convert_to_numpy(model.layers[-1].kernel).ravel()
+        np.testing.assert_allclose(found.relevance["code"].ravel(), kernel[[1, 2]], rtol=1e-5)
+
+
+# Inputs
+
+
+@on_tensorflow
+def test_ragged_tensors_are_refused() -> None:
+    import tensorflow as tf
+
+    model = ids_model("int32")
+    with pytest.raises(InputError, match=r"ragged tensor.*x.to_tensor\(\)"):
+        create_analyzer("lrp.epsilon", model).analyze(tf.ragged.constant([[1, 2, 3, 4, 5, 6], [4]]))
+
+
+def test_pictures_of_16_bits(tmp_path: pathlib.Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    model = keras.Sequential([keras.Input((16, 16, 1)), layers.Flatten(), layers.Dense(2)])
+    ramp = np.linspace(0, 255, 256).reshape(16, 16)
+    image.fromarray(ramp.astype("uint8")).save(tmp_path / "8.png")
+    image.fromarray((ramp * 257).astype("uint16")).save(tmp_path / "16.png")
+    (eight, _), (sixteen, _) = (samples([tmp_path / f"{bits}.png"], model) for bits in (8, 16))
+    assert np.abs(sixteen.astype(int) - eight).max() <= 1
+
+
+def test_keys_in_any_order() -> None:
+    inputs = {"tokens": keras.Input((6,), dtype="int32"), "mask": keras.Input((6,))}
+    embedded = layers.Embedding(20, 8)(inputs["tokens"]) * ops.expand_dims(inputs["mask"], -1)
+    model = keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling1D()(embedded)))
+    x = {"tokens": np.arange(12).reshape(2, 6), "mask": np.ones((2, 6), "float32")}
+    found = create_analyzer("lrp.epsilon", model, example=x).explain(x, 1)
+    np.testing.assert_allclose(found.explained, model.predict(x, verbose=0)[:, 1], rtol=1e-5)
+
+
+# Models
+
+
+def test_a_sequential_model_that_has_not_been_built() -> None:
+    x = random(2, 6)
+    model = keras.Sequential([layers.Dense(4, activation="relu"), layers.Dense(2)])
+    assert create_analyzer("lrp.epsilon", model, example=x).analyze(x).shape == x.shape
+    later = create_analyzer("lrp.epsilon", keras.Sequential([layers.Dense(2)]))
+    assert "not been called" in str(later)
+    with pytest.raises(UnsupportedModelError, match="has not been built"):
+        _ = later.graph
+
+
+def test_a_table_of_positions_that_is_shorter_than_what_is_tried() -> None:
+    class Tokens(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.tokens, self.positions = layers.Embedding(30, 8), layers.Embedding(12, 8)
+
+        def call(self, x: Any) -> Any:
+            return self.tokens(x) + self.positions(ops.arange(0, ops.shape(x)[-1]))
+
+    given = keras.Input((None,), dtype="int32")
+    model = keras.Model(given, layers.Dense(2)(layers.GlobalAveragePooling1D()(Tokens()(given))))
+    x = np.arange(18).reshape(2, 9)
+    found = create_analyzer("lrp.attention", model).explain(x, 1)
+    np.testing.assert_allclose(found.explained, model.predict(x, verbose=0)[:, 1], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("used", [True, False])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda a: pickle.loads(pickle.dumps(a))], ids=["copy", "pickle"])
+def test_analyzers_are_copied_used_or_not(copied: Any, used: bool) -> None:
+    x = random(2, 4)
+    analyzer = create_analyzer("lrp.gamma", dense())
+    if used:
+        analyzer.analyze(x)
+    np.testing.assert_allclose(copied(analyzer).analyze(x), analyzer.analyze(x), rtol=1e-6)
+
+
+def test_a_copy_knows_what_inputs_its_model_takes() -> None:
+    class Own(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = layers.Dense(3)
+
+        def call(self, x: Any) -> Any:
+            return self.dense(x)
+
+    x = random(2, 4)
+    analyzer = create_analyzer("lrp.epsilon", Own(), example=x)
+    assert copy.copy(analyzer).graph.inputs[0].shape == (None, 4)
+
+
+# Grad-CAM
+
+
+def test_grad_cam_takes_positions_alone_and_says_which() -> None:
+    given = keras.Input((16, 16, 8))
+    convolved = layers.Conv2D(4, 3, activation="relu", name="last")(given)
+    model = keras.Model(given, layers.Dense(2)(layers.Flatten()(convolved)))
+    assert "the map is that of last/relu" in str(create_analyzer("grad_cam", model))
+
+    tokens = keras.Input((16, 8))
+    attended = layers.MultiHeadAttention(2, 4)(tokens, tokens)
+    transformer = keras.Model(tokens, layers.Dense(3)(layers.GlobalAveragePooling1D()(tokens + attended)))
+    with pytest.raises(UnsupportedModelError, match=r"positions in the input.*no positions"):
+        create_analyzer("grad_cam", transformer).analyze(random(1, 16, 8))
+
+    turned = layers.Dense(4)(layers.Permute((1, 3, 2))(layers.Conv2D(14, 3)(given)))
+    square = keras.Model(given, layers.Dense(2)(layers.Flatten()(turned)))
+    with pytest.raises(UnsupportedModelError, match="positions"):
+        create_analyzer("grad_cam", square, layer=square.layers[3].name).analyze(random(1, 16, 16, 8))
