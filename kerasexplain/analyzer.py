@@ -173,7 +173,8 @@ class Analyzer:
                 first entry of batches that are tuples counts.
             neuron_selection: What is explained, whatever the mode: an index, for all samples or one per sample (a
                 tuple, or one column per axis, for outputs of higher rank; negative ones count from the end); a
-                floating array shaped like the output, as weights; or a `Contrast` of one neuron with others. For a
+                floating array shaped like the output, as weights, or a mask of a region of it (truth values; zeros and
+                ones, in outputs of several axes); or a `Contrast` of one neuron with others. For a
                 stream, what holds for all samples, or a function from a batch as the stream gives it to what holds
                 for its samples.
             batch_size: How many samples run at once, instead of the analyzer's own. A stream's batches run as they are

@@ -82,8 +82,8 @@ def select(neuron_selection: Any, mode: str, samples: int, output_shape: tuple[i
 
     Args:
         neuron_selection: None; an int; an integer array, one per sample (with one column per axis for outputs of
-            higher rank); a tuple, one index per axis, for every sample; a floating array shaped like the output; or
-            a `Contrast`.
+            higher rank); a tuple, one index per axis, for every sample; a floating array shaped like the output, or a
+            mask of a region of it, of truth values or of zeros and ones; or a `Contrast`.
         mode: "max_activation", "index" or "all": what None means.
         samples: How many samples are explained.
         output_shape: Shape of the explained output, batch first.
@@ -103,6 +103,8 @@ def select(neuron_selection: Any, mode: str, samples: int, output_shape: tuple[i
     if isinstance(neuron_selection, Contrast):
         neuron_selection = neuron_selection.weights(samples, shape)
     given = np.asarray(neuron_selection)
+    if _is_region(given, samples, shape):
+        return _weights(given.astype(float), samples, shape)
     if given.dtype.kind == "f":
         _refuse_labels(given, samples, shape)
         return _weights(given, samples, shape)
@@ -116,8 +118,9 @@ def select(neuron_selection: Any, mode: str, samples: int, output_shape: tuple[i
 def is_per_sample(neuron_selection: Any, output_shape: tuple[int | None, ...]) -> bool:
     """Whether a selection, which is no `Contrast`, has an entry for every sample, rather than one for all."""
     given, rank = np.asarray(neuron_selection), len(output_shape) - 1
-    if given.dtype.kind == "f":
-        return given.ndim > rank
+    if given.dtype.kind in "fb" or (rank > 1 and given.ndim >= rank and not isinstance(neuron_selection, tuple)):
+        # Weights and masks of regions have the output's axes; integers of two axes may be indices, one row a sample.
+        return given.ndim > rank or (given.dtype.kind in "iu" and given.ndim == 2 and given.shape[1] == rank)
     return given.ndim > (1 if isinstance(neuron_selection, tuple) and rank > 1 else 0)
 
 
@@ -137,6 +140,15 @@ def _weights(given: np.ndarray, samples: int, shape: tuple[int | None, ...]) -> 
         )
     each = np.broadcast_to(given, (samples, *own))
     return Selection("weights", each.reshape(samples, -1), each)
+
+
+def _is_region(given: np.ndarray, samples: int, shape: tuple[int | None, ...]) -> bool:
+    """Whether a selection is a mask of a region: of truth values, or of zeros and ones in an output of several axes."""
+    if given.ndim == 0 or given.shape not in (tuple(shape), (samples, *shape)):
+        return False
+    indices = given.shape == (samples, len(shape))  # which look the same where an output has as many neurons as axes
+    zeros_and_ones = given.dtype.kind in "iu" and len(shape) > 1 and not indices and bool(np.isin(given, (0, 1)).all())
+    return given.dtype.kind == "b" or zeros_and_ones
 
 
 def _refuse_labels(given: np.ndarray, samples: int, shape: tuple[int | None, ...]) -> None:

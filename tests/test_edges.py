@@ -93,6 +93,21 @@ def test_neurons_of_outputs_of_open_size() -> None:
             analyzer.explain(x, (3, width, 1))
 
 
+def test_masks_of_regions() -> None:
+    model = keras.Sequential([keras.Input((5, 6, 3)), layers.Conv2D(2, 3, padding="same")])
+    x = random(4, 5, 6, 3)
+    y = model.predict(x, verbose=0)
+    region = np.zeros((5, 6, 2), bool)
+    region[1:3, 2:4, 1] = True
+    each = np.stack([np.roll(region, shift, axis=0) for shift in range(4)])
+    analyzer = create_analyzer("lrp.epsilon", model, batch_size=3)
+    for mask in (region, region.astype("uint8"), each, each.astype(int)):
+        expected = (y * mask).reshape(4, -1).sum(axis=1)
+        np.testing.assert_allclose(analyzer.explain(x, mask).explained, expected, rtol=1e-4, atol=1e-6)
+    two = create_analyzer("lrp.epsilon", dense()).explain(x[:, 0, :4, 0], [True, False, True])
+    np.testing.assert_allclose(two.explained, two.output[:, 0] + two.output[:, 2], rtol=1e-5)
+
+
 # Indices
 
 

@@ -74,9 +74,10 @@ def test_several_inputs_that_do_not_fit(of_two: Analyzer, x: Any, message: str) 
         ([0, 1, 2], InputError, r"has shape \(3,\); for 2 samples and this output it must be an int or one per sample"),
         (2.0, InputError, r"one weight per output and has its shape, \(4,\) or \(2, 4\); got \(\)"),
         ([0.5], InputError, r"got \(1,\)"),
-        (np.ones((2, 1)), InputError, r"got \(2, 1\)"),
+        (np.ones((2, 1)), InputError, "labels are integers"),
+        (np.full((2, 1), 0.5), InputError, r"got \(2, 1\)"),
         ("first", InputError, "must be integers or floating weights, got 'first'"),
-        ([True, False, False, False], InputError, "must be integers or floating weights"),
+        ([True, False, False], InputError, "must be integers or floating weights"),
     ],
 )
 def test_selections_that_do_not_fit(analyzer: Analyzer, selection: Any, error: type, message: str) -> None:

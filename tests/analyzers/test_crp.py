@@ -126,7 +126,7 @@ def test_contrasts_that_do_not_fit(model: keras.Model, contrast: Contrast) -> No
 
 def test_a_contrast_needs_several_outputs() -> None:
     model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
-    with pytest.raises(InputError, match="one axis"):
+    with pytest.raises(InputError, match="between several neurons"):
         create_analyzer("gradient", model).analyze(np.ones((1, 3)), Contrast(0))
 
 
