@@ -86,7 +86,9 @@ class Algebra(Method):
         if self.nonlinearity in ("gradient", "slope"):
             elementwise = rules.OnRelevance(elementwise)
         pairs = [(kernel, rules.Z(bias=self.bias != "ignored"))]
-        return Composite(rules=pairs, elementwise=elementwise, maximum=maximum, biases=biases)
+        return Composite(
+            rules=pairs, elementwise=elementwise, maximum=maximum, biases=biases, passes_preprocessing=False
+        )
 
     def attribution(self, x: Tensor, q: Tensor) -> Tensor:
         # The engine carries Q where the rules are normalized, and S itself where they are gradients.

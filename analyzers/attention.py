@@ -32,6 +32,8 @@ class Attention(LRPMethod):
 
     name: ClassVar[str] = "lrp.attention"
 
+    nonlinearity: str = "slope"
+
     def kernel_rules(self) -> Sequence[tuple[Any, Any]]:
         return [(kernel, rules.Z())]
 
@@ -40,7 +42,7 @@ class Attention(LRPMethod):
         return rules.Halve()
 
     def composite(self) -> Composite:
-        return dataclasses.replace(super().composite(), elementwise=rules.Slope(), product=self.product_rule())
+        return dataclasses.replace(super().composite(), product=self.product_rule())
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)

@@ -9,11 +9,14 @@ from typing import Any, ClassVar
 import keras
 
 from kerasexplain import registry, rules
-from kerasexplain.checks import check_nonnegative
+from kerasexplain.checks import check_choice, check_nonnegative
 from kerasexplain.composite import Composite
 from kerasexplain.matches import UntilLayer, first_kernel, kernel
 from kerasexplain.method import Method
-from kerasexplain.rules import MaximumRule, Rule, WinnerTakesAll
+from kerasexplain.rules import ElementwiseRule, Ignore, MaximumRule, Rule, Slope, WinnerTakesAll
+
+#: What elementwise nonlinearities do to relevance, by the name of the choice.
+NONLINEARITIES: dict[str, ElementwiseRule] = {"ignore": Ignore(), "slope": Slope()}
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -27,6 +30,10 @@ class LRPMethod(Method):
         until_layer_rule: A rule or its name.
         override: `(match, rule)` pairs that come before all others: `override=[("conv1", "Flat")]` changes one layer.
         maximum: The rule for maxima, or its name; `WinnerTakesAll()` by default.
+        nonlinearity: What elementwise nonlinearities other than ReLU do: "ignore" passes relevance as it is (`Ignore`,
+            as in the papers), "slope" takes what f(0) makes for a bias (`Slope`). Where f(0) is not 0, in a hidden
+            sigmoid or softplus, ignoring it can turn the sign of evidence: there, "slope" is the choice. For tanh,
+            GELU and whatever else has f(0) = 0, both are the same.
         stabilizer: For all rules that divide and have no stabilizer of their own; `keras.config.epsilon()` by default.
     """
 
@@ -35,9 +42,11 @@ class LRPMethod(Method):
     until_layer_rule: Any = None
     override: Any = None
     maximum: Any = None
+    nonlinearity: str = "ignore"
     stabilizer: float | None = None
 
     def __post_init__(self) -> None:
+        check_choice("nonlinearity", self.nonlinearity, NONLINEARITIES)
         if (self.until_layer_idx is None) != (self.until_layer_rule is None):
             raise ValueError("until_layer_idx and until_layer_rule go together")
         check_nonnegative("stabilizer", self.stabilizer)
@@ -56,7 +65,12 @@ class LRPMethod(Method):
         if self.until_layer_idx is not None:
             pairs.append((UntilLayer(self.until_layer_idx), rules.get(self.until_layer_rule)))
         pairs.extend((match, rules.get(rule)) for match, rule in self.kernel_rules())
-        return Composite(rules=pairs, maximum=maximum_rule(self.maximum, WinnerTakesAll()), stabilizer=self.stabilizer)
+        return Composite(
+            rules=pairs,
+            elementwise=NONLINEARITIES[self.nonlinearity],
+            maximum=maximum_rule(self.maximum, WinnerTakesAll()),
+            stabilizer=self.stabilizer,
+        )
 
 
 def maximum_rule(given: Any, default: MaximumRule) -> MaximumRule:

@@ -328,8 +328,10 @@ class BiasAsInput(LRPMethod):
 
     name: ClassVar[str] = "lrp.bias_as_input"
 
+    nonlinearity: str = "slope"
+
     def kernel_rules(self) -> Sequence[tuple[Any, Any]]:
         return [(kernel, rules.BiasAsInput())]
 
     def composite(self) -> Composite:
-        return dataclasses.replace(super().composite(), elementwise=rules.Slope(), product=rules.Halve())
+        return dataclasses.replace(super().composite(), product=rules.Halve(), passes_preprocessing=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -108,6 +109,7 @@ class Analyzer:
         self._description: dict[str, Any] | None = None
         self._found: Pipelines | None = None
         self._known: Specification | None = None
+        self._has_remarked = False
         if example is not None or not needs_example(model):
             self._look_at(example)
 
@@ -237,7 +239,10 @@ class Analyzer:
             InputError, NotFiniteError, MemoryError: As for `analyze`.
         """
         request = self._request(neuron_selection, layers, bias, conditions, audit)
-        return Explanation.joined([found for _, found in self._explanations(x, request, batch_size, verbose)])
+        found = Explanation.joined([found for _, found in self._explanations(x, request, batch_size, verbose)])
+        if found.audit is not None:
+            self._remark(found.audit)
+        return found
 
     def explain_batches(
         self,
@@ -282,7 +287,15 @@ class Analyzer:
             InputError, NotFiniteError, MemoryError: As for `analyze`.
         """
         request = self._request(neuron_selection, audit=True)
-        return Audit.joined([found.audit for _, found in self._explanations(x, request, None, 0) if found.audit])
+        audits = [found.audit for _, found in self._explanations(x, request, None, 0) if found.audit]
+        return self._remark(Audit.joined(audits))
+
+    def _remark(self, audit: Audit) -> Audit:
+        """Warns, once, where the shares say that the map is hardly about what is explained."""
+        if audit.remark and not self._has_remarked:
+            self._has_remarked = True
+            warnings.warn(f"{self.name} of {self.model.name}: {audit.remark}", stacklevel=3)
+        return audit
 
     def fit(self, data: Any, *, batch_size: int | str | None = None, verbose: int = 0) -> Analyzer:
         """Learns from data what the method needs: a mean, say, or patterns. It streams: one batch is held at a time.

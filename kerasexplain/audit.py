@@ -89,6 +89,33 @@ class Audit:
         """The sum of what all operations lost."""
         return np.sum([row.lost for row in self.rows], axis=0)
 
+    @property
+    def remark(self) -> str:
+        """What is wrong with the shares, in percent of what is explained, and what to try; empty where nothing is.
+
+        It speaks where, in the middle sample, the inputs get less than a twentieth of what is explained, or biases and
+        losses are more than three times it.
+        """
+        kept = self.explained != 0
+        if not kept.any():
+            return ""
+        size = np.abs(self.explained[kept])
+        inputs, biases, lost = (
+            float(np.median(np.abs(part[kept]) / size)) for part in (self.inputs, self.biases, self.lost)
+        )
+        shares = f"inputs {_percent(inputs)}, biases {_percent(biases)}, lost {_percent(lost)}"
+        if inputs < 0.05:
+            said = f"the inputs get {_percent(inputs)} of what is explained, so that the map says little about it"
+        elif max(biases, lost) > 3:
+            said = "biases or losses are many times what is explained, so that the map is mostly about them"
+        else:
+            return ""
+        return (
+            f"{said} (sizes in the middle sample, of what is explained: {shares}). Try a rule that leaves biases out "
+            "(lrp.epsilon_IB, or rules with bias=False), lrp.bias_as_input to see what each bias takes, or a smaller "
+            "epsilon where much is lost"
+        )
+
     def __str__(self) -> str:
         columns = [("operation", "left"), ("type", "left"), ("rule", "left")]
         numbers = ("received", "delivered", "bias", "lost")
@@ -99,7 +126,8 @@ class Audit:
             f"explained {_shown(self.explained)} = inputs {_shown(self.inputs)} + biases {_shown(self.biases)} "
             f"+ lost {_shown(self.lost)}"
         )
-        return render(title, [*columns, *((name, "right") for name in numbers)], cells, [total])
+        notes = [total, *([self.remark] if self.remark else [])]
+        return render(title, [*columns, *((name, "right") for name in numbers)], cells, notes)
 
 
 def books(execution: Execution, answer: Answer, through: Mapping[Tap, np.ndarray]) -> Audit:
@@ -150,6 +178,10 @@ def _summed(arrays: Sequence[np.ndarray]) -> np.ndarray:
 
 def _per_sample(array: np.ndarray) -> np.ndarray:
     return array if array.ndim == 1 else array.reshape(len(array), -1).sum(axis=1)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"
 
 
 def _shown(values: np.ndarray) -> str:

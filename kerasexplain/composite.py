@@ -31,6 +31,8 @@ class Composite(Configurable):
             not overridden.
         against_baseline: Whether that number compares with a baseline.
         biases: Whether constants take a share that can be asked for.
+        passes_preprocessing: Whether elementwise affine operations before the first that mixes pass relevance as it is;
+            else their offsets are constants that take a share.
     """
 
     rules: Sequence[tuple[Match, Any]] = ()
@@ -41,6 +43,7 @@ class Composite(Configurable):
     plain: bool = False
     against_baseline: bool = False
     biases: bool = True
+    passes_preprocessing: bool = True
 
     def __post_init__(self) -> None:
         given = [*(rule for _, rule in self.rules), self.elementwise, self.maximum]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -28,6 +29,14 @@ def without_backend(error: BaseException) -> str:
         "PyTorch: pip install 'kerasexplain[tensorflow]'; or pip install 'kerasexplain[jax]' or "
         "'kerasexplain[torch]' and set the environment variable KERAS_BACKEND to 'jax' or 'torch'"
     )
+
+
+def plain(error: BaseException) -> str:
+    """What an error says in its first line, without the frame and the escape codes that Keras puts around it."""
+    text = str(error)
+    framed = re.search(r"\x1b\[1m(.*?)\x1b\[0m", text, re.S)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", framed[1] if framed else text).strip()
+    return text.splitlines()[0][:300] if text else ""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -67,9 +67,23 @@ def model_inputs(
         InputError: They do not fit the model: the input is named, with what was expected.
     """
     return [
-        _array(value, name, known, shape, dtype, begin)
+        _array(value, name, known, shape, dtype, begin, _after_lookup(graph, known))
         for value, name, known, shape in zip(given, graph.input_names, graph.inputs, shapes, strict=True)
     ]
+
+
+def _after_lookup(graph: Graph, value: Value) -> str:
+    """For an input that is text: the code that explains the model behind its lookup."""
+    if value.dtype != "string":
+        return ""
+    lookup = next((node for node in graph.nodes if value in node.inputs), None)
+    if lookup is None:
+        return "Leave it out of the model"
+    return (
+        f"Explain the model behind the lookup {lookup.name!r} ({lookup.type}): lookup = "
+        f"model.get_layer({lookup.name!r}); behind = keras.Model(lookup.output, model.outputs); and then analyze "
+        "lookup(x) with an analyzer of behind"
+    )
 
 
 def _by_input(x: Any, names: Sequence[str]) -> tuple[list[Any], Structure]:
@@ -91,9 +105,11 @@ def _holds_arrays(x: Sequence[Any]) -> bool:
     return all(hasattr(item, "shape") and len(item.shape) > 0 for item in x)
 
 
-def _array(x: Any, name: str, value: Value, shape: Shape, dtype: str, begin: int) -> np.ndarray:
+def _array(x: Any, name: str, value: Value, shape: Shape, dtype: str, begin: int, way_out: str = "") -> np.ndarray:
     where = f"the model's input {name!r}"
     array = _as_array(x, name)
+    if value.dtype == "string":
+        raise InputError(f"{where} is text, which has no relevance. {way_out}")
     if array.dtype.kind not in "biuf" and str(array.dtype) not in ("bfloat16",):
         raise InputError(f"{where} must hold real numbers, got {array.dtype} ({type(x).__name__})")
     _check_shape(array.shape, where, shape)

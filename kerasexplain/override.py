@@ -112,7 +112,7 @@ def overridden(row: Row, arriving: Signal, composite: Composite) -> Overridden:
     passes = isinstance(primitive, Scale) or (
         isinstance(primitive, Affine) and isinstance(composite.elementwise, Ignore)
     )
-    if passes and (arriving is Signal.R or row.preprocesses):
+    if (passes and arriving is Signal.R) or (row.preprocesses and composite.passes_preprocessing):
         # One input, one output: dividing by the output would lose what passes through a zero. And preprocessing is no
         # part of what is explained: its map is that of the model behind it.
         return Overridden(_pass_relevance(plain.apply, arriving), arriving, Signal.R)

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from kerasexplain.canonize import split_into_primitives
-from kerasexplain.errors import UnsupportedModelError
+from kerasexplain.errors import UnsupportedModelError, plain
 from kerasexplain.graph import Graph, Node, Value
 from kerasexplain.indices import boundaries
 from kerasexplain.specification import Specification
@@ -81,7 +81,7 @@ def check(model: keras.Model, graph: Graph, specification: Specification, output
         values = run(graph, xs)
     except Exception as error:
         raise UnsupportedModelError(
-            f"the operations traced from the model {model.name!r} do not run: {type(error).__name__}: {error}"
+            f"the operations traced from the model {model.name!r} do not run: {type(error).__name__}: {plain(error)}"
         ) from error
     tolerance = tolerance_of(graph)
     chosen = _position(graph, output)
@@ -118,8 +118,9 @@ def _tried(model: keras.Model, graph: Graph, specification: Specification) -> tu
             return xs, outputs_of_model(model, specification, xs)
         except Exception as error:  # a table of positions, say, may be shorter
             refused = refused or error
+    assert refused is not None
     raise UnsupportedModelError(
-        f"the model {model.name!r} does not run on made-up inputs: {type(refused).__name__}: {refused}"
+        f"the model {model.name!r} does not run on made-up inputs: {type(refused).__name__}: {plain(refused)}"
     ) from refused
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasexplain.errors import UnsupportedModelError
+from kerasexplain.errors import UnsupportedModelError, plain
 
 SymbolicTensor = Any
 #: Says how an operation is recorded: None to open it, else a text, empty where it is understood as it is.
@@ -161,7 +161,7 @@ class Recorder:
                 return self.open(layer, args, kwargs)
             except Exception as error:
                 reason = self._refusal(layer, args, kwargs)
-                reason = reason or f"its code does not run on symbolic tensors ({_first_line(error)})"
+                reason = reason or _why_not(error)
         try:
             return self._record(layer, args, kwargs, reason)
         except UnsupportedModelError:
@@ -170,8 +170,8 @@ class Recorder:
             name = "/".join([*self.path, layer.name])
             raise UnsupportedModelError(
                 f"the layer {name!r} ({type(layer).__name__}) can neither be opened nor kept in one piece: "
-                f"{reason or _first_line(error)}, and Keras cannot tell the shape of its output. Python's own control "
-                "flow must not depend on tensors: use ops.where"
+                f"{reason or _why_not(error)}, and Keras cannot tell the shape of its output. Choose by ops.where "
+                "instead of Python's control flow and ops.cond"
             ) from error
 
     def operation(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -180,6 +180,11 @@ class Recorder:
             return args[0]  # as at run time, where the tensor keeps its mask
         if self._expand(operation) is not None:
             return self.open(operation, args, kwargs)
+        if any(map(_closes_over_tensors, keras.tree.flatten((args, kwargs, vars(operation))))):
+            raise UnsupportedModelError(
+                f"the operation {type(operation).__name__!r} is given functions that close over tensors, which have no "
+                "values while they are traced: choose by ops.where, or pass the tensors as arguments"
+            )
         return self._record(operation, args, kwargs, "")
 
     def _record(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any], reason: str) -> Any:
@@ -229,9 +234,33 @@ def _own_name(operation: Any) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(operation).__name__).lower()
 
 
+def _closes_over_tensors(leaf: Any) -> bool:
+    """Whether a function reads symbolic tensors that it is not given as arguments."""
+    cells = getattr(leaf, "__closure__", None) or ()
+    held = []
+    for cell in cells:
+        with contextlib.suppress(ValueError):  # an empty cell
+            held.append(cell.cell_contents)
+    return any(isinstance(tensor, keras.KerasTensor) for tensor in keras.tree.flatten(held))
+
+
+def _why_not(error: BaseException) -> str:
+    """Why code does not run on symbolic tensors, in words of ours where Keras' own say little."""
+    if isinstance(error, UnsupportedModelError):
+        return plain(error)
+    text = _first_line(error)
+    of_values = ("KerasTensor", "symbolic", "Failed to convert", "placeholder", "convert_to_tensor", "__array__")
+    if any(word in text for word in of_values):
+        return (
+            "its code needs the values of tensors, which are not there while it is traced: Python's control flow, "
+            "ops.cond and loops whose functions close over tensors, or functions of the backend"
+        )
+    return f"its code does not run on symbolic tensors ({text})"
+
+
 def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0][:200]}" if text else type(error).__name__
+    text = plain(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 _active: contextvars.ContextVar[Recorder | None] = contextvars.ContextVar("kerasexplain_recorder", default=None)

@@ -12,6 +12,7 @@ from kerasexplain.graph import Graph, Node, Shape, Value
 from kerasexplain.operations import (
     Affine,
     Custom,
+    Elementwise,
     Linear,
     Lookup,
     Maximum,
@@ -22,7 +23,7 @@ from kerasexplain.operations import (
     Routing,
     Scale,
 )
-from kerasexplain.rules import Rule
+from kerasexplain.rules import Ignore, Rule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +88,9 @@ class Row:
     def treatment(self) -> str:
         """The rule, or what happens to relevance where there is none, in words."""
         if self.rule is not None:
+            primitive = self.node.primitive
+            if isinstance(self.rule, Ignore) and isinstance(primitive, Elementwise) and primitive.at_zero:
+                return f"{self.rule!r}, though f(0) = {primitive.at_zero:.3g}"
             return repr(self.rule)
         if isinstance(self.node.primitive, Opaque):
             return "gradient"

@@ -12,7 +12,7 @@ import keras
 
 # The expansions of cells are always there: what a process did before must not change a trace.
 from kerasexplain import cells  # noqa: F401
-from kerasexplain.errors import UnsupportedModelError
+from kerasexplain.errors import UnsupportedModelError, plain
 from kerasexplain.expansions import expansion, reads_masks
 from kerasexplain.graph import Graph, Node, OpenedCall, Shape, Value
 from kerasexplain.operations import Call, Opaque, describe, is_described
@@ -49,7 +49,7 @@ def trace(model: keras.Model, specification: Specification | None = None) -> Gra
     except Exception as error:
         raise UnsupportedModelError(
             f"the code of the model {model.name!r} ({type(model).__name__}) does not run on symbolic tensors of the "
-            f"shapes {specification}: {error}"
+            f"shapes {specification}: {plain(error)}"
         ) from error
     return _Builder(model, recorder).graph(specification, symbolic, outputs)
 

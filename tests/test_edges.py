@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import gc
 import pathlib
 import pickle
+import warnings
+import weakref
 from typing import Any
 
 import keras
@@ -255,3 +258,76 @@ def test_grad_cam_takes_positions_alone_and_says_which() -> None:
     square = keras.Model(given, layers.Dense(2)(layers.Flatten()(turned)))
     with pytest.raises(UnsupportedModelError, match="positions"):
         create_analyzer("grad_cam", square, layer=square.layers[3].name).analyze(random(1, 16, 16, 8))
+
+
+# What is said
+
+
+@pytest.mark.parametrize("loop", ["cond", "fori_loop"])
+def test_functions_that_close_over_tensors_have_a_gradient_and_are_refused_in_words(loop: str) -> None:
+    class Closing(layers.Layer):
+        def call(self, h: Any) -> Any:
+            if loop == "cond":
+                return ops.cond(ops.mean(h) > 0, lambda: ops.relu(h), lambda: h)
+            return ops.fori_loop(0, 3, lambda _, carry: carry * 0.5 + h, h)
+
+    given = keras.Input((6,))
+    model = keras.Model(given, layers.Dense(2)(Closing(name="closing")(layers.Dense(4)(given))))
+    assert create_analyzer("gradient", model).analyze(random(2, 6)).shape == (2, 6)
+    with pytest.raises(
+        UnsupportedModelError, match=r"closing \(Closing\): .*functions that close over tensors"
+    ) as told:
+        create_analyzer("lrp.epsilon", model)
+    assert "\x1b" not in str(told.value)
+    assert "KerasTensor" not in str(told.value)
+
+
+@on_tensorflow
+def test_text_is_refused_with_the_code_that_explains_the_rest() -> None:
+    words = layers.TextVectorization(output_sequence_length=5, vocabulary=["a", "b", "c"], name="words")
+    model = keras.Sequential(
+        [keras.Input((1,), dtype="string"), words, layers.Embedding(6, 3), layers.Flatten(), layers.Dense(2)]
+    )
+    text = np.array([["a b"]], object)
+    with pytest.raises(InputError, match=r"is text, which has no relevance.*model.get_layer\('words'\)"):
+        create_analyzer("gradient", model).analyze(text)
+    lookup = model.get_layer("words")
+    behind = keras.Model(lookup.output, model.outputs)
+    assert create_analyzer("lrp.epsilon", behind).analyze(lookup(text)).shape == (1, 5)
+
+
+def test_an_audit_speaks_where_the_inputs_get_almost_nothing() -> None:
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    model.layers[0].set_weights([np.full((4, 3), 1e-4), np.array([5.0, 0, 0])])
+    analyzer, x = create_analyzer("lrp.epsilon", model), np.ones((2, 4), "float32")
+    with pytest.warns(UserWarning, match=r"the inputs get 0.008 % of what is explained.*lrp.epsilon_IB"):
+        found = analyzer.explain(x, 0, audit=True)
+    assert "0.008 %" in str(found.audit)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        analyzer.audit(x, 0)  # it is said once
+        create_analyzer("lrp.epsilon", dense()).audit(x)
+
+
+def test_nonlinearities_that_are_not_zero_at_zero_are_marked() -> None:
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(5, activation="sigmoid"), layers.Dense(3)])
+    x = random(3, 4)
+    assert "Ignore(), though f(0) = 0.5" in str(create_analyzer("lrp.z", model))
+    slope = create_analyzer("lrp.z", model, nonlinearity="slope")
+    assert "though" not in str(slope)
+    expected = create_analyzer("lrp.bias_as_input", model).analyze(x)
+    np.testing.assert_allclose(slope.analyze(x), expected, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match="nonlinearity must be one of 'ignore', 'slope'"):
+        create_analyzer("lrp.z", model, nonlinearity="gradient")
+
+
+@on_tensorflow
+def test_dropped_models_are_freed() -> None:
+    def once() -> Any:
+        model = keras.Sequential([keras.Input((30,)), layers.Dense(20, activation="relu"), layers.Dense(10)])
+        create_analyzer("lrp.epsilon", model).analyze(np.ones((2, 30), "float32"))
+        return weakref.ref(model.layers[0].kernel)
+
+    kernels = [once() for _ in range(4)]
+    gc.collect()
+    assert sum(kernel() is not None for kernel in kernels) <= 1

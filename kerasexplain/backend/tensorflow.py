@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
+from tensorflow.python.framework.ops import gradient_registry
 
 from kerasexplain.backend.precision import check_honoured
 from kerasexplain.backend.switch import is_relevance_pass
@@ -51,7 +52,11 @@ def override(
 
         return tf.identity(y), gradient
 
-    return routed(y, *inputs)
+    result = routed(y, *inputs)
+    registered = _registered.get()
+    if registered is not None and not tf.executing_eagerly():
+        registered.append(result.op.get_attr("_gradient_op_type").decode())
+    return result
 
 
 def pull_back(
@@ -101,6 +106,27 @@ def delayed(tensors: Sequence[Tensor], signal: Tensor) -> list[Tensor]:
     return list(gen_xla_ops.xla_optimization_barrier([*tensors, signal])[:-1])
 
 
+#: Where the names are noted under which TensorFlow has registered the gradients of a function that is being traced.
+_registered: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("kerasexplain_registered", default=None)
+
+
+@contextlib.contextmanager
+def _forgotten() -> Iterator[None]:
+    """Has TensorFlow forget the gradients of what is overridden meanwhile, all of which have been taken by the end.
+
+    It keeps them in a table of the process, and with each the graph and the variables of a model, which would never be
+    freed.
+    """
+    names: list[str] = []
+    token = _registered.set(names)
+    try:
+        yield
+    finally:
+        _registered.reset(token)
+        for name in names:
+            gradient_registry._registry.pop(name, None)
+
+
 class compiled:  # noqa: N801 - used as a function
     """A function compiled as a graph; live variables stay live.
 
@@ -145,7 +171,8 @@ class compiled:  # noqa: N801 - used as a function
         specs = [*self._given, *map(tf.TensorSpec.from_tensor, further())]
         # Traced here and now: TensorFlow takes several analyzers for one function that is traced too often, and warns.
         self._function = tf.function(traced, input_signature=[specs], jit_compile=jit_compile, autograph=False)
-        self._concrete = self._function.get_concrete_function()
+        with _forgotten():
+            self._concrete = self._function.get_concrete_function()
 
     def __call__(self, inputs: list[Any]) -> Any:
         try:
