@@ -87,7 +87,7 @@ class Audit:
     @property
     def lost(self) -> np.ndarray:
         """The sum of what all operations lost."""
-        return np.sum([row.lost for row in self.rows], axis=0)
+        return np.sum([np.zeros_like(self.explained), *(row.lost for row in self.rows)], axis=0)
 
     @property
     def remark(self) -> str:

@@ -83,7 +83,8 @@ def check(model: keras.Model, graph: Graph, specification: Specification, output
         raise UnsupportedModelError(
             f"the operations traced from the model {model.name!r} do not run: {type(error).__name__}: {plain(error)}"
         ) from error
-    tolerance = tolerance_of(graph)
+    # A layer of another dtype policy may be less precise than the graph, which is computed in one precision.
+    tolerance = max(tolerance_of(graph), *(rounding(layer.compute_dtype) for layer in model._flatten_layers()))
     chosen = _position(graph, output)
     differ = [
         position

@@ -252,8 +252,8 @@ def _why_not(error: BaseException) -> str:
     of_values = ("KerasTensor", "symbolic", "Failed to convert", "placeholder", "convert_to_tensor", "__array__")
     if any(word in text for word in of_values):
         return (
-            "its code needs the values of tensors, which are not there while it is traced: Python's control flow, "
-            "ops.cond and loops whose functions close over tensors, or functions of the backend"
+            "its code does not run on symbolic tensors, for it needs their values: Python's control flow, ops.cond and "
+            "loops whose functions close over tensors, or functions of the backend"
         )
     return f"its code does not run on symbolic tensors ({text})"
 
