@@ -9,12 +9,12 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from tests.backends import gradients
-from tests.fuzz.generator import Case, case
 
 import kerasexplain.program
 from kerasexplain import Explanation, NotFiniteError, UnsupportedModelError, create_analyzer
 from kerasexplain.analyzer import Analyzer
+from tests.backends import gradients
+from tests.fuzz.generator import Case, case
 
 #: Analyzers that are tried besides `lrp.bias_as_input` and `gradient`, one for each model.
 OTHERS = (

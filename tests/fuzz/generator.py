@@ -1,4 +1,4 @@
-"""Random models: layers and operations of the catalogue, in branches, nested, shared, with masks, ids and preprocessing.
+"""Random models of layers and operations of the catalogue: branches, nested, shared, masked, of ids, preprocessed.
 
 A model is what its seed says: a failure is a number.
 """
