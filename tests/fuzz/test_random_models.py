@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 
 import keras
@@ -31,17 +32,17 @@ def test_models_that_failed_once(seed: int) -> None:
 
 def report(seeds: range | list[int]) -> None:
     """Checks some models, prints how many ran and why others were refused, and fails with all that is wrong."""
-    became: collections.Counter[str] = collections.Counter()
-    wrong = []
-    for seed in seeds:
-        try:
-            if COMPILED:
-                became[check(seed)] += 1
-            else:
-                with uncompiled():
-                    became[check(seed)] += 1
-        except Exception as error:  # an error is as wrong as a wrong number, and the other seeds are to be tried, too
-            wrong.append(f"seed {seed}: {type(error).__name__}: {error}")
+    found = {seed: became(seed) for seed in seeds}
     keras.backend.clear_session()
-    print(f"random models {seeds[0]} to {seeds[-1]}: {dict(became)}")
+    print(f"random models {seeds[0]} to {seeds[-1]}: {dict(collections.Counter(found.values()))}")
+    wrong = [f"seed {seed}: {what}" for seed, what in found.items() if what.startswith("wrong")]
     assert not wrong, "\n".join(wrong)
+
+
+def became(seed: int) -> str:
+    """What became of a model: an error is as wrong as a wrong number, and the other seeds are to be tried, too."""
+    try:
+        with contextlib.nullcontext() if COMPILED else uncompiled():
+            return check(seed)
+    except Exception as error:
+        return f"wrong: {type(error).__name__}: {error}"
