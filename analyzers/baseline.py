@@ -14,6 +14,7 @@ from kerasexplain.analyzers.lrp import maximum_rule
 from kerasexplain.baseline import gauss_legendre
 from kerasexplain.checks import check_choice, check_count
 from kerasexplain.composite import GRADIENT, Composite
+from kerasexplain.embedded import Embedded
 from kerasexplain.errors import InputError
 from kerasexplain.inputs import check_whole
 from kerasexplain.method import Method
@@ -110,11 +111,12 @@ class IntegratedGradients(ComparingMethod):
     """`(x_i - x'_i) int_0^1 dy/dx_i(x' + t (x - x')) dt`: the gradient along the line from a baseline to the input.
 
     The sum is `y(x) - y(x')`, up to the quadrature's error: `explanation.completeness_error`. The neuron is the one
-    that is selected for x, all along the line.
+    that is selected for x, all along the line. Where an input holds indices, the line is between what is looked up by
+    them and by those of the baseline, and an index has the sum over its vector; masks stay those of x.
 
     Use it: for any differentiable model, with a baseline that means "nothing there".
 
-    Not for: models whose input is whole numbers; or where no baseline is neutral: what equals it gets no relevance.
+    Not for: where no baseline is neutral: what equals it gets no relevance.
 
     Args:
         steps: How many points on the line.
@@ -141,44 +143,66 @@ class IntegratedGradients(ComparingMethod):
         return POSTPROCESS[self.postprocess](q)
 
     def answer(self, passes: Passes) -> Answer:
-        real = passes.real("integrated gradients run along a line")
         passes, told = passes.fixed()
-        baselines = self.baselines(passes, real)
+        embedded = Embedded.of(passes)
+        passes, real = embedded.passes, embedded.real
+        baselines = self.baselines(passes)
         at, weights = QUADRATURES[self.method](self.steps)
         count = len(baselines[0])
+        of_baselines = embedded.looked_up(baselines)
+        differences = [
+            x[:, None] - b[None] for x, b in zip(embedded.looked_up(passes.inputs), of_baselines, strict=True)
+        ]
 
-        def make(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray]:
-            which, step = np.divmod(copies, len(at))
-            inputs = zip(passes.inputs, baselines, real, strict=True)
-            return [x[rows] if not r else b[which] + _spread(at[step], x) * (x[rows] - b[which]) for x, b, r in inputs]
-
-        def weigh(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray | float]:
-            which, step = np.divmod(copies, len(at))
+        def along(rows: np.ndarray, which: np.ndarray, t: np.ndarray) -> list[np.ndarray]:
             inputs = zip(passes.inputs, baselines, real, strict=True)
             return [
-                (x[rows] - b[which]).astype("float64") * _spread(weights[step] / count, x) if r else 0.0
+                np.where(r, b[which] + _spread(t, x) * (x[rows] - b[which]), x[rows]).astype(x.dtype)
                 for x, b, r in inputs
             ]
 
-        answer = passes.averaged(count * len(at), make, told, weigh)
-        return dataclasses.replace(answer, reference=_at_baselines(passes, baselines, real))
+        def back(rows: np.ndarray, which: np.ndarray, t: np.ndarray) -> list[np.ndarray]:
+            """What takes lookups from those of the sample to a point on the line."""
+            return [(d[rows, which] * _spread(t - 1, d[:, 0])).astype(d.dtype) for d in differences]
+
+        def make(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray]:
+            which, step = np.divmod(copies, len(at))
+            return along(rows, which, at[step])
+
+        def shift(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray]:
+            which, step = np.divmod(copies, len(at))
+            return back(rows, which, at[step])
+
+        def weigh(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray | float]:
+            which, step = np.divmod(copies, len(at))
+            inputs = zip(passes.inputs, baselines, strict=True)
+            return [(x[rows] - b[which]).astype("float64") * _spread(weights[step] / count, x) for x, b in inputs]
+
+        def weigh_taps(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray | float]:
+            which, step = np.divmod(copies, len(at))
+            return [d[rows, which].astype("float64") * _spread(weights[step] / count, d[:, 0]) for d in differences]
+
+        moves = shift if differences else None
+        taps = dataclasses.replace(passes.question, taps=passes.question.shifts)
+        reading = dataclasses.replace(passes, question=taps)
+        answer = reading.averaged(count * len(at), make, told, weigh, shift=moves, weigh_taps=weigh_taps)
+        answer = embedded.with_indices(answer, answer.taps)
+
+        # The explained value at the baseline; the mean over several.
+        silent, total = dataclasses.replace(passes, progress=None), np.zeros(passes.samples)
+        ends = silent.copies(
+            count,
+            lambda rows, copies: along(rows, copies, np.zeros(len(rows))),
+            relevance=False,
+            shift=(lambda rows, copies: back(rows, copies, np.zeros(len(rows)))) if differences else None,
+        )
+        for rows, _, at_baseline in ends:
+            add_rows(total, rows, at_baseline.explained)
+        return dataclasses.replace(answer, reference=(total / count).astype(answer.explained.dtype))
 
 
 def _spread(factors: np.ndarray, x: np.ndarray) -> np.ndarray:
     return factors.reshape(-1, *(1 for _ in x.shape[1:]))
-
-
-def _at_baselines(passes: Passes, baselines: list[np.ndarray], real: list[bool]) -> np.ndarray:
-    """The explained value at the baseline, per sample; the mean over several."""
-    silent = dataclasses.replace(passes, progress=None)
-    total = np.zeros(passes.samples)
-
-    def make(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray]:
-        return [b[copies] if r else x[rows] for x, b, r in zip(passes.inputs, baselines, real, strict=True)]
-
-    for rows, _, answer in silent.copies(len(baselines[0]), make, relevance=False):
-        add_rows(total, rows, answer.explained)
-    return (total / len(baselines[0])).astype(passes.inputs[real.index(True)].dtype)
 
 
 #: Nodes in [0, 1] and their weights, by the name of the sum.

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from kerasexplain.checks import check_choice, check_count, check_nonnegative, check_seed
+from kerasexplain.embedded import Embedded
 from kerasexplain.method import Method
 
 if TYPE_CHECKING:
@@ -108,11 +109,11 @@ class SmoothGrad(Gradient):
     """The mean gradient at noisy copies of the input: `1/n sum_k dy/dx_i(x + sigma e_k)`, e_k normal.
 
     The neuron is the one that is selected for x itself, and every sample meets the same n noises: its map does not
-    depend on what else is in the batch.
+    depend on what else is in the batch. Where an input holds indices, noise is added to what is looked up by them.
 
     Use it: for a gradient of an image classifier that one can look at.
 
-    Not for: models whose input is whole numbers; or exact sums.
+    Not for: exact sums.
 
     Args:
         augment_by_n: How many noisy copies.
@@ -136,23 +137,36 @@ class SmoothGrad(Gradient):
         check_seed(self.seed)
 
     def answer(self, passes: Passes) -> Answer:
-        real = passes.real("noise is added to real numbers")
         passes, told = passes.fixed()
-
+        embedded = Embedded.of(passes)
+        passes, real = embedded.passes, embedded.real
         noises: dict[tuple[int, int], np.ndarray] = {}
 
-        def noise(copy: int, number: int) -> np.ndarray:
+        def noise(copy: int, number: int, shape: tuple[int, ...]) -> np.ndarray:
             if (copy, number) not in noises:
-                shape = passes.inputs[number].shape[1:]
                 noises[copy, number] = np.random.default_rng([self.seed, copy, number]).standard_normal(shape)
             return noises[copy, number]
 
-        def noisy(x: np.ndarray, number: int, copies: np.ndarray) -> np.ndarray:
+        def noise_of(x: np.ndarray, number: int, copies: np.ndarray) -> np.ndarray:
             sigma = self.noise_scale * np.ptp(x, axis=tuple(range(1, x.ndim)), keepdims=True)
-            return x + sigma * np.stack([noise(copy, number) for copy in copies.tolist()])
+            return sigma * np.stack([noise(copy, number, x.shape[1:]) for copy in copies.tolist()])
 
         def make(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray]:
             inputs = enumerate(zip(passes.inputs, real, strict=True))
-            return [noisy(x[rows], i, copies) if r else x[rows] for i, (x, r) in inputs]
+            return [
+                np.where(r, x[rows] + noise_of(x[rows], i, copies), x[rows]) if r.any() else x[rows]
+                for i, (x, r) in inputs
+            ]
 
-        return passes.averaged(self.augment_by_n, make, told)
+        looked_up = embedded.looked_up(passes.inputs)
+
+        def shift(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray]:
+            numbers = range(len(passes.inputs), len(passes.inputs) + len(looked_up))
+            return [noise_of(e[rows], i, copies).astype(e.dtype) for i, e in zip(numbers, looked_up, strict=True)]
+
+        question = dataclasses.replace(passes.question, taps=(*passes.question.taps, *passes.question.shifts))
+        reading = dataclasses.replace(passes, question=question)
+        answer = reading.averaged(self.augment_by_n, make, told, shift=shift if looked_up else None)
+        own = len(passes.question.taps)
+        with_ids = embedded.with_indices(answer, answer.taps[own:])
+        return dataclasses.replace(with_ids, taps=answer.taps[:own])

@@ -85,12 +85,6 @@ def source_of(graph: Graph, producer: dict[Value, Node], value: Value) -> tuple[
     return value, tuple(reversed(moves))
 
 
-def looked_up(graph: Graph) -> dict[Value, Node]:
-    """The model's inputs that hold indices, whatever their dtype, each with what looks them up."""
-    found = boundaries(graph, list(graph.nodes))
-    return {b.given: b.node for b in found if b.given is not None and b.node.type != "Cast"}
-
-
 def check_indices(graph: Graph, boundaries: Sequence[Boundary], batches: Sequence[Sequence[np.ndarray]]) -> None:
     """Raises InputError if an input holds an index that an embedding does not know.
 

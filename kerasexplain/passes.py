@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kerasexplain.errors import InputError
-from kerasexplain.indices import check_indices, looked_up
+from kerasexplain.indices import check_indices
 from kerasexplain.program import Answer, Given, Program, Question
 
 if TYPE_CHECKING:
@@ -71,7 +71,12 @@ class Passes:
         return dataclasses.replace(self, question=question, given=given), answer
 
     def copies(
-        self, count: int, make: Make, baseline: Make | None = None, relevance: bool = True
+        self,
+        count: int,
+        make: Make,
+        baseline: Make | None = None,
+        relevance: bool = True,
+        shift: Make | None = None,
     ) -> Iterator[tuple[np.ndarray, np.ndarray, Answer]]:
         """Runs every sample `count` times, each time changed in another way, in full batches.
 
@@ -80,12 +85,15 @@ class Passes:
             make: Gives the inputs of a batch.
             baseline: Gives what they are compared with.
             relevance: Whether relevance is wanted, or only what the model gives.
+            shift: Gives what is added to the outputs that the question names; nothing is by default.
 
         Yields:
             `(rows, copies, answer)`: to which samples the rows of the answer belong, and which copies they are.
         """
         question = self.question if relevance else _values(self.question)
         question = dataclasses.replace(question, baseline=baseline is not None)
+        if shift is None:
+            question = dataclasses.replace(question, shifts=())
         given = self.given if relevance else Given([], selection=self.given.selection)
         of_samples = dataclasses.replace(given, inputs=[])  # which are made anew for every batch
         fixed = self.pipelines.fixed
@@ -95,7 +103,7 @@ class Passes:
             used = min(full, total - begin)
             rows, copies = np.divmod(np.minimum(np.arange(begin, begin + full), total - 1), count)
             try:
-                answer = self._answer(question, of_samples, rows, copies, make, baseline)
+                answer = self._answer(question, of_samples, rows, copies, make, baseline, shift)
             except MemoryError as error:
                 self.size.halve(full, fixed, error)
                 continue
@@ -112,15 +120,18 @@ class Passes:
         copies: np.ndarray,
         make: Make,
         baseline: Make | None,
+        shift: Make | None,
     ) -> Answer:
         """The answer for one full batch, checked."""
         inputs = make(rows, copies)
         pipeline = self.pipelines.of(inputs)
         references = [] if baseline is None else baseline(rows, copies)
         check_indices(pipeline.graph, pipeline.twin.execution.boundaries, [inputs, references])
-        given = dataclasses.replace(of_samples.at(rows), inputs=inputs, baseline=references)
+        shifts = [] if shift is None else shift(rows, copies)
+        given = dataclasses.replace(of_samples.at(rows), inputs=inputs, baseline=references, shifts=shifts)
         answer = pipeline.program(question, given)
-        self.pipelines.verify(inputs, answer.outputs)
+        if shift is None:  # else it is not the model's own answer
+            self.pipelines.verify(inputs, answer.outputs)
         _check_boxes(pipeline.program, answer)
         return answer
 
@@ -131,6 +142,8 @@ class Passes:
         told: Answer | None = None,
         weigh: Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray | float]] | None = None,
         baseline: Make | None = None,
+        shift: Make | None = None,
+        weigh_taps: Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray | float]] | None = None,
     ) -> Answer:
         """The mean of the relevance of all copies, or their weighted sum, in double precision.
 
@@ -141,20 +154,23 @@ class Passes:
             weigh: `(rows, copies) -> weights`, one for each input, broadcastable to its relevance; by default the
                 mean.
             baseline: Gives what the inputs are compared with.
+            shift: As for `copies`.
+            weigh_taps: As `weigh`, for what is read at each tap.
         """
         relevance = [np.zeros(x.shape) for x in self.inputs]
         taps: list[np.ndarray] = []
         reference = np.zeros(self.samples)
         first: list[Answer] = []
-        for rows, copies, answer in self.copies(count, make, baseline):
+        for rows, copies, answer in self.copies(count, make, baseline, shift=shift):
             if told is None:
                 first.append(answer.at(copies == 0))
             weights = [1.0 / count] * len(relevance) if weigh is None else weigh(rows, copies)
             for total, part, weight in zip(relevance, answer.relevance, weights, strict=True):
                 add_rows(total, rows, part * weight)
             taps = taps or [np.zeros((self.samples, *part.shape[1:])) for part in answer.taps]
-            for total, part in zip(taps, answer.taps, strict=True):
-                add_rows(total, rows, part / count)
+            at_taps = [1.0 / count] * len(taps) if weigh_taps is None else weigh_taps(rows, copies)
+            for total, part, weight in zip(taps, answer.taps, at_taps, strict=True):
+                add_rows(total, rows, part * weight)
             if answer.reference is not None:
                 add_rows(reference, rows, answer.reference / count)
         told = Answer.joined(first) if told is None else told
@@ -171,29 +187,6 @@ class Passes:
         if len(rows) == rows[-1] - rows[0] + 1:
             return [x[rows[0] : rows[-1] + 1] for x in self.inputs]  # nothing is copied
         return [x[rows] for x in self.inputs]
-
-    def real(self, why: str) -> list[bool]:
-        """Which inputs hold real numbers.
-
-        Raises:
-            InputError: None does; `why` says why that matters.
-        """
-        graph = self.pipelines.first.graph
-        of_indices = looked_up(graph)
-        for value, name in zip(graph.inputs, graph.input_names, strict=True):
-            if value.is_float and value in of_indices:
-                node = of_indices[value]
-                raise InputError(
-                    f"the model's input {name!r} holds indices, which the embedding {node.name!r} ({node.type}) looks "
-                    f"up, but {why}: explain a model that takes embeddings"
-                )
-        real = [value.is_float for value in graph.inputs]
-        if not any(real):
-            names = ", ".join(map(repr, self.pipelines.first.graph.input_names))
-            raise InputError(
-                f"the model's input {names} holds whole numbers, but {why}: explain a model that takes embeddings"
-            )
-        return real
 
 
 def add_rows(total: np.ndarray, rows: np.ndarray, parts: np.ndarray) -> None:

@@ -36,6 +36,7 @@ class Question:
         baseline: Whether the inputs are compared with others.
         relevance: Whether relevance is wanted at all, or only what the model gives.
         inputs: Whether that of the inputs is wanted, or only what is read at the taps.
+        shifts: The outputs of operations to which something is added; relevance is read there, too.
     """
 
     selection: str
@@ -46,6 +47,7 @@ class Question:
     baseline: bool = False
     relevance: bool = True
     inputs: bool = True
+    shifts: tuple[Tap, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Given:
         selection: The indices or weights that say what is explained; None for the largest output.
         start: What the relevance starts as; None where the question says it.
         conditions: Factors `(samples, channels)`, one array for each operation of the question.
+        shifts: What is added to each output that the question says.
     """
 
     inputs: list[Any]
@@ -65,6 +68,7 @@ class Given:
     selection: Any = None
     start: Any = None
     conditions: list[Any] = dataclasses.field(default_factory=list)
+    shifts: list[Any] = dataclasses.field(default_factory=list)
 
     def at(self, rows: np.ndarray) -> Given:
         """Some of the samples, in the order of the rows."""
@@ -73,14 +77,15 @@ class Given:
     def flat(self) -> list[Any]:
         """All arrays, in a fixed order."""
         single = [array for array in (self.selection, self.start) if array is not None]
-        return [*self.inputs, *self.baseline, *single, *self.conditions]
+        return [*self.inputs, *self.baseline, *single, *self.conditions, *self.shifts]
 
     def like(self, arrays: Sequence[Any]) -> Given:
         """The same with other arrays, in the order of `flat`."""
         rest = iter(arrays)
         inputs, baseline = [next(rest) for _ in self.inputs], [next(rest) for _ in self.baseline]
         selection, start = (None if array is None else next(rest) for array in (self.selection, self.start))
-        return Given(inputs, baseline, selection, start, list(rest))
+        conditions = [next(rest) for _ in self.conditions]
+        return Given(inputs, baseline, selection, start, conditions, list(rest))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,6 +188,7 @@ class Program:
             {"max": None, "index": vector, "weights": matrix}[question.selection],
             matrix if question.start == "array" else None,
             [matrix for _ in question.conditions],
+            [(self._tapped(tap).shape, dtype) for tap in question.shifts],
         )
 
         count = len(given.flat())
@@ -201,11 +207,15 @@ class Program:
         if question.baseline:
             # Masks, and whatever else is computed from indices, are part of the question: they stay as they are.
             references = execution.run(given.baseline, {}, held=execution.run(inputs, {}))
+        shifts = dict(zip(question.shifts, given.shifts, strict=True))
         if not question.relevance:
-            values = execution.run(inputs, {}, references=references)
+            values = execution.run(inputs, shifts, references=references)
             return self._told(question, given, values, references)[0]
         wanted = tuple(dict.fromkeys([*question.taps, *(Tap("output", b.node.name) for b in execution.boundaries)]))
-        taps = self._tap_tensors(wanted, inputs, references)
+        taps = [
+            shifts.get(tap, tensor)
+            for tap, tensor in zip(wanted, self._tap_tensors(wanted, inputs, references), strict=True)
+        ]
         conditions = self._conditions(question, given)
 
         wanted_inputs = [value for value in graph.inputs if value.is_float and question.inputs]

@@ -120,12 +120,36 @@ def ids_model(dtype: str) -> keras.Model:
     )
 
 
-@pytest.mark.parametrize("name", ["integrated_gradients", "smoothgrad"])
 @pytest.mark.parametrize("dtype", ["float32", "int32"])
-def test_ids_are_not_moved(name: str, dtype: str) -> None:
-    ids = np.random.default_rng(0).integers(0, 30, (2, 6))
-    with pytest.raises(InputError, match="explain a model that takes embeddings"):
-        create_analyzer(name, ids_model(dtype)).analyze(ids)
+def test_ids_are_moved_in_the_space_of_what_they_look_up(dtype: str) -> None:
+    ids, model = np.random.default_rng(0).integers(0, 30, (2, 6)), ids_model(dtype)
+    found = create_analyzer("integrated_gradients", model, reference_inputs=3).explain(ids, 1)
+    at_baseline = model.predict(np.full_like(ids, 3), verbose=0)[:, 1]
+    assert found.relevance.shape == ids.shape
+    np.testing.assert_allclose(found.reference, at_baseline, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found.relevance.sum(axis=1), found.explained - at_baseline, rtol=1e-3, atol=1e-5)
+    # The gradient at every point of the line, from a model of what is looked up.
+    embedding, (flatten, last) = model.layers[0], model.layers[1:]
+    behind = keras.Sequential([keras.Input((6, 4)), flatten, last])
+    x, b = (ops.convert_to_numpy(embedding(np.asarray(i))) for i in (ids, np.full_like(ids, 3)))
+    own = [
+        create_analyzer("integrated_gradients", behind, reference_inputs=b[i]).analyze(x[i : i + 1], 1)[0].sum(axis=-1)
+        for i in range(2)
+    ]
+    np.testing.assert_allclose(found.relevance, own, rtol=1e-3, atol=1e-5)
+    noisy = create_analyzer("smoothgrad", model, noise_scale=1e-4).analyze(ids, 1)
+    np.testing.assert_allclose(noisy, create_analyzer("gradient", model).analyze(ids, 1), rtol=1e-2, atol=1e-3)
+
+
+def test_a_column_of_ids_beside_real_ones() -> None:
+    given = keras.Input((3,))
+    embedded = layers.Embedding(5, 4)(ops.cast(given[:, 1], "int32"))
+    hidden = layers.Dense(5, activation="tanh")(layers.Concatenate()([embedded, given[:, 2:], given[:, :1]]))
+    model = keras.Model(given, layers.Dense(1)(hidden))
+    x = np.array([[0.5, 4.0, 0.3], [1.0, 2.0, -0.3]], "float32")
+    found = create_analyzer("integrated_gradients", model).explain(x, 0)
+    np.testing.assert_allclose(found.relevance.sum(axis=1), found.explained - found.reference, rtol=1e-3, atol=1e-5)
+    assert np.abs(found.relevance).min() > 0
 
 
 def test_ids_that_are_moved_first_are_checked() -> None:

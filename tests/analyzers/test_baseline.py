@@ -96,11 +96,14 @@ def test_several_inputs(name: str) -> None:
         create_analyzer(name, model, reference_inputs={"a": 0.5}).analyze(x)
 
 
-def test_integrated_gradients_need_real_numbers() -> None:
+def test_integrated_gradients_run_between_what_ids_look_up() -> None:
     ids = keras.Input((5,), dtype="int32")
-    model = keras.Model(ids, layers.Dense(2)(layers.Flatten()(layers.Embedding(10, 3)(ids))))
-    with pytest.raises(InputError, match="embeddings"):
-        create_analyzer("integrated_gradients", model).analyze(np.ones((2, 5), int))
+    embedding, dense = layers.Embedding(10, 3), layers.Dense(2)
+    model = keras.Model(ids, dense(layers.Flatten()(embedding(ids))))
+    x = np.array([[1, 2, 3, 4, 5], [3, 0, 0, 6, 7]])
+    found = create_analyzer("integrated_gradients", model, reference_inputs=7).analyze(x, 1)
+    table, kernel = np.asarray(embedding.embeddings), np.asarray(dense.kernel)[:, 1].reshape(5, 3)
+    np.testing.assert_allclose(found, ((table[x] - table[7]) * kernel).sum(axis=-1), rtol=1e-4, atol=1e-6)
 
 
 def test_token_ids_are_compared_with_others() -> None:

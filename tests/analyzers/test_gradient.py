@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from kerasexplain import InputError, create_analyzer
+from kerasexplain import create_analyzer
 
 
 def square() -> keras.Model:
@@ -74,11 +74,12 @@ def test_copies_run_in_full_batches_of_one_shape() -> None:
     assert analyzer.traces == traces + one_more
 
 
-def test_whole_numbers_cannot_be_smoothed() -> None:
+def test_noise_is_added_to_what_ids_look_up() -> None:
     ids = keras.Input((5,), dtype="int32")
     model = keras.Model(ids, layers.Dense(2)(layers.Flatten()(layers.Embedding(10, 3)(ids))))
-    with pytest.raises(InputError, match="embeddings"):
-        create_analyzer("smoothgrad", model).analyze(np.ones((2, 5), int))
+    x = np.array([[1, 2, 3, 4, 5], [3, 0, 0, 6, 7]])
+    found, expected = (create_analyzer(name, model).analyze(x, 1) for name in ("smoothgrad", "gradient"))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)  # the gradient is the same everywhere
 
 
 @pytest.mark.parametrize(

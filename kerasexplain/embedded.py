@@ -1,0 +1,102 @@
+"""Inputs that hold indices are moved where they have a meaning to be moved in: in what is looked up by them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from keras import ops
+
+from kerasexplain.errors import InputError
+from kerasexplain.indices import Boundary
+from kerasexplain.passes import Passes
+from kerasexplain.program import Answer
+from kerasexplain.taps import Tap
+
+#: `(rows, copies) -> what is added to every lookup`.
+Shift = Callable[[np.ndarray, np.ndarray], "list[np.ndarray]"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Embedded:
+    """The lookups of a model, and which numbers of its inputs are real.
+
+    Attributes:
+        passes: The samples, asked at the lookups as well.
+        boundaries: Where something is looked up by an input.
+        real: For each input, which of its numbers are real, broadcastable to a sample; the others are indices.
+    """
+
+    passes: Passes
+    boundaries: list[Boundary]
+    real: list[np.ndarray]
+
+    @classmethod
+    def of(cls, passes: Passes) -> Embedded:
+        """The lookups on the way to what the passes explain.
+
+        Raises:
+            InputError: What is looked up is folded into the batch, so that it is not known to which sample it belongs.
+        """
+        pipeline = passes.pipelines.of(passes.inputs)
+        graph = pipeline.graph
+        found = [b for b in pipeline.twin.execution.boundaries if b.given is not None]
+        for boundary in found:
+            value = boundary.node.outputs[0]
+            if value.fold != 1 or value.batch_axis:
+                raise InputError(
+                    f"what {boundary.node.name!r} ({boundary.node.type}) looks up is not batch first, with one row for "
+                    "every sample: explain a model that takes embeddings"
+                )
+        real = []
+        for value, x in zip(graph.inputs, passes.inputs, strict=True):
+            is_index = np.zeros((1, *x.shape[1:]), bool) | (not value.is_float)
+            for boundary in found:
+                if boundary.given is value:
+                    is_index |= _at_input(boundary, np.ones(boundary.indices(x[:1]).shape), x[:1]) != 0
+            real.append(~is_index[0])
+        if not found and not any(numbers.any() for numbers in real):
+            names = ", ".join(map(repr, graph.input_names))
+            raise InputError(f"the model's input {names} holds whole numbers, and nothing is looked up by them")
+        question = dataclasses.replace(passes.question, shifts=tuple(map(_tap, found)))
+        return cls(dataclasses.replace(passes, question=question), found, real)
+
+    def looked_up(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """What is looked up where the model's inputs are these, one array for each lookup."""
+        graph = self.passes.pipelines.first.graph
+        arrays = []
+        for boundary in self.boundaries:
+            assert boundary.given is not None
+            x = ops.convert_to_tensor(inputs[graph.inputs.index(boundary.given)])
+            for node in (*boundary.moves, boundary.node):
+                x = node.primitive(x)
+            arrays.append(np.asarray(ops.convert_to_numpy(x)))
+        return arrays
+
+    def with_indices(self, answer: Answer, through: Sequence[np.ndarray]) -> Answer:
+        """The answer, where what the lookups have is added to the relevance of the inputs that hold the indices.
+
+        Args:
+            answer: What was found; its relevance is that of real numbers.
+            through: What every lookup has, shaped like what is looked up.
+        """
+        inputs = self.passes.pipelines.first.graph.inputs
+        relevance = [np.where(real, part, 0) for part, real in zip(answer.relevance, self.real, strict=True)]
+        for boundary, part in zip(self.boundaries, through, strict=True):
+            assert boundary.given is not None
+            position = inputs.index(boundary.given)
+            of_index = part.reshape(*boundary.indices(self.passes.inputs[position]).shape, -1).sum(axis=-1)
+            relevance[position] = relevance[position] + _at_input(boundary, of_index, self.passes.inputs[position])
+        dtype = answer.explained.dtype
+        return dataclasses.replace(answer, relevance=[part.astype(dtype) for part in relevance], taps=[])
+
+
+def _tap(boundary: Boundary) -> Tap:
+    return Tap("output", boundary.node.name)
+
+
+def _at_input(boundary: Boundary, of_index: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Numbers of the indices, at the places of the input x that they come from."""
+    moved = boundary.at_input(ops.convert_to_tensor(of_index), ops.convert_to_tensor(x))
+    return np.asarray(ops.convert_to_numpy(moved))
