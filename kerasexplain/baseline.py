@@ -80,8 +80,15 @@ def normalization(primitive: Statistics, x: Tensor, reference: Tensor, s: Tensor
 
     On the line x' + t (x - x') the gradient is `r(t) dc^T s - r(t)^3 (p + q t) (g' + t (g - g')) / 2`, with g the
     gradient of sigma^2 and p + q t the product of s and c: what depends on t are moments of r and r^3, numbers for each
-    sample and position. A baseline without contrast has a tiny sigma, near which no quadrature of the whole is exact.
+    sample and position. A baseline without contrast has a tiny sigma, near which no quadrature of the whole is exact,
+    and large terms cancel: in single precision sums were off by 1e-3, so doubles are used where the backend has them.
     """
+    dtype = x.dtype
+    x, reference, s = (ops.cast(tensor, "float64") for tensor in (x, reference, s))
+    return ops.cast(_of_normalization(primitive, x, reference, s), dtype)
+
+
+def _of_normalization(primitive: Statistics, x: Tensor, reference: Tensor, s: Tensor) -> Tensor:
     r, r_ref = primitive.factor(x), primitive.factor(reference)
     r_half = primitive.factor(0.5 * (x + reference))
     of_r, *of_cube = moments(1.0 / ops.square(r_ref), 1.0 / ops.square(r_half), 1.0 / ops.square(r))

@@ -8,12 +8,14 @@ are explained.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
+from kerasexplain.domains import ANY, Interval
 from kerasexplain.errors import UnsupportedModelError, nearest
 from kerasexplain.graph import Graph, Node, Value
 from kerasexplain.operations import (
@@ -34,6 +36,7 @@ from kerasexplain.operations import (
     describe,
 )
 from kerasexplain.operations.layers.activations import activation_name
+from kerasexplain.rows import infer_domains
 
 #: Activations at the output that are set aside when logits are explained.
 OUTPUT_ACTIVATIONS = ("softmax", "sigmoid")
@@ -64,7 +67,7 @@ def canonize(graph: Graph, *, output: int | str = 0, explain: str = "logits") ->
 
 def folded(graph: Graph) -> Graph:
     """Joins, in a graph of primitives, what relevance sees as one operation."""
-    return fold_masks(fold_padding(fold_affine(detach_normalizers(graph))))
+    return understand_roots(fold_masks(fold_padding(fold_affine(detach_normalizers(graph)))))
 
 
 def split_into_primitives(graph: Graph) -> Graph:
@@ -307,6 +310,24 @@ def detach_normalizers(graph: Graph) -> Graph:
                 node = dataclasses.replace(node, detached=frozenset(scales))
         nodes.append(node)
     return graph.replace(nodes=tuple(nodes))
+
+
+def understand_roots(graph: Graph) -> Graph:
+    """A square root of what is known to stay above zero has a finite slope, and is a nonlinearity like others."""
+    domains = infer_domains(graph.nodes, {})
+
+    def understood(node: Node) -> Node:
+        primitive = node.primitive
+        if not (isinstance(primitive, Opaque) and type(node.operation).__name__ == "Sqrt"):
+            return node
+        below = domains.get(node.inputs[0], ANY).low
+        if below <= 0:
+            return node
+        # Its chord through zero is 1 / sqrt(z), taken as it is written: nothing cancels away from zero.
+        root = Elementwise(primitive.function, range=Interval(math.sqrt(below)), keeps_sign=True, smooth=False)
+        return dataclasses.replace(node, primitive=root)
+
+    return graph.replace(nodes=tuple(map(understood, graph.nodes)))
 
 
 def fold_affine(graph: Graph) -> Graph:

@@ -273,13 +273,15 @@ def _multi_hot(operation: Any, inputs: Tensor) -> Tensor:
 
 
 class IndexOf(keras.Operation):
-    """The place of a number in the vocabulary of an IntegerLookup, whatever the layer makes of it."""
+    """The place of a number in a vocabulary, its hash or its bin, whatever the layer makes of it."""
 
     def __init__(self, layer: Any) -> None:
         super().__init__()
         self.layer = layer
 
     def call(self, inputs: Tensor) -> Tensor:
+        if isinstance(self.layer, keras.layers.Hashing):
+            return ops.convert_to_tensor(self.layer._hash_values_to_bins(inputs))
         return ops.convert_to_tensor(self.layer._lookup_dense(ops.cast(inputs, self.layer.vocabulary_dtype)))
 
     def compute_output_spec(self, inputs: Tensor) -> Any:
@@ -293,13 +295,22 @@ def _index_of(call: Call) -> Primitive:
 
 @expands("layers.IntegerLookup")
 def _integer_lookup(layer: Any, inputs: Tensor) -> Tensor:
-    """Vectors for the numbers looked up: what is understood as it is, the indices themselves, does not come here."""
     depth = layer.max_tokens if layer.pad_to_max_tokens else layer.vocabulary_size()
+    return _encoded(layer, inputs, depth, keras.config.floatx())
+
+
+@expands("layers.Hashing")
+def _hashing(layer: Any, inputs: Tensor) -> Tensor:
+    return _encoded(layer, inputs, layer.num_bins, layer.dtype)
+
+
+def _encoded(layer: Any, inputs: Tensor, depth: int, dtype: str) -> Tensor:
+    """Vectors for indices: what is understood as it is, the indices themselves, does not come here."""
     if layer.output_mode == "one_hot" and inputs.shape[-1] == 1:
         inputs = ops.squeeze(inputs, axis=-1)
     elif layer.output_mode != "one_hot" and len(inputs.shape) == 1:
         inputs = ops.expand_dims(inputs, axis=-1)
-    of_each = ops.one_hot(IndexOf(layer)(inputs), depth, dtype=keras.config.floatx())
+    of_each = ops.one_hot(IndexOf(layer)(inputs), depth, dtype=dtype)
     if layer.output_mode == "one_hot":
         return of_each
     if layer.output_mode == "multi_hot":

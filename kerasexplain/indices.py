@@ -48,8 +48,11 @@ class Boundary:
         return ops.sum(relevance, axis=extra) if extra else relevance
 
     def at_input(self, relevance: Tensor, x: Tensor) -> Tensor:
-        """Relevance of the indices, carried back to the input x, shaped like x."""
-        moved = [node.primitive for node in self.moves if isinstance(node.primitive, Routing)]
+        """Relevance of the indices, carried back to the input x, shaped like x.
+
+        Casts are left out: a cast to whole numbers has no derivative, and moves nothing.
+        """
+        moved = [node.primitive for node in self.moves if isinstance(node.primitive, Routing) and not _casts(node)]
         if not moved:
             return relevance
 
@@ -83,6 +86,12 @@ def source_of(graph: Graph, producer: dict[Value, Node], value: Value) -> tuple[
         moves.append(node)
         value = node.inputs[0]
     return value, tuple(reversed(moves))
+
+
+def _casts(node: Node) -> bool:
+    """Whether a node with one input only changes the dtype."""
+    x, y = node.inputs[0], node.outputs[0]
+    return x.dtype != y.dtype and x.shape == y.shape
 
 
 def check_indices(graph: Graph, boundaries: Sequence[Boundary], batches: Sequence[Sequence[np.ndarray]]) -> None:

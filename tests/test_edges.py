@@ -8,6 +8,7 @@ import pathlib
 import pickle
 import warnings
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -150,6 +151,32 @@ def test_a_column_of_ids_beside_real_ones() -> None:
     found = create_analyzer("integrated_gradients", model).explain(x, 0)
     np.testing.assert_allclose(found.relevance.sum(axis=1), found.explained - found.reference, rtol=1e-3, atol=1e-5)
     assert np.abs(found.relevance).min() > 0
+    shares = create_analyzer("lrp.bias_as_input", model).explain(x, 0, bias=True)
+    biases = sum(part.sum(axis=tuple(range(1, part.ndim))) for part in shares.bias.values())
+    np.testing.assert_allclose(shares.relevance.sum(axis=1) + biases, shares.explained, rtol=1e-5, atol=1e-6)
+    assert np.abs(shares.relevance).min() > 0
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: ops.sqrt(ops.maximum(x, 0.01)),
+        lambda x: ops.sqrt(ops.square(x) + 1e-3),
+        lambda x: ops.sqrt(ops.clip(x, 0.1, 5.0)),
+        lambda x: ops.sqrt(ops.relu(x) + 1e-6),
+    ],
+)
+def test_roots_of_what_stays_above_zero(function: Callable[[Any], Any]) -> None:
+    given = keras.Input((3,), dtype="float64")
+    hidden = layers.Dense(4, dtype="float64")(given)
+    model = keras.Model(given, layers.Dense(2, dtype="float64")(function(hidden)))
+    found = create_analyzer("lrp.bias_as_input", model).explain(
+        np.random.default_rng(0).normal(size=(4, 3)), 0, bias=True
+    )
+    biases = sum(part.sum(axis=tuple(range(1, part.ndim))) for part in found.bias.values())
+    np.testing.assert_allclose(found.relevance.sum(axis=1) + biases, found.explained, rtol=1e-12)
+    with pytest.raises(UnsupportedModelError, match="sqrt"):
+        create_analyzer("lrp.epsilon", keras.Model(given, layers.Dense(1)(ops.sqrt(ops.relu(hidden)))))
 
 
 def test_ids_that_are_moved_first_are_checked() -> None:

@@ -28,11 +28,13 @@ class Case:
     Attributes:
         model: The model.
         x: Its input, in its structure.
+        real: For each input, which of its numbers are real, broadcastable to a sample; the others are ids.
         dtype: What it computes in.
     """
 
     model: keras.Model
     x: Any
+    real: list[np.ndarray]
     dtype: str
 
 
@@ -53,9 +55,10 @@ class Maker:
         self.dtype = "float64" if rng.random() < 0.7 else "float32"
         self.inputs: list[Tensor] = []
         self.arrays: list[np.ndarray] = []
+        self.real: list[np.ndarray] = []
 
     def case(self) -> Case:
-        kinds = [self._choice("vector", "sequence", "image", "ids", "ids", "sentences", "padded")]
+        kinds = [self._choice("vector", "table", "sequence", "image", "ids", "ids", "sentences", "padded")]
         if self.rng.random() < 0.2:
             kinds.append(self._choice("vector", "sequence", "ids"))
         ends = [self._vector(self._body(self._input(kind))) for kind in kinds]
@@ -66,7 +69,8 @@ class Maker:
         inputs = self.inputs[0] if len(self.inputs) == 1 else self.inputs
         model = keras.Model(inputs, outputs)
         self._randomize(model)
-        return Case(model, self.arrays[0] if len(self.arrays) == 1 else self.arrays, self.dtype)
+        x = self.arrays[0] if len(self.arrays) == 1 else self.arrays
+        return Case(model, x, self.real, self.dtype)
 
     # Inputs
 
@@ -77,9 +81,11 @@ class Maker:
             dtype = self._choice("int32", "int64", "float32")
             given = keras.Input(shape, dtype=dtype)
             ids = rng.integers(1, VOCABULARY, (BATCH, *shape))
-            self._add(given, _padded(ids).astype(dtype))
+            self._add(given, _padded(ids).astype(dtype), np.array(False))
             mask_zero = bool(rng.random() < 0.7)
             return layers.Embedding(VOCABULARY, 4, mask_zero=mask_zero, dtype=self.dtype)(given)
+        if kind == "table":
+            return self._table()
         shape = {
             "vector": (int(rng.integers(2, 7)),),
             "sequence": (int(rng.integers(4, 8)), int(rng.integers(1, 5))),
@@ -96,9 +102,31 @@ class Maker:
             return self._preprocessed(given)
         return given
 
-    def _add(self, given: Tensor, array: np.ndarray) -> None:
+    def _table(self) -> Tensor:
+        """Real columns, and one of ids among them."""
+        columns = int(self.rng.integers(2, 5))
+        at = int(self.rng.integers(columns))
+        given = keras.Input((columns,), dtype=self.dtype)
+        array = self.rng.normal(size=(BATCH, columns))
+        array[:, at] = self.rng.integers(0, VOCABULARY, BATCH)
+        self._add(given, array.astype(self.dtype), np.arange(columns) != at)
+        ids = self._choice(
+            lambda x: ops.cast(x[:, at], "int32"),
+            lambda x: ops.take(ops.cast(x, "int64"), at, axis=1),
+            lambda x: ops.squeeze(ops.cast(x[:, at : at + 1], "int32"), axis=1),
+            lambda x: ops.reshape(x[..., at], (-1,)),
+        )(given)
+        if self._flip():
+            looked_up = layers.Embedding(VOCABULARY, 3, dtype=self.dtype)(ids)
+        else:
+            looked_up = ops.one_hot(ops.cast(ids, "int32"), VOCABULARY, dtype=self.dtype)
+        others = [part for part in (given[:, :at], given[:, at + 1 :]) if part.shape[1]]
+        return layers.Concatenate(dtype=self.dtype)([looked_up, *others])
+
+    def _add(self, given: Tensor, array: np.ndarray, real: np.ndarray | None = None) -> None:
         self.inputs.append(given)
         self.arrays.append(array)
+        self.real.append(np.array(True) if real is None else real)
 
     def _preprocessed(self, x: Tensor) -> Tensor:
         how = self._choice("rescaling", "written", "batch_norm", "nested")
@@ -126,6 +154,7 @@ class Maker:
             3: (
                 *(self._dense, self._activated, self._normalized, self._branches, self._residual, self._operation),
                 *(self._recurrent, self._recurrent, self._attention, self._convolution, self._pooled, self._nested),
+                self._moved,
             ),
             4: (
                 *(self._activated, self._normalized, self._branches, self._residual, self._operation),
@@ -136,19 +165,23 @@ class Maker:
 
     def _dense(self, x: Tensor) -> Tensor:
         activation = self._choice(None, *ACTIVATIONS)
-        return self._layer(layers.Dense, int(self.rng.integers(2, 6)), activation=activation, use_bias=self._flip())(x)
+        dense = self._layer(layers.Dense, int(self.rng.integers(2, 6)), activation=activation, use_bias=self._flip())
+        return self._layer(layers.SpectralNormalization, dense)(x) if self.rng.random() < 0.2 else dense(x)
 
     def _activated(self, x: Tensor) -> Tensor:
         name = self._choice(*ACTIVATIONS)
         how = self._choice("layer", "operation", "kind")
-        if how == "operation":
-            return getattr(keras.activations, name)(x)
+        if how == "operation" and hasattr(ops, name):
+            return getattr(ops, name)(x)
         if how == "kind":
             return self._layer(self._choice(layers.ReLU, layers.LeakyReLU, layers.PReLU, layers.ELU, layers.Softmax))(x)
         return self._layer(layers.Activation, name)(x)
 
     def _normalized(self, x: Tensor) -> Tensor:
-        kind = self._choice(layers.BatchNormalization, layers.LayerNormalization, layers.Dropout, layers.GaussianNoise)
+        kind = self._choice(
+            *(layers.BatchNormalization, layers.LayerNormalization, layers.Dropout, layers.GaussianNoise),
+            *(layers.RMSNormalization, layers.UnitNormalization),
+        )
         return self._layer(kind, 0.1)(x) if kind in (layers.Dropout, layers.GaussianNoise) else self._layer(kind)(x)
 
     def _operation(self, x: Tensor) -> Tensor:
@@ -166,6 +199,14 @@ class Maker:
             lambda x: ops.clip(x, -1.0, 1.0),
             lambda x: x[..., :1] + x,
             lambda x: ops.square(x),
+            lambda x: ops.matmul(x, ops.ones((x.shape[-1], 2), dtype=self.dtype)),
+            lambda x: ops.sqrt(ops.maximum(x, 0.01)),
+            lambda x: ops.log(ops.exp(x) + 1.0),
+            lambda x: ops.softmax(x, axis=-1) * x,
+            lambda x: ops.stack(ops.unstack(x, axis=-1), axis=-1),
+            lambda x: ops.split(ops.concatenate([x, x * 2.0], axis=-1), 2, axis=-1)[1],
+            lambda x: ops.roll(x, 1, axis=-1),
+            lambda x: x / (1.0 + ops.abs(x)),
         )(x)
 
     def _branches(self, x: Tensor) -> Tensor:
@@ -217,6 +258,16 @@ class Maker:
         how = self._choice("MaxPooling", "AveragePooling", "ZeroPadding", "Cropping", "UpSampling")
         argument = 2 if "Pooling" in how or how == "UpSampling" else 1
         return self._layer(getattr(layers, how + of), argument)(x)
+
+    def _moved(self, x: Tensor) -> Tensor:
+        steps, channels = x.shape[1:]
+        return self._choice(
+            lambda: self._layer(layers.Permute, (2, 1))(x),
+            lambda: self._layer(layers.Reshape, (steps * channels, 1))(x),
+            lambda: self._layer(layers.RepeatVector, 3)(self._vector(x)),
+            lambda: ops.transpose(ops.transpose(x, (1, 0, 2)), (1, 0, 2)),
+            lambda: x[:, ::-1],
+        )()
 
     def _nested(self, x: Tensor) -> Tensor:
         size = x.shape[-1]

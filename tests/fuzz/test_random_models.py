@@ -9,7 +9,7 @@ import os
 import keras
 import pytest
 
-from tests.fuzz.checks import check, uncompiled
+from fuzz.checks import check, uncompiled
 
 #: The first seed, how many there are, and whether functions are compiled.
 FIRST = int(os.environ.get("KERASEXPLAIN_FUZZ_FIRST", "0"))

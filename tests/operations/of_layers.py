@@ -85,6 +85,7 @@ EXAMPLES = [
     ),
     _layer("Hashing", on=(3,), _limit=5, _build=lambda x: layers.Embedding(4, 2)(layers.Hashing(4)(x))),
     _layer("Hashing", 4, output_mode="one_hot", on=(1,), _limit=5, _label="one hot"),
+    _layer("Hashing", 4, output_mode="multi_hot", on=(3,), _limit=5, _label="multi hot"),
     _layer(
         "IntegerLookup",
         on=(3,),

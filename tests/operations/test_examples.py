@@ -16,7 +16,8 @@ from operations.examples import EXAMPLES, Example
 
 EXISTING = [example for example in EXAMPLES if example.exists]
 BY_TENSORFLOW = dict.fromkeys(
-    ("layers.Hashing", "layers.Hashing (one hot)", "layers.IntegerLookup"), "the layer runs by TensorFlow alone"
+    ("layers.Hashing", "layers.Hashing (one hot)", "layers.Hashing (multi hot)", "layers.IntegerLookup"),
+    "the layer runs by TensorFlow alone",
 )
 #: What Keras (3.15) itself does not run on the backend at hand, as part of a model, and why.
 NOT_HERE = {

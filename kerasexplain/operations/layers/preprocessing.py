@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasexplain.domains import NONNEGATIVE, UNIT, Interval
-from kerasexplain.operations.base import Affine, Call, Lookup, Mixing, Nonlinear, Primitive, Routing, Scale
+from kerasexplain.domains import NONNEGATIVE, Interval
+from kerasexplain.operations.base import Affine, Call, Mixing, Nonlinear, Primitive, Routing, Scale
 from kerasexplain.operations.catalogue import describes, opaque
 from kerasexplain.operations.elementwise import Elementwise
 from kerasexplain.operations.images import in_single_precision, resampling
@@ -75,10 +75,7 @@ def _index_of(call: Call) -> Primitive:
     mode = call.operation.output_mode
     if mode == "int":
         return Elementwise(call.function())  # from an index to another: relevance is that of the first
-    replaces_axis = call.inputs[0].shape[-1] == 1  # then the vector takes the place of the index's axis
-    if mode != "one_hot" or replaces_axis or not isinstance(call.operation, keras.layers.Hashing):
-        return opaque(call, f'output_mode="{mode}" has no rule: use "int", and CategoryEncoding behind it')
-    return Lookup(call.function(), UNIT)
+    return opaque(call, f'output_mode="{mode}" has no rule: use "int", and CategoryEncoding behind it')
 
 
 @describes("layers.HashedCrossing", "layers.StringLookup", "layers.TextVectorization")
