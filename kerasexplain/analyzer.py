@@ -26,6 +26,7 @@ from kerasexplain.request import Request
 from kerasexplain.results import deliver
 from kerasexplain.reverse_graph import ReverseGraph
 from kerasexplain.rows import Row, with_steps
+from kerasexplain.selection import one_of
 from kerasexplain.specification import Specification, holds_whole_numbers, needs_example
 from kerasexplain.storage import write_analyzer
 from kerasexplain.streams import Batch, Data, ahead
@@ -161,6 +162,7 @@ class Analyzer:
         batch_size: int | str | None = None,
         verbose: int = 0,
         *,
+        target: Any = None,
         out: Any = None,
         callback: Callable[[slice, Any], None] | None = None,
     ) -> Any:
@@ -182,6 +184,7 @@ class Analyzer:
             batch_size: How many samples run at once, instead of the analyzer's own. A stream's batches run as they are
                 if they are not larger.
             verbose: 1 shows a progress bar.
+            target: Another name of `neuron_selection`.
             out: What the relevance is written to, instead of a new array: an array, `np.memmap`, HDF5 dataset or the
                 like of x's shape, in x's structure for several inputs.
             callback: Called with `(rows, relevance)` for each batch, in order; rows is a slice. Nothing is kept.
@@ -200,7 +203,7 @@ class Analyzer:
             >>> relevance = analyzer.analyze(images, neuron_selection=3)
             >>> analyzer.analyze(dataset, lambda batch: batch[1], out=np.memmap("r.f32", "float32", "w+", shape=shape))
         """
-        found = self._explanations(x, self._request(neuron_selection), batch_size, verbose)
+        found = self._explanations(x, self._request(neuron_selection, target), batch_size, verbose)
         if out is None and callback is None:
             return joined([explanation.relevance for _, explanation in found])
         return deliver(((batch, explanation.relevance) for batch, explanation in found), out, callback)
@@ -216,6 +219,7 @@ class Analyzer:
         layers: Sequence[str] = (),
         bias: bool = False,
         *,
+        target: Any = None,
         conditions: Any = None,
         audit: bool = False,
         batch_size: int | str | None = None,
@@ -228,6 +232,7 @@ class Analyzer:
             neuron_selection: As for `analyze`.
             layers: Names of operations, as `print(analyzer)` shows them, whose output's relevance is wanted.
             bias: Whether the relevance that every bias took is wanted.
+            target: Another name of `neuron_selection`.
             conditions: Which channels relevance may go through, `{"conv3": 34, "conv1": [2, 5]}`: what other channels
                 of these operations would get is cut off. A list of dicts has one for every sample.
             audit: Whether the books are wanted, as `audit` makes them: in the same pass.
@@ -238,7 +243,7 @@ class Analyzer:
             ValueError: A layer is not known, or the method says nothing of layers, or has nothing to be audited.
             InputError, NotFiniteError, MemoryError: As for `analyze`.
         """
-        request = self._request(neuron_selection, layers, bias, conditions, audit)
+        request = self._request(neuron_selection, target, layers, bias, conditions, audit)
         found = Explanation.joined([found for _, found in self._explanations(x, request, batch_size, verbose)])
         if found.audit is not None:
             self._remark(found.audit)
@@ -251,6 +256,7 @@ class Analyzer:
         layers: Sequence[str] = (),
         bias: bool = False,
         *,
+        target: Any = None,
         conditions: Any = None,
         audit: bool = False,
         batch_size: int | str | None = None,
@@ -259,7 +265,7 @@ class Analyzer:
         """As `explain`, batch by batch: memory does not grow with the number of samples.
 
         Args:
-            x, neuron_selection, layers, bias, conditions, audit, batch_size, verbose: As for `explain`.
+            x, neuron_selection, layers, bias, target, conditions, audit, batch_size, verbose: As for `explain`.
 
         Yields:
             `(rows, explanation)`: which samples, counted through all batches, and their explanation.
@@ -270,23 +276,23 @@ class Analyzer:
             >>> for rows, explanation in analyzer.explain_batches(dataset, layers=["conv3"]):
             ...     file[rows] = explanation.layers["conv3"]
         """
-        request = self._request(neuron_selection, layers, bias, conditions, audit)
+        request = self._request(neuron_selection, target, layers, bias, conditions, audit)
         return ((batch.rows, found) for batch, found in self._explanations(x, request, batch_size, verbose))
 
-    def audit(self, x: Any, neuron_selection: Any = None) -> Audit:
+    def audit(self, x: Any, neuron_selection: Any = None, *, target: Any = None) -> Audit:
         """Where relevance went: per operation what it received, delivered, gave to its bias, and lost.
 
         The books are kept edge by edge: what an operation delivers is read where it hands it over, not computed from
         what it received.
 
         Args:
-            x, neuron_selection: As for `analyze`.
+            x, neuron_selection, target: As for `analyze`.
 
         Raises:
             ValueError: The method is of the gradient family.
             InputError, NotFiniteError, MemoryError: As for `analyze`.
         """
-        request = self._request(neuron_selection, audit=True)
+        request = self._request(neuron_selection, target, audit=True)
         audits = [found.audit for _, found in self._explanations(x, request, None, 0) if found.audit]
         return self._remark(Audit.joined(audits))
 
@@ -349,12 +355,14 @@ class Analyzer:
     def _request(
         self,
         neuron_selection: Any,
+        target: Any,
         layers: Sequence[str] = (),
         bias: bool = False,
         conditions: Any = None,
         audit: bool = False,
     ) -> Request:
-        return Request(self.method, self.options, self.description, neuron_selection, layers, bias, conditions, audit)
+        selection = one_of(neuron_selection, target)
+        return Request(self.method, self.options, self.description, selection, layers, bias, conditions, audit)
 
     def _explanations(
         self, x: Any, request: Request, batch_size: int | str | None, verbose: int

@@ -11,6 +11,7 @@ import keras
 from kerasexplain import registry
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.errors import nearest
+from kerasexplain.method import Method
 from kerasexplain.options import COMMON_OPTIONS
 from kerasexplain.storage import read_analyzer
 
@@ -46,6 +47,16 @@ def create_analyzer(name: str, model: keras.Model, **options: Any) -> Analyzer:
             f"create_analyzer({name!r}, model) takes a Keras model, got {_kind(model)}: pass the model itself, or a "
             "file of one by keras.saving.load_model"
         )
+    common = {option: value for option, value in options.items() if option in COMMON_OPTIONS}
+    return Analyzer(model, create_method(name, **options), **common)
+
+
+def create_method(name: str, **options: Any) -> Method:
+    """The method of an analyzer, which knows no model yet; common options are left aside.
+
+    Raises:
+        ValueError: As for `create_analyzer`.
+    """
     kind = registry.find(name)
     fields = dataclasses.fields(kind)  # type: ignore[arg-type]
     own = {field.name for field in fields} - set(kind.learnt)
@@ -56,11 +67,9 @@ def create_analyzer(name: str, model: keras.Model, **options: Any) -> Analyzer:
     if missing:
         raise ValueError(f"{name!r} needs {' and '.join(f'{option}=' for option in missing)}")
     try:
-        method = kind(**{option: value for option, value in options.items() if option in own})
+        return kind(**{option: value for option, value in options.items() if option in own})
     except TypeError as error:  # an option of a type that it cannot have
         raise ValueError(f"{name!r}: {error}") from error
-    common = {option: value for option, value in options.items() if option in COMMON_OPTIONS}
-    return Analyzer(model, method, **common)
 
 
 def _kind(given: Any) -> str:

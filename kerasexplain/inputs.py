@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasexplain.errors import InputError
+from kerasexplain.errors import InputError, plain
 from kerasexplain.graph import Graph, Shape, Value
 
 Structure = Callable[[list[np.ndarray]], Any]
@@ -132,7 +132,9 @@ def _as_array(x: Any, name: str) -> np.ndarray:
     except InputError:
         raise
     except ValueError as error:
-        raise InputError(f"the model's input {name!r} must be an array of numbers: {error}") from None
+        ragged = isinstance(x, (list, tuple)) and "inhomogeneous" in str(error)
+        why = "its rows differ in length: pad them to one length" if ragged else plain(error)
+        raise InputError(f"the model's input {name!r} must be an array of numbers: {why}") from None
 
 
 def check_whole(array: np.ndarray, dtype: str, where: str) -> None:
@@ -183,8 +185,10 @@ def as_array(x: Any) -> np.ndarray:
     """A numpy array of the same numbers. PyTorch's tensors become one only by way of Keras, on a GPU or in bfloat16.
 
     Raises:
-        InputError: It is a ragged or sparse tensor, which Keras would fill up with zeros.
+        InputError: It is None, or a ragged or sparse tensor, which Keras would fill up with zeros.
     """
+    if x is None:
+        raise InputError("there is no input: x is None")
     kind = _NOT_DENSE.get(type(x).__name__)
     if kind is not None:
         dense = "x.to_tensor(), for a model that masks the padding" if kind == "ragged" else "tf.sparse.to_dense(x)"

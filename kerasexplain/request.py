@@ -78,6 +78,8 @@ class Request:
     def __post_init__(self) -> None:
         method = self.method
         method.check_fitted()
+        if not _are_names(self.layers):
+            raise ValueError(f"layers= takes the name of an operation, or a list of names, got {self.layers!r:.60}")
         if self.layers and not method.explains_layers:
             raise ValueError(f"{method.name!r} says nothing of inner layers: leave layers= out")
         if self.conditions is not None and not (method.explains_layers and method.takes_conditions):
@@ -186,6 +188,13 @@ class Request:
                 f"{(batch.count, *shape)}"
             ) from None
         return np.reshape(full, (batch.count, -1))
+
+
+def _are_names(layers: Any) -> bool:
+    """Whether these are names of operations, or layers themselves."""
+    if isinstance(layers, (str, keras.layers.Layer)):
+        return True
+    return hasattr(layers, "__iter__") and all(isinstance(layer, (str, keras.layers.Layer)) for layer in layers)
 
 
 def _of_batch(what: str, given: Any, per_sample: bool, batch: Batch) -> Any:

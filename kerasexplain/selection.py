@@ -70,7 +70,7 @@ class Contrast:
     def _indices(given: Any, samples: int, shape: tuple[int | None, ...]) -> np.ndarray:
         array = np.asarray(given)
         if array.dtype.kind not in "iu":
-            raise InputError(f"a Contrast is between indices of neurons, got {given!r}")
+            raise InputError(f"a Contrast is between indices of neurons (integers), got {_told(given)}")
         rows = _one_row_per_sample(array, isinstance(given, tuple), samples, len(shape))
         values = _indices(rows, shape).values
         assert values is not None
@@ -109,10 +109,24 @@ def select(neuron_selection: Any, mode: str, samples: int, output_shape: tuple[i
         _refuse_labels(given, samples, shape)
         return _weights(given, samples, shape)
     if given.dtype.kind not in "iu":
-        raise InputError(f"neuron_selection must be integers or floating weights, got {neuron_selection!r}")
+        raise InputError(
+            "neuron_selection must be an index, indices (integers, one for each sample), weights (floating-point "
+            f"numbers) or a Contrast; got {_told(neuron_selection)}"
+        )
     columns = max(len(shape), 1)
     index = _one_row_per_sample(given, isinstance(neuron_selection, tuple), samples, columns)
     return _indices(index, shape or (1,))
+
+
+def one_of(neuron_selection: Any, target: Any) -> Any:
+    """The selection, under whichever of its two names it was given.
+
+    Raises:
+        ValueError: It was given under both.
+    """
+    if neuron_selection is not None and target is not None:
+        raise ValueError("target= is another name of neuron_selection=: pass one of them")
+    return neuron_selection if target is None else target
 
 
 def is_per_sample(neuron_selection: Any, output_shape: tuple[int | None, ...]) -> bool:
@@ -167,6 +181,14 @@ def _refuse_labels(given: np.ndarray, samples: int, shape: tuple[int | None, ...
         )
 
 
+def _told(given: Any) -> str:
+    """What was given, in a few words: never the numbers of an array."""
+    kind = type(given).__name__
+    if isinstance(given, str):
+        return repr(given[:40])
+    return f"{kind} of {len(given)} entries" if hasattr(given, "__len__") else kind
+
+
 def _one_row_per_sample(given: np.ndarray, is_tuple: bool, samples: int, columns: int) -> np.ndarray:
     if given.ndim == 0 and columns == 1:
         return np.full((samples, 1), given)
@@ -176,7 +198,12 @@ def _one_row_per_sample(given: np.ndarray, is_tuple: bool, samples: int, columns
         return given.reshape(samples, 1)
     if given.shape == (samples, columns):
         return given
-    wanted = "an int or one per sample" if columns == 1 else f"a tuple of {columns} or an array (samples, {columns})"
+    if columns == 1 and given.ndim and given.shape in ((len(given),), (len(given), 1)):
+        raise InputError(
+            f"neuron_selection holds {len(given)} indices, and there are {samples} samples: pass one index for all of "
+            "them, or one for each"
+        )
+    wanted = "an index or one per sample" if columns == 1 else f"a tuple of {columns} or an array (samples, {columns})"
     raise InputError(
         f"neuron_selection has shape {given.shape}; for {samples} samples and this output it must be {wanted}"
     )

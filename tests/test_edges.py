@@ -17,6 +17,7 @@ import pytest
 from keras import layers, ops
 
 from kerasexplain import Contrast, InputError, UnsupportedModelError, create_analyzer
+from kerasexplain.callbacks import RelevanceLogger
 from kerasexplain.reading import samples
 
 on_tensorflow = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="about TensorFlow's own objects")
@@ -382,3 +383,32 @@ def test_dropped_models_are_freed() -> None:
     kernels = [once() for _ in range(4)]
     gc.collect()
     assert sum(kernel() is not None for kernel in kernels) <= 1
+
+
+def test_target_is_another_name_of_the_selection() -> None:
+    analyzer, x = create_analyzer("lrp.epsilon", dense()), random(3, 4)
+    expected = analyzer.analyze(x, [2, 0, 1])
+    np.testing.assert_array_equal(analyzer.analyze(x, target=[2, 0, 1]), expected)
+    np.testing.assert_array_equal(analyzer.explain(x, target=[2, 0, 1]).relevance, expected)
+    (found,) = (found for _, found in analyzer.explain_batches(x, target=[2, 0, 1]))
+    np.testing.assert_array_equal(found.relevance, expected)
+    assert analyzer.audit(x, target=1).explained == pytest.approx(analyzer.audit(x, 1).explained)
+    with pytest.raises(ValueError, match="target= is another name of neuron_selection="):
+        analyzer.analyze(x, 0, target=0)
+
+
+@pytest.mark.parametrize("wrong", [True, [3], 1.5])
+def test_layers_are_named(wrong: Any) -> None:
+    with pytest.raises(ValueError, match="layers= takes the name of an operation, or a list of names"):
+        create_analyzer("lrp.epsilon", dense()).explain(random(2, 4), layers=wrong)
+
+
+@pytest.mark.parametrize(("x", "match"), [(None, "x is None"), ([[1, 2, 3, 4], [5]], "pad them to one length")])
+def test_inputs_that_are_none(x: Any, match: str) -> None:
+    with pytest.raises(InputError, match=match):
+        create_analyzer("lrp.epsilon", dense()).analyze(x)
+
+
+def test_a_wrong_name_is_told_when_a_callback_is_made(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ValueError, match=r"there is no analyzer 'lrp\.epsilom'\. Did you mean 'lrp\.epsilon'"):
+        RelevanceLogger(["gradient", "lrp.epsilom"], random(2, 4), log_dir=tmp_path)

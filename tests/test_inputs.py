@@ -71,13 +71,17 @@ def test_several_inputs_that_do_not_fit(of_two: Analyzer, x: Any, message: str) 
         (4, IndexError, r"neuron_selection 4 is out of range: the output has 4 neurons"),
         (-5, IndexError, "neuron_selection -5 is out of range"),
         ([0, 4], IndexError, "neuron_selection 4 is out of range"),
-        ([0, 1, 2], InputError, r"has shape \(3,\); for 2 samples and this output it must be an int or one per sample"),
+        (
+            [0, 1, 2],
+            InputError,
+            "holds 3 indices, and there are 2 samples: pass one index for all of them, or one for each",
+        ),
         (2.0, InputError, r"one weight per output and has its shape, \(4,\) or \(2, 4\); got \(\)"),
         ([0.5], InputError, r"got \(1,\)"),
         (np.ones((2, 1)), InputError, "labels are integers"),
         (np.full((2, 1), 0.5), InputError, r"got \(2, 1\)"),
-        ("first", InputError, "must be integers or floating weights, got 'first'"),
-        ([True, False, False], InputError, "must be integers or floating weights"),
+        ("first", InputError, "must be an index, .* or a Contrast; got 'first'"),
+        ([True, False, False], InputError, "must be an index, .* got list of 3 entries"),
     ],
 )
 def test_selections_that_do_not_fit(analyzer: Analyzer, selection: Any, error: type, message: str) -> None:

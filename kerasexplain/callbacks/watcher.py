@@ -16,7 +16,7 @@ from kerasexplain.callbacks.log import Log
 from kerasexplain.callbacks.samples import Samples
 from kerasexplain.checks import check_count
 from kerasexplain.config import deserialize, serialize
-from kerasexplain.create import create_analyzer
+from kerasexplain.create import create_analyzer, create_method
 from kerasexplain.errors import NotFiniteError
 from kerasexplain.selection import Contrast
 from kerasexplain.specification import needs_example
@@ -44,7 +44,7 @@ class Watcher(keras.callbacks.Callback):
         limited_by: The argument of the subclass that says how many samples are looked at, at most; None for all.
 
     Raises:
-        ValueError: An argument has no legal value.
+        ValueError: An argument has no legal value, or there is no analyzer of that name.
         InputError: There are no samples.
     """
 
@@ -274,6 +274,8 @@ def _labelled(analyzer: Any) -> dict[str, Any]:
     for one in given.values():
         if not isinstance(one, (str, Analyzer, dict)):
             raise ValueError(f"analyzer must be a name, an analyzer, or several of them; got {type(one).__name__}")
+        if isinstance(one, str):
+            create_method(one)  # a wrong name is told here, and not when training begins
     if not given:
         raise ValueError("analyzer names no analyzer")
     for label in given:
