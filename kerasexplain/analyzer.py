@@ -37,7 +37,9 @@ class Analyzer:
     """Explains what a model's output owes to its inputs.
 
     Made by `create_analyzer`. It is a value: two analyzers are equal when their method and options are, and nothing
-    is left on the model. It shares the model's variables, so that after training it explains the new weights.
+    is left on the model. It shares the model's variables, so that after training it explains the new weights. A layer
+    whose code, variables or public attributes (numbers, text, tuples, functions) have been replaced since is looked at
+    anew; what has changed inside of an attribute, such as an entry of a list, takes a new analyzer.
 
     Args:
         model: A Keras model: Sequential, Functional or subclassed.

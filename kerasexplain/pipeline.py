@@ -14,6 +14,7 @@ from kerasexplain.backend import by_xla
 from kerasexplain.batch_size import BatchSizes
 from kerasexplain.canonize import canonize
 from kerasexplain.composite import Composite
+from kerasexplain.fingerprint import Fingerprint
 from kerasexplain.graph import Graph, Shape
 from kerasexplain.inputs import check_range, model_inputs
 from kerasexplain.method import Method
@@ -81,7 +82,7 @@ class Pipelines:
     ) -> None:
         self._model, self._method, self._options = model, method, options
         self.specification = specification
-        self._fingerprint = fingerprint(model)
+        self._fingerprint = Fingerprint(model)
         self.batch_sizes = BatchSizes()
         self._explained_shapes: dict[tuple[Shape, ...], Shape] = {}
         graph, is_static = traced(model, specification, options["output"])
@@ -147,21 +148,12 @@ class Pipelines:
     @property
     def is_outdated(self) -> bool:
         """Whether layers of the model have been made to compute something else since it was traced."""
-        now = fingerprint(self._model)
-        return len(now) != len(self._fingerprint) or any(
-            a is not b for a, b in zip(now, self._fingerprint, strict=True)
-        )
+        return self._fingerprint.is_outdated
 
     @property
     def traces(self) -> int:
         """How many times a compiled function has been traced so far."""
         return sum(pipeline.program.traces for pipeline in self._by_shape.values())
-
-
-def fingerprint(model: keras.Model) -> list[Any]:
-    """What decides, besides the weights' values, what the layers of a model compute: to be compared by identity."""
-    names = ("quantization_mode", "lora_enabled", "activation", "mean", "variance")
-    return [part for layer in model._flatten_layers() for part in (layer, *(getattr(layer, n, None) for n in names))]
 
 
 def _loops_openly(graph: Graph) -> bool:
