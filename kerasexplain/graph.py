@@ -33,6 +33,11 @@ class Value:
         return "float" in self.dtype
 
     @property
+    def is_continuous(self) -> bool:
+        """Whether a derivative goes through it: of real or complex numbers."""
+        return self.is_float or "complex" in self.dtype
+
+    @property
     def sample_shape(self) -> Shape:
         """The shape without the batch."""
         return self.shape[: self.batch_axis] + self.shape[self.batch_axis + 1 :]
@@ -140,7 +145,7 @@ class Graph:
         found = {value for value in self.inputs if value.is_float}
         for node in self.nodes:
             if node.primitive.is_boundary or any(value in found for value in node.attached()):
-                found.update(value for value in node.outputs if value.is_float)
+                found.update(value for value in node.outputs if value.is_continuous)
         return frozenset(found)
 
     def explained_nodes(self) -> list[Node]:

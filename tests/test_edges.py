@@ -14,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from backends import gradients
 from keras import layers, ops
 
 from kerasexplain import Contrast, InputError, UnsupportedModelError, create_analyzer
@@ -471,3 +472,29 @@ def test_training_is_no_change(tmp_path: pathlib.Path) -> None:
     model.save(tmp_path / "m.keras")
     analyzer.analyze(x)
     assert analyzer.traces == traces
+
+
+class Magnitude(layers.Layer):
+    """The magnitude of a Fourier transform, by way of complex numbers."""
+
+    def call(self, x: Any) -> Any:
+        real, imaginary = ops.rfft(x)
+        if keras.backend.backend() == "tensorflow":  # where Keras' own way fails (3.15)
+            import tensorflow as tf
+
+            return tf.abs(tf.complex(real, imaginary))
+        return ops.abs(ops.view_as_complex(ops.stack([real, imaginary], axis=-1)))
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        return (shape[0], shape[1] // 2 + 1)
+
+
+def test_gradients_go_through_complex_numbers() -> None:
+    given = keras.Input((16,))
+    model = keras.Model(given, layers.Dense(2)(Magnitude()(given)))
+    x = random(3, 16)
+    _, (expected,) = gradients(lambda x: model(x)[:, 0], x)
+    found = create_analyzer("gradient", model).analyze(x, 0)
+    np.testing.assert_allclose(found, ops.convert_to_numpy(expected), rtol=1e-4, atol=1e-5)
+    with pytest.raises(UnsupportedModelError, match=r"complex numbers have no rule|magnitude"):
+        create_analyzer("lrp.epsilon", model)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
+import re
 import subprocess
 import sys
 
 import numpy as np
+import pytest
+
+HERE = pathlib.Path(__file__).parent
 
 SCRIPT = """
 import sys
@@ -58,3 +64,18 @@ def answers(*arguments: str) -> np.ndarray:
 def test_a_fresh_process_and_a_used_one_agree_on_layers_that_call_cells() -> None:
     fresh, used = answers(), answers("used")
     np.testing.assert_allclose(fresh, used, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.tensorflow("other backends are not to be forked")
+def test_a_fresh_process_and_a_used_one_agree_on_the_catalogue() -> None:
+    """Some of it: `tox run -e fuzz` takes all."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(HERE / "histories.py"), os.environ.get("KERASEXPLAIN_HISTORIES", "25")],
+        env={**os.environ, "PYTHONPATH": str(HERE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    alike, total, refused = map(int, re.findall(r"\d+", done.stdout.splitlines()[-1]))
+    assert alike == total > 10 > refused
