@@ -32,11 +32,12 @@ def without_backend(error: BaseException) -> str:
 
 
 def plain(error: BaseException) -> str:
-    """What an error says in its first line, without the frame and the escape codes that Keras puts around it."""
+    """What an error says in its first line, without what Keras and TensorFlow put around it: frames, names of nodes."""
     text = str(error)
     framed = re.search(r"\x1b\[1m(.*?)\x1b\[0m", text, re.S)
     text = re.sub(r"\x1b\[[0-9;]*m", "", framed[1] if framed else text).strip()
-    return text.splitlines()[0][:300] if text else ""
+    first = text.splitlines()[0] if text else ""
+    return re.sub(r"\{\{.*?\}\}|\[Op:\w*\]( name:.*)?$", "", first).strip()[:300]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -63,7 +63,10 @@ def check(seed: int) -> str:
         AssertionError: Something that must hold does not.
     """
     given = case(seed)
-    expected = given.model(given.x, training=False)
+    try:
+        expected = given.model(given.x, training=False)
+    except Exception:  # of the backend: the mask of a layer inside TimeDistributed has too many axes, say
+        return "refused: Keras itself does not run the model"
     expected = np.asarray(ops.convert_to_numpy(keras.tree.flatten(expected)[0]), "float64")
     name = OTHERS[seed % len(OTHERS)]
     if not np.isfinite(expected).all():
