@@ -70,7 +70,12 @@ def read_analyzer(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def write_values(path: Path, config: dict[str, Any], values: dict[str, Any]) -> None:
-    """Writes arrays and strings, in lists and dicts, with an analyzer's configuration, to an HDF5 file."""
+    """Writes arrays and strings, in lists and dicts, with an analyzer's configuration, to an HDF5 file.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    pathlib.Path(path).open("wb").close()  # where that fails, Python tells why in better words than HDF5
     with h5py.File(path, "w", userblock_size=BLOCK) as file:
         file.attrs["analyzer"] = json.dumps(config)
         for name, value in values.items():

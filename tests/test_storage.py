@@ -144,6 +144,14 @@ def test_a_file_that_was_not_written_to_its_end(tmp_path: pathlib.Path, monkeypa
         saved.load()
 
 
+def test_where_nothing_can_be_written(tmp_path: pathlib.Path) -> None:
+    thing = an_explanation(tmp_path / "e.h5").thing
+    with pytest.raises(IsADirectoryError):
+        thing.save(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"No such file or directory: '.*e\.h5'"):
+        thing.save(tmp_path / "none" / "e.h5")
+
+
 def test_other_programs_read_it(tmp_path: pathlib.Path) -> None:
     saved = an_explanation(tmp_path / "e.h5")
     with h5py.File(saved.path) as file:
