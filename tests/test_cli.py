@@ -266,6 +266,7 @@ def test_a_model_with_several_inputs_takes_an_archive(there: pathlib.Path) -> No
         ("grey.keras batch.npy -o o.npy -O epsilon=-1", "epsilon"),
         ("grey.keras batch.npy -o o.npy -O epsilon=much", "epsilon must be a number that is not negative, got 'much'"),
         ("grey.keras batch.npy -o o.npy -O bias=false", "bias must be one of True, False, got 'false'"),
+        ("grey.keras batch.npy -o o.npy -O input_layer_rule=('a','b')", "low and high must be numbers, got low='a'"),
         ("grey.keras batch.npy -o o.npy -O model=3", "--option takes options of the analyzer, and 'model' is none"),
         ("grey.keras batch.npy -o o.npy -O output=None", "output must be the index or the name of an output, got None"),
         ("grey.keras batch.npy -o o.npy -O input_range=3", "input_range must be (low, high) with low < high, got 3"),
