@@ -47,6 +47,7 @@ class LRPMethod(Method):
 
     def __post_init__(self) -> None:
         check_choice("nonlinearity", self.nonlinearity, NONLINEARITIES)
+        check_choice("bias", getattr(self, "bias", True), (True, False))  # which some have; a text would be true
         if (self.until_layer_idx is None) != (self.until_layer_rule is None):
             raise ValueError("until_layer_idx and until_layer_rule go together")
         check_nonnegative("stabilizer", self.stabilizer)

@@ -401,7 +401,12 @@ class Analyzer:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the configuration, to be kept beside the model; `load_analyzer(path, model)` reads it.
 
-        It is JSON; or HDF5, with the configuration as an attribute, if the method learnt arrays from data.
+        It is JSON; or HDF5, with the configuration as an attribute, if the method learnt arrays from data. Either has
+        a checksum.
+
+        Raises:
+            TypeError: The configuration holds a function or class that cannot be found again by name.
+            OSError: The file cannot be written.
         """
         learnt = {name: getattr(self.method, name) for name in self.method.learnt}
         write_analyzer(path, self.get_config(), {name: value for name, value in learnt.items() if value is not None})

@@ -12,8 +12,9 @@ import dataclasses
 import os
 import pathlib
 import sys
+import zipfile
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from kerasexplain.analyzer import Analyzer
     from kerasexplain.explanation import Explanation
 
+#: Errors that tell what is wrong with what was asked for; any other is a mistake of ours, or of what we call.
+USERS = (OSError, ValueError, IndexError, ImportError, ArithmeticError)
 OUTPUTS = (".npy", ".npz", ".h5", ".png")
 #: More rows than this no viewer shows in a readable size.
 MOST_ROWS = 50
@@ -40,21 +43,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows `kerasexplain` in the shell; by default, what does.
 
     Returns:
-        The exit status: 0, or 2 after an error of the user's, which is told in one line on stderr.
+        The exit status: 0; 2 after an error, which is told in one line on stderr; 130 where the user interrupts.
     """
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
     except BrokenPipeError:  # `kerasexplain list | head`: nobody reads on, and Python must not try at its exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError, IndexError, ImportError, ArithmeticError) as error:
-        print("kerasexplain: error: " + " ".join((without_backend(error) or str(error)).split()), file=sys.stderr)
+    except KeyboardInterrupt:
+        print("kerasexplain: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        print(f"kerasexplain: error: {_said(error)}", file=sys.stderr)
         return 2
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """One that tells an error in one line, as all others are told."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"kerasexplain: error: {message} ({self.prog} --help says more)\n")
+
+
+def _said(error: Exception) -> str:
+    """An error in one line; with its type where it is none that a user can be expected to mend."""
+    said = " ".join((without_backend(error) or str(error)).split())
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        said = f"{str(error.filename)!r}: {error.strerror}"
+    if isinstance(error, USERS):
+        return said
+    return f"{said} ({type(error).__name__})".strip()
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="kerasexplain", description="Relevance propagation for Keras models.")
+    parser = _Parser(prog="kerasexplain", description="Relevance propagation for Keras models.")
     parser.add_argument("--version", action="version", version=f"kerasexplain {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
@@ -62,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--rules", action="store_true", help="show which operations follow which rule instead")
     listing.set_defaults(run=_list)
 
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     common.add_argument("model", metavar="MODEL", type=pathlib.Path, help="a .keras or .h5 file")
     common.add_argument("-a", "--analyzer", metavar="NAME", required=True, help="a name that `list` shows")
     option = "an option of the analyzer, such as epsilon=0.1; may be repeated"
@@ -161,7 +184,7 @@ def _rules(options: argparse.Namespace) -> None:
 
 def _explain(options: argparse.Namespace) -> None:
     _check_out(options.out, options.tensorboard)
-    labels = options.labels.read_text(encoding="utf-8").splitlines() if options.labels else []
+    labels = _labels(options.labels) if options.labels else []
     target = _selection(options, labels)
     chosen = {"batch_size": options.batch_size, "jit_compile": options.jit}
     analyzer = _analyzer(options, {name: value for name, value in chosen.items() if value is not None})
@@ -194,6 +217,9 @@ def _explain(options: argparse.Namespace) -> None:
 
 def _analyzer(options: argparse.Namespace, chosen: dict[str, Any]) -> Analyzer:
     given = dict(_key_and_value(option) for option in options.given)
+    for taken in ("name", "model", "example"):  # which the library takes, and no text can say
+        if taken in given:
+            raise ValueError(f"--option takes options of the analyzer, and {taken!r} is none")
     with _quiet():
         from kerasexplain import create, registry
 
@@ -202,7 +228,16 @@ def _analyzer(options: argparse.Namespace, chosen: dict[str, Any]) -> Analyzer:
 
 
 def _batch_size(text: str) -> int | str:
+    if text != "auto" and not text.lstrip("-").isdecimal():
+        raise argparse.ArgumentTypeError(f"a whole number, or 'auto'; got {text!r}")
     return text if text == "auto" else int(text)
+
+
+def _labels(path: pathlib.Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"--labels {str(path)!r} is no text in UTF-8: {error}") from None
 
 
 def _key_and_value(option: str) -> tuple[str, Any]:
@@ -220,6 +255,10 @@ def _model(path: pathlib.Path) -> keras.Model:
 
     if not path.exists():
         raise FileNotFoundError(f"there is no file {str(path)!r}")
+    if path.is_dir():
+        raise ValueError(f"{str(path)!r} is a folder: pass a .keras or .h5 file")
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):  # of which Keras says that it is not there
+        raise ValueError(f"{str(path)!r} holds no Keras model that can be loaded: it is damaged, or was cut off")
     try:
         model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # whatever Keras, h5py or zipfile find wrong with the file
@@ -255,12 +294,16 @@ def _target(text: str, labels: Sequence[str]) -> int:
 
 
 def _check_out(out: pathlib.Path | None, board: pathlib.Path | None) -> None:
+    if board is not None and board.exists() and not board.is_dir():
+        raise ValueError(f"--tensorboard must be a folder, but {str(board)!r} is a file")
     if out is None:
         if board is None:
             raise ValueError("what is found goes to --out FILE, or to --tensorboard DIR: pass one of them")
         return
     if out.suffix and out.suffix not in OUTPUTS and not out.is_dir():
         raise ValueError(f"--out must be a folder, or end in {', '.join(OUTPUTS)}; got {str(out)!r}")
+    if not out.suffix and out.exists() and not out.is_dir():
+        raise ValueError(f"--out must be a folder, or end in {', '.join(OUTPUTS)}; {str(out)!r} is a file")
     if not out.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(out.parent)!r} to write {out.name!r} to")
 
@@ -304,6 +347,7 @@ def _log(folder: pathlib.Path, explanation: Explanation, x: Any, names: Sequence
     from kerasexplain.tensorboard.explanations import ExplanationLog
     from kerasexplain.tensorboard.writer import Writer
 
+    folder.mkdir(parents=True, exist_ok=True)  # TensorBoard's own words, where it cannot, are those of its file system
     log, tag = ExplanationLog(x, class_names=labels, titles=names), explanation.analyzer["analyzer"]
     with Writer(folder / "relevance") as writer:
         log.write(writer, tag, explanation, step=0)

@@ -10,7 +10,7 @@ import keras
 
 from kerasexplain import registry
 from kerasexplain.analyzer import Analyzer
-from kerasexplain.errors import nearest
+from kerasexplain.errors import UnsupportedModelError, nearest, plain
 from kerasexplain.method import Method
 from kerasexplain.options import COMMON_OPTIONS
 from kerasexplain.storage import read_analyzer
@@ -105,7 +105,17 @@ def load_analyzer(path: str | os.PathLike[str], model: keras.Model) -> Analyzer:
     """The analyzer whose configuration `Analyzer.save` wrote, for a model.
 
     Raises:
-        ValueError: The file holds no analyzer.
+        FileNotFoundError: There is no such file.
+        TypeError: The model is no Keras model.
+        ValueError: The file holds no analyzer, or is damaged.
+        UnsupportedModelError: The model cannot be explained; the message names the operations.
     """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"load_analyzer(path, model) takes a Keras model, got {_kind(model)}")
     config, learnt = read_analyzer(path)
-    return Analyzer.from_config(config, model, learnt)
+    try:
+        return Analyzer.from_config(config, model, learnt)
+    except UnsupportedModelError:
+        raise
+    except (ValueError, TypeError, LookupError, AttributeError, ImportError, ArithmeticError) as error:
+        raise ValueError(f"{os.fspath(path)!r} holds no analyzer that can be made: {plain(error)}") from error

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import h5py
 import keras
 import numpy as np
 
 from kerasexplain.audit import Audit
 from kerasexplain.checks import check_count
 from kerasexplain.errors import InputError
-from kerasexplain.storage import read, write
+from kerasexplain.storage import read_values, write_values
 from kerasexplain.tokens import TokenRelevances, token_relevances
 
 if TYPE_CHECKING:
@@ -188,30 +186,47 @@ class Explanation:
         return [f"{neuron}: {value:.4g}" for neuron, value in zip(neurons, self.explained, strict=True)]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes everything to an HDF5 file."""
-        with h5py.File(path, "w") as file:
-            file.attrs["analyzer"] = json.dumps(self.analyzer)
-            for field in dataclasses.fields(self):
-                if field.name not in ("analyzer", "audit") and getattr(self, field.name) is not None:
-                    write(file, field.name, getattr(self, field.name))
-            if self.audit is not None:
-                write(file, "audit", self.audit.to_dict())
+        """Writes everything to an HDF5 file, with a checksum.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values |= {"analyzer": None, "audit": None if self.audit is None else self.audit.to_dict()}
+        write_values(path, self.analyzer, {name: value for name, value in values.items() if value is not None})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Explanation:
         """Reads what `save` wrote.
 
         Raises:
-            ValueError: The file holds no explanation.
+            FileNotFoundError: There is no such file.
+            ValueError: The file holds no explanation, or is damaged.
         """
-        with h5py.File(path, "r") as file:
-            if "analyzer" not in file.attrs or "relevance" not in file:
-                raise ValueError(f"{os.fspath(path)!r} holds no explanation")
-            names = [field.name for field in dataclasses.fields(cls) if field.name in file]
-            values = {name: read(file[name]) for name in names}
+        config, values = read_values(path, "explanation")
+        names = {field.name for field in dataclasses.fields(cls)}
+        try:
             if "audit" in values:
                 values["audit"] = Audit.from_dict(values["audit"])
-            return cls(**values, analyzer=json.loads(file.attrs["analyzer"]))
+            found = cls(**{name: value for name, value in values.items() if name in names}, analyzer=config)
+            _check_loaded(found)
+        except (TypeError, AttributeError, KeyError, ValueError) as error:
+            raise ValueError(f"{os.fspath(path)!r} holds no explanation: {error}") from error
+        return found
+
+
+def _check_loaded(found: Explanation) -> None:
+    """Raises ValueError unless what was read from a file are arrays of one number of samples, where they must be."""
+    if not isinstance(found.explained, np.ndarray) or found.explained.ndim != 1:
+        raise ValueError("what was explained is no value per sample")
+    samples = len(found.explained)
+    for name in ("relevance", "bias", "layers"):
+        held = getattr(found, name)
+        if name != "relevance" and not isinstance(held, dict):
+            raise ValueError(f"its {name} has no names")
+        for array in keras.tree.flatten(held):
+            if not isinstance(array, np.ndarray) or array.shape[:1] != (samples,):
+                raise ValueError(f"its {name} is not that of {samples} samples")
 
 
 def joined(parts: Sequence[Any]) -> Any:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import Any
+
+import numpy as np
 
 from kerasexplain.backend import by_xla, check_precision
 from kerasexplain.batch_size import check_batch_size
@@ -47,12 +50,21 @@ def checked(given: dict[str, Any], method: Method) -> dict[str, Any]:
     }
     for name, values in legal.items():
         check_choice(name, given[name], values)
-    start, bounds = given["start"], given["input_range"]
+    start, output = given["start"], given["output"]
     if isinstance(start, str) or start is None or not method.takes_start_array:
         check_choice(f"start of {method.name!r}", start, method.legal_starts)
     by_xla(given["jit_compile"])
     check_precision(given["precision"])
     check_batch_size(given["batch_size"])
-    if bounds is not None and not bounds[0] < bounds[1]:
-        raise ValueError(f"input_range must be (low, high) with low < high, got {bounds!r}")
-    return {**given, "input_range": None if bounds is None else tuple(bounds)}
+    if isinstance(output, bool) or not isinstance(output, (str, numbers.Integral)):
+        raise ValueError(f"output must be the index or the name of an output, got {output!r}")
+    return {**given, "input_range": _bounds(given["input_range"])}
+
+
+def _bounds(promised: Any) -> tuple[Any, Any] | None:
+    if promised is None:
+        return None
+    pair = tuple(promised) if np.iterable(promised) else ()
+    if len(pair) != 2 or not all(isinstance(bound, numbers.Real) for bound in pair) or not pair[0] < pair[1]:
+        raise ValueError(f"input_range must be (low, high) with low < high, got {promised!r}")
+    return pair

@@ -63,6 +63,9 @@ def _several_inputs(paths: Sequence[pathlib.Path], names: list[str]) -> tuple[di
     missing = [name for name in names if name not in arrays]
     if missing:
         raise ValueError(f"{str(paths[0])!r} holds {list(arrays)}, and not the model's inputs {missing}")
+    single = [name for name in names if not arrays[name].ndim]
+    if single:
+        raise ValueError(f"{str(paths[0])!r} holds single numbers for {single}, and no batches of samples")
     return {name: arrays[name] for name in names}, [f"{paths[0].stem}-{i}" for i in range(len(arrays[names[0]]))]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,7 +15,7 @@ pytest.importorskip("matplotlib")
 
 from PIL import Image
 
-import kerasexplain
+import kerasexplain.cli
 from kerasexplain.cli import main
 from kerasexplain.reading import samples
 
@@ -48,6 +49,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     np.save(folder / "wrong.npy", np.zeros((5, 7, 6, 1)))
     np.savez(folder / "named.npz", one=np.ones((8, 6, 1), "float32"), labels=np.arange(5))
     np.savez(folder / "two.npz", a=rng.normal(size=(4, 2)), b=rng.normal(size=(4, 3)))
+    np.savez(folder / "scalars.npz", a=rng.normal(size=(4, 2)), b=1.0)
+    (folder / "cut.keras").write_bytes((folder / "grey.keras").read_bytes()[:-500])
+    (folder / "file").write_text("no folder")
     (folder / "labels.txt").write_text("tench, Tinca tinca\ngoldfish\nshark\n")
     for name in ("bad.keras", "bad.h5", "bad.png", "bad.npy", "bad.npz"):
         (folder / name).write_text("not what the name says")
@@ -261,6 +265,22 @@ def test_a_model_with_several_inputs_takes_an_archive(there: pathlib.Path) -> No
         ("grey.keras batch.npy -o o.npy -O epsilon", "--option takes KEY=VALUE, got 'epsilon'"),
         ("grey.keras batch.npy -o o.npy -O epsilon=-1", "epsilon"),
         ("grey.keras batch.npy -o o.npy -O epsilon=much", "epsilon must be a number that is not negative, got 'much'"),
+        ("grey.keras batch.npy -o o.npy -O bias=false", "bias must be one of True, False, got 'false'"),
+        ("grey.keras batch.npy -o o.npy -O input_layer_rule=('a','b')", "low and high must be numbers, got low='a'"),
+        ("grey.keras batch.npy -o o.npy -O model=3", "--option takes options of the analyzer, and 'model' is none"),
+        ("grey.keras batch.npy -o o.npy -O output=None", "output must be the index or the name of an output, got None"),
+        ("grey.keras batch.npy -o o.npy -O input_range=3", "input_range must be (low, high) with low < high, got 3"),
+        (
+            "grey.keras batch.npy -o o.npy -O input_range=(0,'a')",
+            "input_range must be (low, high) with low < high, got",
+        ),
+        ("cut.keras batch.npy -o o.npy", "'cut.keras' holds no Keras model that can be loaded: it is damaged"),
+        ("empty batch.npy -o o.npy", "'empty' is a folder: pass a .keras or .h5 file"),
+        ("two.keras scalars.npz -o o.npz", "'scalars.npz' holds single numbers for ['b']"),
+        ("grey.keras batch.npy -o o.npy --labels empty", "'empty': Is a directory"),
+        ("grey.keras batch.npy -o o.npy --labels batch.npy", "--labels 'batch.npy' is no text in UTF-8"),
+        ("grey.keras batch.npy -o file", "--out must be a folder, or end in .npy, .npz, .h5, .png; 'file' is a file"),
+        ("grey.keras batch.npy --tensorboard file", "--tensorboard must be a folder, but 'file' is a file"),
     ],
 )
 def test_errors_are_told_in_one_line(
@@ -286,11 +306,54 @@ def test_too_many_rows_are_no_picture(there: pathlib.Path, capsys: pytest.Captur
     assert "51 inputs are too many for one picture" in capsys.readouterr().err
 
 
-def test_a_command_must_be_given(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("", "the following arguments are required: COMMAND"),
+        ("explane", "invalid choice: 'explane'"),
+        ("list --foo", "unrecognized arguments: --foo"),
+        ("explain grey.keras batch.npy", "required: -a/--analyzer (kerasexplain explain --help says more)"),
+        (
+            "explain grey.keras batch.npy -a lrp.z --batch-size all",
+            "argument --batch-size: a whole number, or 'auto'; got",
+        ),
+        ("explain grey.keras batch.npy -a lrp.z --range 0 x", "argument --range: invalid float value: 'x'"),
+    ],
+)
+def test_wrong_usage_is_told_in_one_line(arguments: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
-        main([])
+        main(arguments.split())
     assert left.value.code == 2
-    assert "COMMAND" in capsys.readouterr().err
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("kerasexplain: error: ")
+    assert expected in line
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "expected"),
+    [
+        (TypeError("takes 2\narguments"), 2, "error: takes 2 arguments (TypeError)"),
+        (KeyError("conv"), 2, "error: 'conv' (KeyError)"),
+        (RuntimeError("no device"), 2, "error: no device (RuntimeError)"),
+        (MemoryError(), 2, "error: (MemoryError)"),
+        (ValueError("n must be 1"), 2, "error: n must be 1"),
+        (PermissionError(13, "Permission denied", "out.npy"), 2, "error: 'out.npy': Permission denied"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_any_error_is_one_line_and_those_that_nobody_expects_have_their_type(
+    error: BaseException,
+    status: int,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fails(*arguments: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(kerasexplain.cli, "_explain", fails)
+    assert explain("grey.keras", "batch.npy") == status
+    assert capsys.readouterr().err == f"kerasexplain: {expected}\n"
 
 
 def test_help_does_not_wait_for_keras() -> None:

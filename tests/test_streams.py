@@ -231,29 +231,6 @@ def test_a_callback_gets_every_batch_in_order(analyzer: Analyzer, x: np.ndarray)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("out", "message"),
-    [
-        (np.zeros((COUNT, 6, 3)), r"out has shape \(7, 6, 3\), but it must hold \('at least 3', 6, 2\)"),
-        (np.zeros((COUNT + 1, 6, 2)), "out has 8 rows, but there are 7 samples"),
-        (np.zeros((COUNT - 1, 6, 2)), "out has 6 rows, but there are 7 samples"),
-        (np.zeros((COUNT, 6, 2), int), "out must hold floating-point numbers, got int64"),
-        ([np.zeros((COUNT, 6, 2))] * 2, "out has 2 arrays, but the relevance is that of 1 inputs"),
-        ([1.0], "out must be an array that can be written to, got float"),
-    ],
-)
-def test_outputs_that_do_not_fit(analyzer: Analyzer, x: np.ndarray, out: Any, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        analyzer.analyze(x, batch_size=3, out=out)
-
-
-def test_a_stream_must_fill_what_it_is_written_to(analyzer: Analyzer, x: np.ndarray) -> None:
-    with pytest.raises(InputError, match="out has 8 rows, but there are 7 samples"):
-        analyzer.analyze(parts(x), out=np.zeros((8, 6, 2)))
-    with pytest.raises(InputError, match=r"out has shape \(6, 6, 2\), but it must hold \('at least 7', 6, 2\)"):
-        analyzer.analyze(parts(x), out=np.zeros((6, 6, 2)))
-
-
 def test_errors_come_where_they_belong(analyzer: Analyzer, x: np.ndarray) -> None:
     bad = x.copy()
     bad[5, 2, 1] = np.nan

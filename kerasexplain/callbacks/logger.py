@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 class RelevanceLogger(LoggingWatcher):
     """Logs the relevance of some samples while a model trains, for TensorBoard.
 
-    The tab "Images" shows each sample beside its relevance, at the tag `relevance/<analyzer>`; the tab "Relevance" has
-    the numbers themselves, with what was predicted and where the relevance went. An event costs one analysis of the
-    samples, whatever is logged of it.
+    The tab "Images" shows each sample beside its relevance, at the tag `relevance/<analyzer>`: of tables and signals
+    the relevance alone, from left to right, and of volumes the plane in the middle, which the tag names. The tab
+    "Relevance" has the numbers themselves, with what was predicted and where the relevance went. An event costs one
+    analysis of the samples, whatever is logged of it.
 
     Args:
         analyzer: As for `Watcher`: a name, an analyzer, or several, in a list or by label in a dict.

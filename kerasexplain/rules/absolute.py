@@ -27,7 +27,7 @@ class ZB(Stabilizing):
         stabilizer: `keras.config.epsilon()` by default.
 
     Raises:
-        ValueError: low is not below high.
+        ValueError: low is not below high, or they are no numbers.
 
     Source: Montavon et al. 2017, the z^B rule.
     """
@@ -40,7 +40,10 @@ class ZB(Stabilizing):
     absolute = True
 
     def __post_init__(self) -> None:
-        if not np.all(np.asarray(self.low) < np.asarray(self.high)):
+        low, high = np.asarray(self.low), np.asarray(self.high)
+        if low.dtype.kind not in "biuf" or high.dtype.kind not in "biuf":
+            raise ValueError(f"low and high must be numbers, got low={self.low!r}, high={self.high!r}")
+        if not np.all(low < high):
             raise ValueError(f"low must be below high, got low={self.low!r}, high={self.high!r}")
         super().__post_init__()
 

@@ -98,21 +98,28 @@ class ExplanationLog:
         self._events[tag] = self._events.get(tag, 0) + 1
 
     def write_pictures(self, writer: Writer, tag: str, found: Explanation, step: int) -> None:
-        """Writes every picture among the inputs beside its relevance; nothing where there is none."""
+        """Writes what can be drawn of every input and its relevance; of a volume the plane that the tag names."""
         for name, strips in self.pictures(found).items():
-            writer.images(f"relevance/{tag}" + (f"/{name}" if len(self._inputs) > 1 else ""), strips, step)
+            x = self._inputs[name]
+            input_ = [name] if len(self._inputs) > 1 else []
+            plane = [f"plane {_middle(x) + 1} of {x.shape[1]}"] if x.ndim == 5 else []
+            writer.images("/".join(["relevance", tag, *input_, *plane]), strips, step)
 
     def pictures(self, found: Explanation) -> dict[str, list[Image]]:
-        """By input that is a picture: for every sample the picture, its relevance, and both in one."""
+        """By input, a strip for every sample: of a picture the picture, its relevance, and both in one; of the plane in
+        the middle of a volume the same; of signals and tables their relevance, from left to right. Nothing of tokens
+        and of what has more axes."""
         from kerasexplain import visualize
 
         strips = {}
         for name, relevance in self._by_input(found).items():
             x = self._inputs[name]
-            if _is_signal(x):
-                heatmaps = visualize.heatmap(_as_strips(relevance), percentile=99.5)
+            if _is_signal(x) or (self._kind(name, x) == "numbers" and relevance.ndim == 2):
+                heatmaps = visualize.heatmap(_as_strips(relevance.reshape(*x.shape[:2], -1)), percentile=99.5)
                 strips[name] = [visualize.strip([heatmap]) for heatmap in heatmaps]
                 continue
+            if x.ndim == 5:
+                x, relevance = x[:, _middle(x)], relevance[:, _middle(x)]
             if self._kind(name, x) != "picture" or relevance.ndim not in (3, 4):
                 continue
             heatmaps = visualize.heatmap(relevance, percentile=99.5)
@@ -183,15 +190,20 @@ def by_name(x: Any) -> dict[str, np.ndarray]:
 
 
 def _channels_last(values: np.ndarray) -> np.ndarray:
-    """Pictures with channels first as those with channels last; all else as it is."""
+    """Pictures and volumes with channels first as those with channels last; all else as it is."""
     channels = (1, 3, 4)
-    is_first = values.ndim == 4 and values.shape[1] in channels and values.shape[-1] not in channels
+    is_first = values.ndim in (4, 5) and values.shape[1] in channels and values.shape[-1] not in channels
     return np.moveaxis(values, 1, -1) if is_first else values
 
 
 def _is_signal(x: np.ndarray) -> bool:
     """Whether samples are signals, time and then channels, and no pictures without channels."""
     return x.ndim == 3 and 4 * x.shape[2] <= x.shape[1]
+
+
+def _middle(volumes: np.ndarray) -> int:
+    """The index of the plane in the middle of volumes, along their first axis of space."""
+    return volumes.shape[1] // 2
 
 
 def _as_strips(signals: np.ndarray) -> np.ndarray:

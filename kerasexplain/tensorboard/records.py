@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -137,11 +138,39 @@ class Header:
             if version > VERSION:
                 raise FormatError(f"the data are of version {version}; this kerasexplain reads up to {VERSION}")
             sections = tuple(Section(**{**section, "shape": tuple(section["shape"])}) for section in fields["sections"])
-            return cls(**{**fields, "sections": sections})
+            header = cls(**{**fields, "sections": sections})
         except FormatError:
             raise
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise FormatError(f"no header of relevance data: {error}") from error
+        for name, fits in header._fits().items():
+            if not fits:
+                raise FormatError(f"the header's {name!r} is damaged: {str(getattr(header, name))[:40]}")
+        return header
+
+    def _fits(self) -> dict[str, bool]:
+        """By field, whether it holds what it should: JSON may hold anything."""
+        return {
+            "analyzer": self.analyzer is None or isinstance(self.analyzer, str),
+            "samples": self.samples is None or isinstance(self.samples, str),
+            "event": _is_list([self.event], int),
+            "neuron": isinstance(self.neuron, list),
+            "explained": _is_list(self.explained, int, float),
+            "prediction": self.prediction is None or _is_list(self.prediction, int),
+            "target": self.target is None or _is_list(self.target, int),
+            "operations": _is_list(self.operations, str),
+            "class_names": _is_list(self.class_names, str),
+            "titles": _is_list(self.titles, str),
+            "tokens": isinstance(self.tokens, dict)
+            and all(_is_list(rows, list) and all(_is_list(row, str) for row in rows) for rows in self.tokens.values()),
+            "largest": isinstance(self.largest, dict)
+            and all(_is_list(values, int, float) for values in self.largest.values()),
+        }
+
+
+def _is_list(value: Any, *types: type) -> bool:
+    """Whether that is a list of values of some types; truth values are no numbers."""
+    return isinstance(value, list) and all(isinstance(one, types) and not isinstance(one, bool) for one in value)
 
 
 def blobs_of(
@@ -182,8 +211,15 @@ def array_from_blob(blob: bytes) -> np.ndarray:
         FormatError: The blob is something else.
     """
     try:
-        return np.load(io.BytesIO(blob), allow_pickle=False)  # type: ignore[no-any-return]
-    except (ValueError, EOFError, OSError) as error:
+        buffer = io.BytesIO(blob)
+        if np.lib.format.read_magic(buffer) != (1, 0):
+            raise FormatError("it is of another version of the format")
+        shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(buffer)
+        declared, held = math.prod(shape) * dtype.itemsize, len(blob) - buffer.tell()
+        if dtype.hasobject or declared != held:
+            raise FormatError(f"its header says {dtype} {shape}, which does not fit the {held} bytes behind it")
+        return np.ndarray(shape, dtype, blob, buffer.tell(), order="F" if is_fortran else "C")
+    except Exception as error:  # whatever numpy's parser finds wrong with the header
         raise FormatError(f"no array: {error}") from error
 
 
@@ -195,12 +231,13 @@ def as_map(array: np.ndarray, kind: str) -> np.ndarray:
     """
     values = np.asarray(array, dtype=np.float64)
     if kind == "tokens":
-        values = values.reshape(len(values), -1).sum(axis=1)
+        values = values.reshape(len(values), math.prod(values.shape[1:])).sum(axis=1)
     elif values.ndim >= 3:
         values = values.sum(axis=-1)
     if values.ndim > 2:
         values = np.concatenate(values.reshape(-1, *values.shape[-2:]), axis=1)
-    return np.ascontiguousarray(np.atleast_2d(values), dtype=np.float32)
+    with np.errstate(over="ignore"):  # what is too large for single precision is drawn as not finite
+        return np.ascontiguousarray(np.atleast_2d(values), dtype=np.float32)
 
 
 def _largest(values: np.ndarray) -> float:

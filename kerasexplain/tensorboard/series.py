@@ -214,6 +214,8 @@ def _block(blob: bytes, section: records.Section, position: int) -> np.ndarray:
 def _check(header: records.Header, blobs: int) -> None:
     """Raises FormatError where a header does not fit what it is the header of."""
     for section in header.sections:
+        if not isinstance(section.name, str) or not isinstance(section.role, str):
+            raise records.FormatError(f"a section has the name {section.name!r} and the role {section.role!r}")
         numbers = (section.first, section.count, section.block, *section.shape)
         if not all(isinstance(number, int) and number >= 0 for number in numbers):
             raise records.FormatError(f"the section {section.name!r} has positions or sizes that are no numbers")

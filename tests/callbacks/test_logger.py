@@ -172,7 +172,7 @@ def test_several_inputs(tmp_path: pathlib.Path) -> None:
     run = Run.of(tmp_path / "relevance")
     kinds = {section.name: section.kind for section in run.header("lrp.z").sections if section.role == "input"}
     assert kinds == {"picture": "picture", "number": "numbers"}
-    assert run.tags("images") == {"relevance/lrp.z/picture"}
+    assert run.tags("images") == {"relevance/lrp.z/picture", "relevance/lrp.z/number"}
 
 
 def test_evaluate_and_predict(tmp_path: pathlib.Path) -> None:
