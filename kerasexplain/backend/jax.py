@@ -68,8 +68,8 @@ def pull_back(
 
 def transposed(linear: Callable[[Tensor], Tensor], x: Tensor, s: Tensor) -> Tensor:
     """The transposed product `J^T s` of a linear map of tensors like `x` (whose values do not matter)."""
-    _, pullback = jax.vjp(linear, x)
-    return pullback(s)[0]
+    y, pullback = jax.vjp(linear, x)
+    return pullback(jax.tree.map(lambda s, y: s.astype(y.dtype), s, y))[0]  # some of Keras' operations halve doubles
 
 
 def delayed(tensors: Sequence[Tensor], signal: Tensor) -> list[Tensor]:

@@ -190,6 +190,15 @@ def test_doubles_are_as_exact_as_keras_makes_them(rng: np.random.Generator) -> N
         assert 1e-12 < error < 1e-5
 
 
+@pytest.mark.parametrize("name", ["gelu", "mish", "selu", "sigmoid", "silu", "softplus", "tanh"])
+def test_activations_that_halve_doubles(name: str) -> None:
+    model = keras.Sequential([keras.Input((4,), dtype="float64"), layers.Dense(5, name, dtype="float64")])
+    with doubles.given_up():
+        found = create_analyzer("lrp.bias_as_input", model).explain(np.linspace(-1, 1, 12).reshape(3, 4), 0, bias=True)
+    biases = sum(part.reshape(3, -1).sum(axis=1) for part in found.bias.values())
+    np.testing.assert_allclose(found.relevance.sum(axis=1) + biases, found.explained, rtol=1e-5)
+
+
 def test_single_precision_is_not_asked_for_more_than_it_has(tmp_path: pathlib.Path) -> None:
     """Without 64 bits JAX warns wherever doubles are asked for, and gives singles: patterns are learnt in doubles."""
     code = """
