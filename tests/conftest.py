@@ -43,6 +43,7 @@ if BACKEND == "torch":
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "tensorflow(reason): is about TensorFlow; skipped on other backends")
     config.addinivalue_line("markers", "not_on(backend, reason): needs what is not to be had there; skipped on it")
+    config.addinivalue_line("markers", "once(reason): is the same on every backend; skipped on all but TensorFlow")
     config.addinivalue_line("markers", "xla: is about XLA; skipped on PyTorch, which has none")
 
 
@@ -53,6 +54,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         marker = item.get_closest_marker("tensorflow")
         if marker is not None:
             item.add_marker(pytest.mark.skip(reason=f"about TensorFlow: {marker.args[0]}"))
+        same = item.get_closest_marker("once")
+        if same is not None:
+            item.add_marker(pytest.mark.skip(reason=f"the same on every backend: {same.args[0]}"))
         for given in item.iter_markers("not_on"):
             if given.args[0] == BACKEND:
                 item.add_marker(pytest.mark.skip(reason=given.args[1]))

@@ -16,6 +16,8 @@ from PIL import Image
 from kerasexplain import cli, create_analyzer
 from kerasexplain import demo as demo_module
 
+pytestmark = pytest.mark.once("an example that trains for long")
+
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> demo_module.Demo:

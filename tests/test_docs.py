@@ -14,6 +14,8 @@ from scripts import ROOT, script
 
 import kerasexplain
 
+pytestmark = pytest.mark.once("the documentation's examples are those of TensorFlow")
+
 PICTURES = ROOT / "docs" / "images" / "analyzers"
 
 

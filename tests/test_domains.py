@@ -16,6 +16,8 @@ from keras import layers, ops
 import kerasexplain
 from kerasexplain.domains import ANY, NONNEGATIVE, UNIT, Interval
 
+pytestmark = pytest.mark.once("intervals are Python's")
+
 bounds = st.one_of(st.just(-math.inf), st.just(math.inf), st.floats(-5, 5))
 intervals = st.tuples(bounds, bounds).filter(lambda pair: pair[0] < pair[1]).map(lambda pair: Interval(*pair))
 

@@ -13,6 +13,8 @@ pytest.importorskip("matplotlib")
 
 from PIL import Image
 
+pytestmark = pytest.mark.once("an example that trains for long")
+
 NAMES = {"chelsea": "tiger cat", "coffee": "espresso", "coral_parrot": "macaw", "coral_hot_dog": "hotdog"}
 FRAME = 20  # pixels of 224
 

@@ -16,6 +16,8 @@ pytest.importorskip("matplotlib")
 
 from PIL import Image
 
+pytestmark = pytest.mark.once("an example that trains for long")
+
 VOCABULARY = ["<pad>", "<unk>", "good", "bad", "film", "a"]
 
 

@@ -17,6 +17,8 @@ from PIL import Image
 
 from kerasexplain import Explanation, visualize
 
+pytestmark = pytest.mark.once("pictures are made of arrays")
+
 
 def pixels(image: Image.Image) -> np.ndarray:
     return np.asarray(image).astype(int)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import pathlib
 
 import numpy as np
+import pytest
 from events.reading import Run
 from scripts import script
+
+pytestmark = pytest.mark.once("an example that trains for long")
 
 
 def test_relevance_moves_to_the_digit(tmp_path: pathlib.Path) -> None:

@@ -26,6 +26,8 @@ from kerasexplain.tensorboard.records import (
 )
 from kerasexplain.tensorboard.writer import Writer
 
+pytestmark = pytest.mark.once("events are files, whoever wrote them")
+
 
 def test_scalars(tmp_path: pathlib.Path) -> None:
     with Writer(tmp_path) as writer:

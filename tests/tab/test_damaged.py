@@ -14,6 +14,8 @@ from kerasexplain.tensorboard import records
 from kerasexplain.tensorboard.writer import Writer
 from tab.boards import Board
 
+pytestmark = pytest.mark.once("the tab reads files, whoever wrote them")
+
 FRAME = {"step": 0, "section": "x", "samples": "0,1"}
 ROUTES: list[tuple[str, dict[str, Any]]] = [("/steps", {}), ("/about", {"step": 0}), ("/history", {"sample": 0})]
 

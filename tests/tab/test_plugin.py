@@ -25,6 +25,8 @@ from kerasexplain.tensorboard.writer import Writer
 from tab import logs
 from tab.boards import WAYS, Board
 
+pytestmark = pytest.mark.once("the tab reads files, whoever wrote them")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:

@@ -6,8 +6,11 @@ import pathlib
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 from scripts import ROOT, script
+
+pytestmark = pytest.mark.once("the tab reads files, whoever wrote them")
 
 PICTURES = ("tab-before", "tab-grid", "tab-large", "tab-text", "tab-images", "tab-dark")
 

@@ -21,6 +21,8 @@ from kerasexplain.tokens import COLOURS
 from tab import logs
 from tab.boards import serving
 
+pytestmark = pytest.mark.once("the tab reads files, whoever wrote them")
+
 STEPS, SAMPLES = 12, 16
 #: What the browser may take, in milliseconds; nothing is measured by it.
 PATIENCE = 20_000
