@@ -97,8 +97,7 @@ def _default_rule(row: Row, composite: Composite) -> Rule | None:
     if isinstance(primitive, Maximum):
         return composite.maximum
     if composite.plain:
-        on_vectors = isinstance(primitive, (Nonlinear, Statistics, Product))
-        return MeanGradient() if composite.against_baseline and on_vectors else None
+        return MeanGradient() if composite.against_baseline and _is_curved(row) else None
     if isinstance(primitive, Product):
         if sum(row.carrying) < 2:
             return None  # the one operand that carries relevance takes it all
@@ -110,6 +109,14 @@ def _default_rule(row: Row, composite: Composite) -> Rule | None:
     if isinstance(primitive, Statistics):
         return DetachStatistics()
     return None
+
+
+def _is_curved(row: Row) -> bool:
+    """Whether a gradient says too little of a difference: of whole vectors, and of products of two that differ."""
+    primitive = row.node.primitive
+    if isinstance(primitive, Product):
+        return sum(row.carrying) > 1 or (primitive.denominator is not None and row.carrying[primitive.denominator])
+    return isinstance(primitive, (Nonlinear, Statistics))
 
 
 def applicable(rule: Rule, row: Row) -> bool:

@@ -237,6 +237,16 @@ class Execution:
             run(parts.after, values)
         return values
 
+    def at_baseline(self, inputs: Sequence[Tensor], baseline: Sequence[Tensor]) -> dict[Value, Tensor]:
+        """All values at a baseline to compare the inputs with.
+
+        Masks, comparisons, and whatever else is computed from indices, are part of the question: they stay as they are
+        at the inputs.
+        """
+        graph = self.graph
+        decides = any(value not in graph.carriers for node in graph.nodes for value in node.outputs)
+        return self.run(baseline, {}, held=self.run(inputs, {}) if decides else None)
+
     @functools.cached_property
     def _looking_up(self) -> frozenset[Node]:
         return frozenset(boundary.node for boundary in self.boundaries if boundary.given is not None)
@@ -312,7 +322,10 @@ class Execution:
         if compares and references is None:
             apply = lambda xs, tap: node.primitive(*xs)  # noqa: E731 - the baseline's own run
         elif compares:
-            xs += [references[value] for value in node.inputs]  # type: ignore[index]
+            assert references is not None
+            # What carries nothing was held as it is, or is a constant.
+            at_baseline = zip(node.inputs, xs, carrying, strict=True)
+            xs += [references[value] if carries else x for value, x, carries in at_baseline]
         bias = taps.get(Tap("bias", node.name))
         if bias is not None and node.outputs[0].fold > 1:
             bias = ops.repeat(bias, node.outputs[0].fold, axis=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from kerasexplain.composite import Composite
 from kerasexplain.errors import UnsupportedModelError
@@ -27,11 +27,13 @@ def refused(graph: Graph, rows: Sequence[Row], composite: Composite) -> list[Row
 
     Those have the gradient instead, should that be asked for.
     """
-    decisions = _decided(graph) if composite.plain else set()
+    # Against a baseline, what is decided at the input holds at the baseline too.
+    decisions = _decided(graph) if composite.plain and not composite.against_baseline else set()
 
     def checked(row: Row) -> Row:
-        row = dataclasses.replace(row, steps=tuple(map(checked, row.steps)))
-        reason = _why_not(row, composite, decisions)
+        if isinstance(row.node.primitive, Recurrent):
+            row = dataclasses.replace(row, steps=tuple(refused(row.node.primitive.cell, row.steps, composite)))
+        reason = _why_not(row, composite, decisions, graph.carriers)
         if not reason:
             return row
         rule = None if composite.plain else GradientRule()
@@ -45,7 +47,7 @@ def _by_kernels(composite: Composite) -> bool:
     return any(isinstance(rule, Pattern) for _, rule in composite.rules)
 
 
-def _why_not(row: Row, composite: Composite, decisions: set[Value]) -> str:
+def _why_not(row: Row, composite: Composite, decisions: set[Value], carriers: Set[Value]) -> str:
     """Why an operation cannot follow its rule; "" where it can."""
     primitive, rule = row.node.primitive, row.rule
     applied = rule.rule if isinstance(rule, OnRelevance) else rule
@@ -68,7 +70,7 @@ def _why_not(row: Row, composite: Composite, decisions: set[Value]) -> str:
         return "a recurrent layer cannot be compared with a baseline yet"
     if isinstance(primitive, Custom):
         return "its relevance was registered, which says nothing of a baseline"
-    if row.node.detached:
+    if any(row.node.inputs[i] in carriers for i in row.node.detached):
         return "it is scaled by what depends on the input: layers that normalise can be compared, but not this"
     if primitive.chooses:
         return "what it chooses at the baseline may be something else"

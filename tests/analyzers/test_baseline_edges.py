@@ -1,0 +1,99 @@
+"""What compares with a baseline and decides, chooses, repeats itself or is constant: all of it can be explained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from kerasexplain import UnsupportedModelError, create_analyzer
+
+every = pytest.mark.parametrize("name", ["deep_lift", "lrp.baseline"])
+
+
+@pytest.fixture(autouse=True)
+def double_precision() -> Any:
+    policy = keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy(policy)
+
+
+def x_of(*shape: int) -> np.ndarray:
+    return np.random.default_rng(1).normal(size=shape)
+
+
+def model_of(build: Any, *shape: int) -> keras.Model:
+    """A model around some code, between two linear layers."""
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input(shape)
+    y = build(layers.Dense(3, bias_initializer="random_normal")(inputs))
+    return keras.Model(inputs, layers.Dense(2)(layers.Flatten()(y)))
+
+
+def check_complete(name: str, model: keras.Model, x: np.ndarray, **options: Any) -> Any:
+    found = create_analyzer(name, model, reference_inputs=-0.3, **options).explain(x, 1)
+    scale = np.abs(found.relevance).max()
+    assert scale > 1e-3
+    assert np.abs(found.completeness_error).max() < 1e-9 * scale
+    return found
+
+
+# ---- What is decided at the input holds at the baseline ----------------------------------------------------------
+
+
+@every
+def test_a_comparison_is_that_of_the_input(name: str) -> None:
+    """y = 3 x where x > 0.5, else x - 1: at the baseline 0 the branches are those of x, and give 0 and -1."""
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, ops.sum(ops.where(inputs > 0.5, 3.0 * inputs, inputs - 1.0), axis=1, keepdims=True))
+    x = np.array([[1.0, 0.25, 2.0], [-1.0, 0.0, 0.5]])
+    found = create_analyzer(name, model).explain(x, 0)
+    np.testing.assert_allclose(found.relevance, [[3.0, 0.25, 6.0], [-1.0, 0.0, 0.5]], rtol=0, atol=1e-15)
+    np.testing.assert_allclose(found.reference, [-1.0, -3.0], rtol=0, atol=1e-15)
+    assert np.abs(found.completeness_error).max() < 1e-14
+
+
+DECIDING = {
+    "as a factor": lambda x: x * ops.cast(ops.greater(x, 0), x.dtype),
+    "of two conditions": lambda x: ops.where(ops.logical_and(x > 0, x < 1), ops.tanh(x), 0.5),
+    "of what is largest": lambda x: x * ops.one_hot(ops.argmax(x, axis=-1), 3, dtype=x.dtype),
+    "before a maximum": lambda x: ops.max(ops.where(x > 0, x, -9.0), axis=1),
+    "before softmax": lambda x: ops.softmax(ops.where(x > 0, x, -1e9), axis=1) * x,
+    "by the mean of what is left": lambda x: layers.GlobalAveragePooling1D()(layers.Masking()(ops.relu(x))),
+    "by attention": lambda x: layers.MultiHeadAttention(1, 2)(x, x, attention_mask=x @ ops.transpose(x, (0, 2, 1)) > 0),
+}
+
+
+@every
+@pytest.mark.parametrize("how", DECIDING)
+def test_sums_close_over_masks_made_of_real_numbers(name: str, how: str) -> None:
+    model, x = model_of(DECIDING[how], 4, 3), x_of(3, 4, 3)
+    check_complete(name, model, x)
+
+
+@every
+def test_what_the_mask_of_the_input_hides_gets_nothing(name: str) -> None:
+    inputs = keras.Input((5, 2))
+    masked = layers.Masking()(inputs)
+    model = keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling1D()(layers.Dense(3, "tanh")(masked))))
+    x = x_of(2, 5, 2)
+    x[0, 3:] = 0
+    found = create_analyzer(name, model, reference_inputs=0.2).explain(x, 1)
+    assert not found.relevance[0, 3:].any()
+    assert np.abs(found.relevance[1, 3:]).min() > 1e-6
+    assert np.abs(found.completeness_error).max() < 1e-12
+    # The baseline's mean is over three steps, too: all of them are alike, so it is that of any number of them.
+    alike = model.predict(np.full((1, 5, 2), 0.2), verbose=0)[0, 1]
+    np.testing.assert_allclose(found.reference, alike, rtol=0, atol=1e-12)
+
+
+def test_other_modified_gradients_have_no_rule_for_a_comparison() -> None:
+    model = model_of(DECIDING["as a factor"], 4, 3)
+    with pytest.raises(UnsupportedModelError, match="comparison"):
+        create_analyzer("guided_backprop", model).analyze(x_of(2, 4, 3))
