@@ -11,7 +11,7 @@ from kerasexplain import rules as rule_catalogue
 from kerasexplain.composite import Composite, Match
 from kerasexplain.domains import ANY, Interval
 from kerasexplain.graph import Graph
-from kerasexplain.operations import Elementwise, Linear, Maximum, Nonlinear, Pooling, Product, Statistics
+from kerasexplain.operations import Constant, Elementwise, Linear, Maximum, Nonlinear, Pooling, Product, Statistics
 from kerasexplain.refusal import refuse_unsupported, refused
 from kerasexplain.rows import Row, rows_towards, with_steps
 from kerasexplain.rules import (
@@ -116,7 +116,7 @@ def _is_curved(row: Row) -> bool:
     primitive = row.node.primitive
     if isinstance(primitive, Product):
         return sum(row.carrying) > 1 or (primitive.denominator is not None and row.carrying[primitive.denominator])
-    return isinstance(primitive, (Nonlinear, Statistics))
+    return isinstance(primitive, (Nonlinear, Statistics)) and not isinstance(primitive, Constant)
 
 
 def applicable(rule: Rule, row: Row) -> bool:

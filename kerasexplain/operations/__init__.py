@@ -6,6 +6,7 @@ from kerasexplain.operations import functions, layers
 from kerasexplain.operations.base import (
     Affine,
     Call,
+    Constant,
     LiveConstant,
     Lookup,
     Mixing,
@@ -32,6 +33,7 @@ __all__ = [
     "Affine",
     "BatchNorm",
     "Call",
+    "Constant",
     "Custom",
     "Elementwise",
     "Linear",

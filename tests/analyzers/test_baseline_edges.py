@@ -97,3 +97,24 @@ def test_other_modified_gradients_have_no_rule_for_a_comparison() -> None:
     model = model_of(DECIDING["as a factor"], 4, 3)
     with pytest.raises(UnsupportedModelError, match="comparison"):
         create_analyzer("guided_backprop", model).analyze(x_of(2, 4, 3))
+
+
+# ---- Constants are the same at the baseline ----------------------------------------------------------------------
+
+
+@every
+@pytest.mark.parametrize(
+    ("build", "plain"),
+    [
+        (lambda x: ops.tanh(x) + ops.zeros_like(x), ops.tanh),
+        (lambda x: ops.tanh(x) * ops.full_like(x, 2.0) - ops.ones_like(x), lambda x: 2.0 * ops.tanh(x)),
+        (lambda x: ops.maximum(x, ops.zeros_like(x)), ops.relu),
+        (lambda x: x / ops.cast(ops.shape(x)[1], x.dtype), lambda x: x / 4.0),
+        (lambda x: ops.where(x > 5.0, ops.ones_like(x), x), lambda x: x),
+    ],
+)
+def test_what_is_made_of_a_shape_gets_nothing(name: str, build: Any, plain: Any) -> None:
+    model, without, x = model_of(build, 4, 3), model_of(plain, 4, 3), x_of(3, 4, 3)
+    found = check_complete(name, model, x)
+    expected = create_analyzer(name, without, reference_inputs=-0.3).analyze(x, 1)
+    np.testing.assert_allclose(found.relevance, expected, rtol=0, atol=1e-14)
