@@ -11,7 +11,17 @@ from kerasexplain import rules as rule_catalogue
 from kerasexplain.composite import Composite, Match
 from kerasexplain.domains import ANY, Interval
 from kerasexplain.graph import Graph
-from kerasexplain.operations import Constant, Elementwise, Linear, Maximum, Nonlinear, Pooling, Product, Statistics
+from kerasexplain.operations import (
+    Constant,
+    Elementwise,
+    Linear,
+    Maximum,
+    Minimum,
+    Nonlinear,
+    Pooling,
+    Product,
+    Statistics,
+)
 from kerasexplain.refusal import refuse_unsupported, refused
 from kerasexplain.rows import Row, rows_towards, with_steps
 from kerasexplain.rules import (
@@ -94,7 +104,7 @@ def _default_rule(row: Row, composite: Composite) -> Rule | None:
     primitive = row.node.primitive
     if isinstance(primitive, Elementwise):
         return composite.elementwise
-    if isinstance(primitive, Maximum):
+    if isinstance(primitive, Maximum) or (composite.against_baseline and isinstance(primitive, Minimum)):
         return composite.maximum
     if composite.plain:
         return MeanGradient() if composite.against_baseline and _is_curved(row) else None

@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from kerasexplain.backend import override, pull_back, transposed
-from kerasexplain.operations import Elementwise, Linear, Maximum, Primitive, Product, Statistics
+from kerasexplain.operations import Elementwise, Linear, Maximum, Minimum, Primitive, Product, Statistics
 from kerasexplain.rules import BaselineSlope, MaximumRule, RevealCancel, Rule
 from kerasexplain.rules.step import LinearStep
 
@@ -35,6 +35,13 @@ def against_baseline(primitive: Primitive, rule: Rule) -> Apply:
             return handed_back(primitive, xs, rule.slopes(primitive.candidates(*xs), primitive.candidates(*refs)), s)
 
         return _comparing(primitive, of_candidates)
+    if isinstance(primitive, Minimum):
+        assert isinstance(rule, MaximumRule)
+
+        def of_negatives(xs: Sequence[Tensor], refs: Sequence[Tensor], s: Tensor) -> Any:
+            return handed_back(primitive, xs, rule.slopes(-primitive.candidates(*xs), -primitive.candidates(*refs)), s)
+
+        return _comparing(primitive, of_negatives)
     if isinstance(primitive, Statistics) and primitive.quadratic:
         return _comparing(primitive, lambda xs, refs, s: [normalization(primitive, xs[0], refs[0], s)])
     # The gradient of a product of n factors is a polynomial of degree n - 1 along the line.
@@ -42,7 +49,7 @@ def against_baseline(primitive: Primitive, rule: Rule) -> Apply:
     return _comparing(primitive, lambda xs, refs, s: mean_gradient(primitive, xs, refs, s, None if exact else NODES))
 
 
-def handed_back(maximum: Maximum, xs: Sequence[Tensor], shares: Tensor, s: Tensor) -> Any:
+def handed_back(maximum: Maximum | Minimum, xs: Sequence[Tensor], shares: Tensor, s: Tensor) -> Any:
     """What the inputs of a maximum get, given what each candidate gets of s."""
     return transposed(lambda xs: maximum.candidates(*xs), tuple(xs), shares * ops.expand_dims(s, -1))
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence, Set
 from kerasexplain.composite import Composite
 from kerasexplain.errors import UnsupportedModelError
 from kerasexplain.graph import Graph, Value
-from kerasexplain.operations import Custom, Elementwise, Linear, Nonlinear, Recurrent, Statistics
+from kerasexplain.operations import Custom, Elementwise, Linear, Minimum, Nonlinear, Recurrent, Statistics
 from kerasexplain.rows import Row
 from kerasexplain.rules import GradientRule, GuidedReLU, OnRelevance, Pattern, Repeat
 
@@ -72,7 +72,7 @@ def _why_not(row: Row, composite: Composite, decisions: set[Value], carriers: Se
         return "its relevance was registered, which says nothing of a baseline"
     if any(row.node.inputs[i] in carriers for i in row.node.detached):
         return "it is scaled by what depends on the input: layers that normalise can be compared, but not this"
-    if primitive.chooses:
+    if primitive.chooses and not isinstance(primitive, Minimum):
         return "what it chooses at the baseline may be something else"
     return ""
 

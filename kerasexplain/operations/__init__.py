@@ -26,7 +26,7 @@ from kerasexplain.operations.elementwise import Elementwise
 from kerasexplain.operations.layers import BatchNorm
 from kerasexplain.operations.leaves import Custom, register_leaf, register_rule
 from kerasexplain.operations.linear import Linear
-from kerasexplain.operations.maximum import Maximum
+from kerasexplain.operations.maximum import Maximum, Minimum
 from kerasexplain.operations.recurrent import Recurrent
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "LiveConstant",
     "Lookup",
     "Maximum",
+    "Minimum",
     "Mixing",
     "Nonlinear",
     "Opaque",

@@ -118,3 +118,51 @@ def test_what_is_made_of_a_shape_gets_nothing(name: str, build: Any, plain: Any)
     found = check_complete(name, model, x)
     expected = create_analyzer(name, without, reference_inputs=-0.3).analyze(x, 1)
     np.testing.assert_allclose(found.relevance, expected, rtol=0, atol=1e-14)
+
+
+# ---- A minimum is a maximum upside down --------------------------------------------------------------------------
+
+MINIMA = {
+    "of operands": (
+        lambda x: ops.minimum(x, ops.tanh(2.0 * x)),
+        lambda x: -ops.maximum(-x, -ops.tanh(2.0 * x)),
+    ),
+    "of layers": (
+        lambda x: layers.Minimum()([x, ops.tanh(2.0 * x), x * x]),
+        lambda x: -layers.Maximum()([-x, -ops.tanh(2.0 * x), -(x * x)]),
+    ),
+    "along an axis": (lambda x: ops.min(x, axis=1), lambda x: -ops.max(-x, axis=1)),
+    "along two": (lambda x: ops.amin(x, axis=(1, -1), keepdims=True), lambda x: -ops.amax(-x, axis=(1, 2))),
+}
+
+
+@every
+@pytest.mark.parametrize("maximum", ["SoftmaxLimit", "ReluChain"])
+@pytest.mark.parametrize("which", MINIMA)
+def test_a_minimum_is_minus_the_maximum_of_the_negatives(name: str, maximum: str, which: str) -> None:
+    (model, negated), x = (model_of(build, 4, 3) for build in MINIMA[which]), x_of(3, 4, 3)
+    found = check_complete(name, model, x, maximum=maximum)
+    expected = create_analyzer(name, negated, reference_inputs=-0.3, maximum=maximum).analyze(x, 1)
+    np.testing.assert_allclose(found.relevance, expected, rtol=0, atol=1e-14)
+
+
+@every
+def test_the_smaller_operand_at_both_places(name: str) -> None:
+    """min(1, 3) - min(2, 0) = 1: of the negatives the maximum falls, and so the winner at the baseline gets it all."""
+    a, b = keras.Input((1,), name="a"), keras.Input((1,), name="b")
+    model = keras.Model([a, b], ops.minimum(a, b))
+    x, baseline = [np.array([[1.0]]), np.array([[3.0]])], [np.array([2.0]), np.array([0.0])]
+    for maximum, expected in (("SoftmaxLimit", [0.0, 1.0]), ("ReluChain", [-0.5, 1.5])):
+        found = create_analyzer(name, model, reference_inputs=baseline, maximum=maximum).explain(x, 0)
+        np.testing.assert_allclose(np.ravel(list(found.relevance)), expected, rtol=0, atol=1e-15)
+
+
+@every
+def test_pooling_of_negatives(name: str) -> None:
+    """As a minimum within windows is written."""
+    model = model_of(lambda x: -layers.MaxPooling1D(2, strides=1)(-x), 4, 3)
+    pairs = model_of(lambda x: ops.minimum(x[:, :-1], x[:, 1:]), 4, 3)
+    x = x_of(3, 4, 3)
+    found = check_complete(name, model, x)
+    expected = create_analyzer(name, pairs, reference_inputs=-0.3).analyze(x, 1)
+    np.testing.assert_allclose(found.relevance, expected, rtol=0, atol=1e-14)
