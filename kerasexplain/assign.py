@@ -20,6 +20,7 @@ from kerasexplain.operations import (
     Nonlinear,
     Pooling,
     Product,
+    Recurrent,
     Statistics,
 )
 from kerasexplain.refusal import refuse_unsupported, refused
@@ -171,7 +172,7 @@ def _check_matches(rows: Sequence[Row], composite: Composite) -> None:
             raise ValueError(f"the rule {rule!r} is not for operations such as {row.name!r} ({row.type})")
 
 
-def _paired(graph: Graph, rows: list[Row]) -> list[Row]:
+def _paired(graph: Graph, rows: Sequence[Row]) -> list[Row]:
     """The rows, with `RevealCancel` left only where it can do something: at what alone reads a kernel operation."""
     producer, sole_readers = graph.producer(), graph.sole_readers()
 
@@ -179,8 +180,10 @@ def _paired(graph: Graph, rows: list[Row]) -> list[Row]:
         before = producer.get(row.node.inputs[0])
         return row.node.inputs[0] in sole_readers and before is not None and isinstance(before.primitive, Linear)
 
-    revealing = (isinstance(row.rule, RevealCancel) and not follows(row) for row in rows)
-    return [
-        dataclasses.replace(row, rule=BaselineSlope()) if plain else row
-        for row, plain in zip(rows, revealing, strict=True)
-    ]
+    def paired(row: Row) -> Row:
+        if isinstance(row.node.primitive, Recurrent):
+            return dataclasses.replace(row, steps=tuple(_paired(row.node.primitive.cell, row.steps)))
+        alone = isinstance(row.rule, RevealCancel) and not follows(row)
+        return dataclasses.replace(row, rule=BaselineSlope()) if alone else row
+
+    return list(map(paired, rows))

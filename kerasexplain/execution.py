@@ -125,6 +125,8 @@ class Execution:
         cell = recurrent.cell
         starts = dict.fromkeys(cell.outputs, Signal.Q)
         execution = Execution(cell, row.steps, self._composite, starts, self.dtype_of_relevance, self._unroll)
+        if self._composite.against_baseline:
+            return Overridden(_comparing_steps(recurrent, execution, self._unroll), Signal.Q, Signal.Q, compares=True)
         of_x, *of_states = (execution.signals.get(value, Signal.Q) for value in cell.inputs)
         biases = {tap: shape for tap, shape in execution.bias_taps().items() if tap.kind == "bias"}
 
@@ -244,7 +246,7 @@ class Execution:
         at the inputs.
         """
         graph = self.graph
-        decides = any(value not in graph.carriers for node in graph.nodes for value in node.outputs)
+        decides = any(value not in graph.carriers for value in graph.values())
         return self.run(baseline, {}, held=self.run(inputs, {}) if decides else None)
 
     @functools.cached_property
@@ -362,6 +364,25 @@ class Execution:
             if boundary.given is None:
                 taps[Tap("output", boundary.node.name)] = boundary.node.outputs[0].shape[1:]
         return taps if self._composite.biases else {}
+
+
+def _comparing_steps(recurrent: Recurrent, execution: Execution, unroll: bool) -> Apply:
+    """A recurrent layer whose cell runs at the baseline beside the input, with states of its own, in every step."""
+    cell = execution.graph
+
+    def step(both: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        count = len(states) // 2
+        inputs, baseline = [both[:, 0], *states[:count]], [both[:, 1], *states[count:]]
+        references = execution.run(baseline, {})
+        values = execution.run(inputs, {}, references=references)
+        output, *new = cell.outputs
+        return values[output], [at[value] for at in (values, references) for value in new]
+
+    def apply(operands: Sequence[Tensor], tap: Tensor | None) -> list[Tensor]:
+        count = len(operands) // 2
+        return recurrent.over_time(step, operands[:count], unroll, baseline=operands[count:])
+
+    return apply
 
 
 def _spread(tap: Tensor, shape: Sequence[int | None]) -> Tensor:

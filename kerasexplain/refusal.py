@@ -22,17 +22,25 @@ def _decided(graph: Graph) -> set[Value]:
     return found
 
 
-def refused(graph: Graph, rows: Sequence[Row], composite: Composite) -> list[Row]:
+def refused(graph: Graph, rows: Sequence[Row], composite: Composite, *, is_cell: bool = False) -> list[Row]:
     """The rows, marked as not supported where a rule is not for its operation.
 
     Those have the gradient instead, should that be asked for.
+
+    Args:
+        graph: What the rows are of.
+        rows: Those with rules.
+        composite: Where the rules come from.
+        is_cell: Whether the graph is one step of a recurrent layer.
     """
-    # Against a baseline, what is decided at the input holds at the baseline too.
-    decisions = _decided(graph) if composite.plain and not composite.against_baseline else set()
+    # Against a baseline, what is decided at the input holds at the baseline too; but not within the layer's own loop.
+    holds = composite.against_baseline and not is_cell
+    decisions = _decided(graph) if composite.plain and not holds else set()
 
     def checked(row: Row) -> Row:
         if isinstance(row.node.primitive, Recurrent):
-            row = dataclasses.replace(row, steps=tuple(refused(row.node.primitive.cell, row.steps, composite)))
+            steps = refused(row.node.primitive.cell, row.steps, composite, is_cell=True)
+            row = dataclasses.replace(row, steps=tuple(steps))
         reason = _why_not(row, composite, decisions, graph.carriers)
         if not reason:
             return row
@@ -66,8 +74,6 @@ def _why_not(row: Row, composite: Composite, decisions: set[Value], carriers: Se
         return "its gradient jumps between input and baseline"
     if isinstance(primitive, Statistics) and not primitive.quadratic:
         return "its gradient jumps between input and baseline; of norms only that of order 2 does not"
-    if isinstance(primitive, Recurrent):
-        return "a recurrent layer cannot be compared with a baseline yet"
     if isinstance(primitive, Custom):
         return "its relevance was registered, which says nothing of a baseline"
     if any(row.node.inputs[i] in carriers for i in row.node.detached):

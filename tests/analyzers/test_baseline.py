@@ -213,7 +213,6 @@ def test_what_cancels_is_revealed() -> None:
 @pytest.mark.parametrize(
     ("build", "reason"),
     [
-        (lambda x: layers.LSTM(3)(x), "recurrent"),
         (lambda x: ops.sort(x, axis=1)[:, 0], "chooses"),
         (lambda x: (x / ops.sqrt(ops.mean(x * x, axis=-1, keepdims=True) + 1e-6))[:, 0], "layers that normalise"),
         (lambda x: ops.sparsemax(x)[:, 0], "jumps"),

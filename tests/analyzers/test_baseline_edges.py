@@ -166,3 +166,119 @@ def test_pooling_of_negatives(name: str) -> None:
     found = check_complete(name, model, x)
     expected = create_analyzer(name, pairs, reference_inputs=-0.3).analyze(x, 1)
     np.testing.assert_allclose(found.relevance, expected, rtol=0, atol=1e-14)
+
+
+# ---- Recurrent layers run at the baseline beside the input -------------------------------------------------------
+
+RANDOM = {"bias_initializer": "random_normal"}
+RECURRENT = {
+    "LSTM": lambda x: layers.LSTM(3, **RANDOM)(x),
+    "GRU": lambda x: layers.GRU(3, **RANDOM)(x),
+    "GRU, reset before": lambda x: layers.GRU(3, reset_after=False, **RANDOM)(x),
+    "SimpleRNN": lambda x: layers.SimpleRNN(3, activation="relu", **RANDOM)(x),
+    "unrolled": lambda x: layers.LSTM(3, unroll=True, **RANDOM)(x),
+    "backwards": lambda x: layers.LSTM(3, go_backwards=True, return_sequences=True, **RANDOM)(x),
+    "both ways": lambda x: layers.Bidirectional(layers.GRU(3, return_sequences=True, **RANDOM), merge_mode="mul")(x),
+    "stacked cells": lambda x: layers.RNN([layers.LSTMCell(3), layers.GRUCell(2)])(x),
+    "states": lambda x: ops.concatenate(layers.LSTM(3, return_state=True)(x), axis=-1),
+    "from a state": lambda x: layers.GRU(3)(x, initial_state=ops.tanh(x[:, 0])),
+    "pictures": lambda x: layers.ConvLSTM1D(2, 2)(ops.expand_dims(x, -1)),
+    "masked": lambda x: layers.LSTM(3, return_sequences=True)(layers.Masking()(ops.relu(x - 0.5))),
+    "masked both ways": lambda x: layers.Bidirectional(layers.LSTM(3))(layers.Masking()(ops.relu(x - 0.5))),
+}
+
+
+@every
+@pytest.mark.parametrize("which", RECURRENT)
+def test_sums_close_through_recurrent_layers(name: str, which: str) -> None:
+    model, x = model_of(RECURRENT[which], 4, 3), x_of(3, 4, 3)
+    found = check_complete(name, model, x)
+    if "masked" not in which:
+        at_baseline = model.predict(np.full((1, 4, 3), -0.3), verbose=0)[0, 1]
+        np.testing.assert_allclose(found.reference, at_baseline, rtol=0, atol=1e-12)
+
+
+CELLS = {"LSTM": layers.LSTMCell, "GRU": layers.GRUCell, "SimpleRNN": layers.SimpleRNNCell}
+
+
+@every
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.xla)])
+@pytest.mark.parametrize("kind", CELLS)
+def test_a_loop_is_its_steps_one_after_the_other(name: str, kind: str, jit_compile: bool) -> None:
+    cell = CELLS[kind](3, **RANDOM)
+
+    def by_hand(x: Any) -> Any:
+        states = [ops.zeros_like(x[:, 0]) for _ in range(2 if kind == "LSTM" else 1)]
+        for t in (3, 2, 1, 0):
+            y, states = cell(x[:, t], states)
+        return y
+
+    inputs = keras.Input((4, 3))
+    model = keras.Model(inputs, layers.Dense(2)(layers.RNN(cell, go_backwards=True)(inputs)))
+    unrolled = keras.Model(inputs, model.layers[-1](by_hand(inputs)))
+    x, options = x_of(3, 4, 3), {"reference_inputs": -0.3, "jit_compile": jit_compile}
+    found = create_analyzer(name, model, **options).explain(x, 1)
+    expected = create_analyzer(name, unrolled, **options).explain(x, 1)
+    scale = np.abs(expected.relevance).max()
+    np.testing.assert_allclose(found.relevance, expected.relevance, rtol=0, atol=1e-12 * scale)
+    np.testing.assert_allclose(found.reference, expected.reference, rtol=0, atol=1e-12)
+    assert np.abs(found.completeness_error).max() < 1e-12 * scale
+
+
+@every
+def test_steps_that_the_mask_of_the_input_leaves_out(name: str) -> None:
+    """They get nothing, and the baseline leaves them out as well: what is left is a shorter sequence."""
+    inputs, mask = keras.Input((5, 3)), keras.Input((5,), dtype="bool")
+    model = keras.Model([inputs, mask], layers.Dense(2)(layers.LSTM(4)(inputs, mask=mask)))
+    x, seen = x_of(2, 5, 3), np.array([[True, True, True, False, False], [True] * 5])
+    found = create_analyzer(name, model, reference_inputs=[0.4, 0]).explain([x, seen], 1)
+    free = keras.Input((None, 3))
+    shorter = keras.Model(free, model.layers[-1](model.layers[-2](free)))
+    expected = create_analyzer(name, shorter, reference_inputs=0.4).explain(x[:1, :3], 1)
+    of_x = next(iter(found.relevance.values())) if isinstance(found.relevance, dict) else found.relevance[0]
+    np.testing.assert_allclose(of_x[0, :3], expected.relevance[0], rtol=0, atol=1e-12)
+    assert not of_x[0, 3:].any()
+    np.testing.assert_allclose(found.reference[0], expected.reference[0], rtol=0, atol=1e-12)
+
+
+class Deciding(layers.Layer):
+    """A cell of one's own, which decides something in every step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state_size = self.output_size = 3
+        self.dense = layers.Dense(3, "tanh")
+
+    def build(self, shape: Any) -> None:
+        self.dense.build(shape)
+
+    def call(self, x: Any, states: Any) -> Any:
+        (h,) = states
+        h = ops.where(x > 0, 0.5 * h + self.dense(x), h * self.dense(x))
+        return h, [h]
+
+
+@every
+def test_a_cell_that_compares_is_refused(name: str) -> None:
+    """The layer's own loop would decide anew at the baseline."""
+    cell = Deciding()
+    with pytest.raises(UnsupportedModelError, match="comparison"):
+        create_analyzer(name, model_of(lambda x: layers.RNN(cell)(x), 4, 3)).analyze(x_of(3, 4, 3))
+
+
+def test_reveal_cancel_in_a_recurrent_layer() -> None:
+    model, x = model_of(RECURRENT["SimpleRNN"], 4, 3), x_of(3, 4, 3)
+    reveal = check_complete("deep_lift", model, x, rule="reveal_cancel")
+    rescale = check_complete("deep_lift", model, x)
+    assert np.abs(reveal.relevance - rescale.relevance).max() > 1e-3
+    check_complete("deep_lift", model_of(RECURRENT["LSTM"], 4, 3), x, rule="reveal_cancel")
+
+
+@pytest.mark.parametrize("kind", [layers.LSTM, layers.GRU])
+def test_single_precision_through_many_steps(kind: type) -> None:
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+    model, x = model_of(lambda x: kind(8, **RANDOM)(x), 40, 3), x_of(3, 40, 3).astype("float32")
+    found = create_analyzer("deep_lift", model, reference_inputs=-0.3).explain(x, 1)
+    change = found.explained.astype("float64") - found.reference
+    assert np.abs(found.relevance.sum(axis=(1, 2), dtype="float64") - change).max() < 1e-6 * np.abs(change).max()
