@@ -12,7 +12,7 @@ from keras import ops
 
 from kerasexplain.backend import delayed, pull_back
 from kerasexplain.backend import override as overriding
-from kerasexplain.baseline import Apply, reveal_cancel
+from kerasexplain.baseline import Apply, comparing_steps, in_doubles, reveal_cancel
 from kerasexplain.composite import Composite
 from kerasexplain.graph import Graph, Node, Shape, Value
 from kerasexplain.indices import boundaries
@@ -126,7 +126,7 @@ class Execution:
         starts = dict.fromkeys(cell.outputs, Signal.Q)
         execution = Execution(cell, row.steps, self._composite, starts, self.dtype_of_relevance, self._unroll)
         if self._composite.against_baseline:
-            return Overridden(_comparing_steps(recurrent, execution, self._unroll), Signal.Q, Signal.Q, compares=True)
+            return Overridden(comparing_steps(recurrent, execution, self._unroll), Signal.Q, Signal.Q, compares=True)
         of_x, *of_states = (execution.signals.get(value, Signal.Q) for value in cell.inputs)
         biases = {tap: shape for tap, shape in execution.bias_taps().items() if tap.kind == "bias"}
 
@@ -250,6 +250,10 @@ class Execution:
         return self.run(baseline, {}, held=self.run(inputs, {}) if decides else None)
 
     @functools.cached_property
+    def _exact(self) -> frozenset[Node]:
+        return in_doubles(list(self.rows)) if self._composite.against_baseline else frozenset()
+
+    @functools.cached_property
     def _looking_up(self) -> frozenset[Node]:
         return frozenset(boundary.node for boundary in self.boundaries if boundary.given is not None)
 
@@ -320,6 +324,8 @@ class Execution:
                 xs[i] = xs[i] + edge
             if carrying[i] and override.gives is Signal.Q and self.signals[value] is Signal.R:
                 xs[i] = relevance_at(xs[i])
+        if node in self._exact:
+            xs = [ops.cast(x, "float64") if keras.backend.is_float_dtype(x.dtype) else x for x in xs]
         apply, compares = (override.apply, override.compares) if pair is None else (pair.apply, pair.compares)
         if compares and references is None:
             apply = lambda xs, tap: node.primitive(*xs)  # noqa: E731 - the baseline's own run
@@ -364,25 +370,6 @@ class Execution:
             if boundary.given is None:
                 taps[Tap("output", boundary.node.name)] = boundary.node.outputs[0].shape[1:]
         return taps if self._composite.biases else {}
-
-
-def _comparing_steps(recurrent: Recurrent, execution: Execution, unroll: bool) -> Apply:
-    """A recurrent layer whose cell runs at the baseline beside the input, with states of its own, in every step."""
-    cell = execution.graph
-
-    def step(both: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        count = len(states) // 2
-        inputs, baseline = [both[:, 0], *states[:count]], [both[:, 1], *states[count:]]
-        references = execution.run(baseline, {})
-        values = execution.run(inputs, {}, references=references)
-        output, *new = cell.outputs
-        return values[output], [at[value] for at in (values, references) for value in new]
-
-    def apply(operands: Sequence[Tensor], tap: Tensor | None) -> list[Tensor]:
-        count = len(operands) // 2
-        return recurrent.over_time(step, operands[:count], unroll, baseline=operands[count:])
-
-    return apply
 
 
 def _spread(tap: Tensor, shape: Sequence[int | None]) -> Tensor:

@@ -282,3 +282,22 @@ def test_single_precision_through_many_steps(kind: type) -> None:
     found = create_analyzer("deep_lift", model, reference_inputs=-0.3).explain(x, 1)
     change = found.explained.astype("float64") - found.reference
     assert np.abs(found.relevance.sum(axis=(1, 2), dtype="float64") - change).max() < 1e-6 * np.abs(change).max()
+
+
+# ---- Single precision ----------------------------------------------------------------------------------------------
+
+
+def test_single_precision_through_a_normalisation_of_almost_nothing() -> None:
+    """The sum of all sizes is hundreds of times the change: with single products 2.1e-8 of it are left over."""
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+    h = inputs = keras.Input((20, 3))
+    for dilation in (1, 2, 4):
+        branch = layers.Conv1D(8, 3, padding="causal", dilation_rate=dilation)(h)
+        h = layers.Conv1D(8, 1)(h) + layers.ReLU()(layers.LayerNormalization(epsilon=1e-6)(branch))
+    model = keras.Model(inputs, layers.Dense(2)(h[:, -1]))
+    found = create_analyzer("deep_lift", model).explain(x_of(300, 20, 3).astype("float32"), 0)
+    change = found.explained.astype("float64") - found.reference
+    of_sizes = (found.relevance.sum(axis=(1, 2), dtype="float64") - change) / np.abs(found.relevance).sum(axis=(1, 2))
+    assert np.abs(found.relevance).sum() > 20 * np.abs(change).sum()
+    assert np.sqrt(np.mean(of_sizes**2)) < 1.75e-8
