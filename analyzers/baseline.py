@@ -259,8 +259,9 @@ class DeepLift(SlopeMethod):
 
     Use it: as integrated gradients at the cost of one pass, and where gradients vanish because a unit is saturated.
 
-    Not for: recurrent layers, and code that compares numbers, which are refused. Masks that are computed from token ids
-    are those of the input, at the baseline too.
+    Not for: code that sorts numbers, and functions that jump, which are refused. What a comparison decides at the
+    input, masks above all, holds at the baseline too: `explanation.reference` is what the model gives there with the
+    masks of the input. Recurrent layers run at the baseline beside the input, step by step.
 
     Args:
         rule: "rescale"; or "reveal_cancel", which treats positive and negative differences apart (`RevealCancel`).
@@ -290,8 +291,9 @@ class Baseline(SlopeMethod):
 
     Use it: to ask why the output differs from that of another input: two photographs, a sentence and its correction.
 
-    Not for: recurrent layers, and code that compares numbers, which are refused. Masks that are computed from token ids
-    are those of the input, at the baseline too.
+    Not for: code that sorts numbers, and functions that jump, which are refused. What a comparison decides at the
+    input, masks above all, holds at the baseline too: `explanation.reference` is what the model gives there with the
+    masks of the input. Recurrent layers run at the baseline beside the input, step by step.
 
     Source: the second solution to the problem of biases in the algebra that `lrp.algebra` is named for.
     """

@@ -11,7 +11,18 @@ from kerasexplain import rules as rule_catalogue
 from kerasexplain.composite import Composite, Match
 from kerasexplain.domains import ANY, Interval
 from kerasexplain.graph import Graph
-from kerasexplain.operations import Elementwise, Linear, Maximum, Nonlinear, Pooling, Product, Statistics
+from kerasexplain.operations import (
+    Constant,
+    Elementwise,
+    Linear,
+    Maximum,
+    Minimum,
+    Nonlinear,
+    Pooling,
+    Product,
+    Recurrent,
+    Statistics,
+)
 from kerasexplain.refusal import refuse_unsupported, refused
 from kerasexplain.rows import Row, rows_towards, with_steps
 from kerasexplain.rules import (
@@ -94,11 +105,10 @@ def _default_rule(row: Row, composite: Composite) -> Rule | None:
     primitive = row.node.primitive
     if isinstance(primitive, Elementwise):
         return composite.elementwise
-    if isinstance(primitive, Maximum):
+    if isinstance(primitive, Maximum) or (composite.against_baseline and isinstance(primitive, Minimum)):
         return composite.maximum
     if composite.plain:
-        on_vectors = isinstance(primitive, (Nonlinear, Statistics, Product))
-        return MeanGradient() if composite.against_baseline and on_vectors else None
+        return MeanGradient() if composite.against_baseline and _is_curved(row) else None
     if isinstance(primitive, Product):
         if sum(row.carrying) < 2:
             return None  # the one operand that carries relevance takes it all
@@ -110,6 +120,14 @@ def _default_rule(row: Row, composite: Composite) -> Rule | None:
     if isinstance(primitive, Statistics):
         return DetachStatistics()
     return None
+
+
+def _is_curved(row: Row) -> bool:
+    """Whether a gradient says too little of a difference: of whole vectors, and of products of two that differ."""
+    primitive = row.node.primitive
+    if isinstance(primitive, Product):
+        return sum(row.carrying) > 1 or (primitive.denominator is not None and row.carrying[primitive.denominator])
+    return isinstance(primitive, (Nonlinear, Statistics)) and not isinstance(primitive, Constant)
 
 
 def applicable(rule: Rule, row: Row) -> bool:
@@ -154,7 +172,7 @@ def _check_matches(rows: Sequence[Row], composite: Composite) -> None:
             raise ValueError(f"the rule {rule!r} is not for operations such as {row.name!r} ({row.type})")
 
 
-def _paired(graph: Graph, rows: list[Row]) -> list[Row]:
+def _paired(graph: Graph, rows: Sequence[Row]) -> list[Row]:
     """The rows, with `RevealCancel` left only where it can do something: at what alone reads a kernel operation."""
     producer, sole_readers = graph.producer(), graph.sole_readers()
 
@@ -162,8 +180,10 @@ def _paired(graph: Graph, rows: list[Row]) -> list[Row]:
         before = producer.get(row.node.inputs[0])
         return row.node.inputs[0] in sole_readers and before is not None and isinstance(before.primitive, Linear)
 
-    revealing = (isinstance(row.rule, RevealCancel) and not follows(row) for row in rows)
-    return [
-        dataclasses.replace(row, rule=BaselineSlope()) if plain else row
-        for row, plain in zip(rows, revealing, strict=True)
-    ]
+    def paired(row: Row) -> Row:
+        if isinstance(row.node.primitive, Recurrent):
+            return dataclasses.replace(row, steps=tuple(_paired(row.node.primitive.cell, row.steps)))
+        alone = isinstance(row.rule, RevealCancel) and not follows(row)
+        return dataclasses.replace(row, rule=BaselineSlope()) if alone else row
+
+    return list(map(paired, rows))

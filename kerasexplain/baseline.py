@@ -6,15 +6,29 @@ Each operation's multipliers add up exactly: the sum of `m_i (x_i - x'_i)` over 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from keras import ops
 
 from kerasexplain.backend import override, pull_back, transposed
-from kerasexplain.operations import Elementwise, Linear, Maximum, Primitive, Product, Statistics
+from kerasexplain.linear import FEW_TERMS
+from kerasexplain.operations import (
+    Elementwise,
+    Linear,
+    Maximum,
+    Minimum,
+    Primitive,
+    Product,
+    Recurrent,
+    Statistics,
+)
 from kerasexplain.rules import BaselineSlope, MaximumRule, RevealCancel, Rule
 from kerasexplain.rules.step import LinearStep
+
+if TYPE_CHECKING:
+    from kerasexplain.execution import Execution
+    from kerasexplain.graph import Node
 
 Tensor = Any
 Apply = Callable[[Sequence[Tensor], "Tensor | None"], Tensor]
@@ -35,6 +49,13 @@ def against_baseline(primitive: Primitive, rule: Rule) -> Apply:
             return handed_back(primitive, xs, rule.slopes(primitive.candidates(*xs), primitive.candidates(*refs)), s)
 
         return _comparing(primitive, of_candidates)
+    if isinstance(primitive, Minimum):
+        assert isinstance(rule, MaximumRule)
+
+        def of_negatives(xs: Sequence[Tensor], refs: Sequence[Tensor], s: Tensor) -> Any:
+            return handed_back(primitive, xs, rule.slopes(-primitive.candidates(*xs), -primitive.candidates(*refs)), s)
+
+        return _comparing(primitive, of_negatives)
     if isinstance(primitive, Statistics) and primitive.quadratic:
         return _comparing(primitive, lambda xs, refs, s: [normalization(primitive, xs[0], refs[0], s)])
     # The gradient of a product of n factors is a polynomial of degree n - 1 along the line.
@@ -42,7 +63,7 @@ def against_baseline(primitive: Primitive, rule: Rule) -> Apply:
     return _comparing(primitive, lambda xs, refs, s: mean_gradient(primitive, xs, refs, s, None if exact else NODES))
 
 
-def handed_back(maximum: Maximum, xs: Sequence[Tensor], shares: Tensor, s: Tensor) -> Any:
+def handed_back(maximum: Maximum | Minimum, xs: Sequence[Tensor], shares: Tensor, s: Tensor) -> Any:
     """What the inputs of a maximum get, given what each candidate gets of s."""
     return transposed(lambda xs: maximum.candidates(*xs), tuple(xs), shares * ops.expand_dims(s, -1))
 
@@ -190,3 +211,35 @@ def reveal_cancel(linear: Linear, nonlinearity: Elementwise, rule: RevealCancel)
         return override(forward, backward, x, reference, kernel, *([] if bias is None else [bias]))
 
     return apply
+
+
+def comparing_steps(recurrent: Recurrent, execution: Execution, unroll: bool) -> Apply:
+    """A recurrent layer whose cell runs at the baseline beside the input, with states of its own, in every step."""
+    cell = execution.graph
+
+    def step(both: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        count = len(states) // 2
+        inputs, baseline = [both[:, 0], *states[:count]], [both[:, 1], *states[count:]]
+        references = execution.run(baseline, {})
+        values = execution.run(inputs, {}, references=references)
+        output, *new = cell.outputs
+        return values[output], [at[value] for at in (values, references) for value in new]
+
+    def apply(operands: Sequence[Tensor], tap: Tensor | None) -> list[Tensor]:
+        count = len(operands) // 2
+        return recurrent.over_time(step, operands[:count], unroll, baseline=operands[count:])
+
+    return apply
+
+
+def in_doubles(nodes: Sequence[Node]) -> frozenset[Node]:
+    """The linear operations that are computed in doubles: those of few terms, if a normalisation is among the nodes.
+
+    Where the baseline has no contrast, hundreds of times the change of the output cancels in what a normalisation hands
+    back, and the rounding of these products is most of what is left over. Sums of few terms take hardly longer in
+    doubles than reading them does.
+    """
+    if not any(isinstance(node.primitive, Statistics) for node in nodes):
+        return frozenset()
+    linear = [(node, node.primitive) for node in nodes]
+    return frozenset(node for node, p in linear if isinstance(p, Linear) and p.terms and p.terms <= FEW_TERMS)

@@ -12,7 +12,7 @@ from keras import ops
 
 from kerasexplain.backend import delayed, pull_back
 from kerasexplain.backend import override as overriding
-from kerasexplain.baseline import Apply, reveal_cancel
+from kerasexplain.baseline import Apply, comparing_steps, in_doubles, reveal_cancel
 from kerasexplain.composite import Composite
 from kerasexplain.graph import Graph, Node, Shape, Value
 from kerasexplain.indices import boundaries
@@ -125,6 +125,8 @@ class Execution:
         cell = recurrent.cell
         starts = dict.fromkeys(cell.outputs, Signal.Q)
         execution = Execution(cell, row.steps, self._composite, starts, self.dtype_of_relevance, self._unroll)
+        if self._composite.against_baseline:
+            return Overridden(comparing_steps(recurrent, execution, self._unroll), Signal.Q, Signal.Q, compares=True)
         of_x, *of_states = (execution.signals.get(value, Signal.Q) for value in cell.inputs)
         biases = {tap: shape for tap, shape in execution.bias_taps().items() if tap.kind == "bias"}
 
@@ -237,6 +239,20 @@ class Execution:
             run(parts.after, values)
         return values
 
+    def at_baseline(self, inputs: Sequence[Tensor], baseline: Sequence[Tensor]) -> dict[Value, Tensor]:
+        """All values at a baseline to compare the inputs with.
+
+        Masks, comparisons, and whatever else is computed from indices, are part of the question: they stay as they are
+        at the inputs.
+        """
+        graph = self.graph
+        decides = any(value not in graph.carriers for value in graph.values())
+        return self.run(baseline, {}, held=self.run(inputs, {}) if decides else None)
+
+    @functools.cached_property
+    def _exact(self) -> frozenset[Node]:
+        return in_doubles(list(self.rows)) if self._composite.against_baseline else frozenset()
+
     @functools.cached_property
     def _looking_up(self) -> frozenset[Node]:
         return frozenset(boundary.node for boundary in self.boundaries if boundary.given is not None)
@@ -308,11 +324,16 @@ class Execution:
                 xs[i] = xs[i] + edge
             if carrying[i] and override.gives is Signal.Q and self.signals[value] is Signal.R:
                 xs[i] = relevance_at(xs[i])
+        if node in self._exact:
+            xs = [ops.cast(x, "float64") if keras.backend.is_float_dtype(x.dtype) else x for x in xs]
         apply, compares = (override.apply, override.compares) if pair is None else (pair.apply, pair.compares)
         if compares and references is None:
             apply = lambda xs, tap: node.primitive(*xs)  # noqa: E731 - the baseline's own run
         elif compares:
-            xs += [references[value] for value in node.inputs]  # type: ignore[index]
+            assert references is not None
+            # What carries nothing was held as it is, or is a constant.
+            at_baseline = zip(node.inputs, xs, carrying, strict=True)
+            xs += [references[value] if carries else x for value, x, carries in at_baseline]
         bias = taps.get(Tap("bias", node.name))
         if bias is not None and node.outputs[0].fold > 1:
             bias = ops.repeat(bias, node.outputs[0].fold, axis=0)

@@ -203,10 +203,7 @@ class Program:
 
     def _compute(self, question: Question, given: Given) -> dict[str, Any]:
         execution, graph, inputs = self._execution, self._execution.graph, given.inputs
-        references = None
-        if question.baseline:
-            # Masks, and whatever else is computed from indices, are part of the question: they stay as they are.
-            references = execution.run(given.baseline, {}, held=execution.run(inputs, {}))
+        references = execution.at_baseline(inputs, given.baseline) if question.baseline else None
         shifts = dict(zip(question.shifts, given.shifts, strict=True))
         if not question.relevance:
             values = execution.run(inputs, shifts, references=references)

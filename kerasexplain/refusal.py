@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from kerasexplain.composite import Composite
 from kerasexplain.errors import UnsupportedModelError
 from kerasexplain.graph import Graph, Value
-from kerasexplain.operations import Custom, Elementwise, Linear, Nonlinear, Recurrent, Statistics
+from kerasexplain.operations import Custom, Elementwise, Linear, Minimum, Nonlinear, Recurrent, Statistics
 from kerasexplain.rows import Row
 from kerasexplain.rules import GradientRule, GuidedReLU, OnRelevance, Pattern, Repeat
 
@@ -22,16 +22,26 @@ def _decided(graph: Graph) -> set[Value]:
     return found
 
 
-def refused(graph: Graph, rows: Sequence[Row], composite: Composite) -> list[Row]:
+def refused(graph: Graph, rows: Sequence[Row], composite: Composite, *, is_cell: bool = False) -> list[Row]:
     """The rows, marked as not supported where a rule is not for its operation.
 
     Those have the gradient instead, should that be asked for.
+
+    Args:
+        graph: What the rows are of.
+        rows: Those with rules.
+        composite: Where the rules come from.
+        is_cell: Whether the graph is one step of a recurrent layer.
     """
-    decisions = _decided(graph) if composite.plain else set()
+    # Against a baseline, what is decided at the input holds at the baseline too; but not within the layer's own loop.
+    holds = composite.against_baseline and not is_cell
+    decisions = _decided(graph) if composite.plain and not holds else set()
 
     def checked(row: Row) -> Row:
-        row = dataclasses.replace(row, steps=tuple(map(checked, row.steps)))
-        reason = _why_not(row, composite, decisions)
+        if isinstance(row.node.primitive, Recurrent):
+            steps = refused(row.node.primitive.cell, row.steps, composite, is_cell=True)
+            row = dataclasses.replace(row, steps=tuple(steps))
+        reason = _why_not(row, composite, decisions, graph.carriers)
         if not reason:
             return row
         rule = None if composite.plain else GradientRule()
@@ -45,7 +55,7 @@ def _by_kernels(composite: Composite) -> bool:
     return any(isinstance(rule, Pattern) for _, rule in composite.rules)
 
 
-def _why_not(row: Row, composite: Composite, decisions: set[Value]) -> str:
+def _why_not(row: Row, composite: Composite, decisions: set[Value], carriers: Set[Value]) -> str:
     """Why an operation cannot follow its rule; "" where it can."""
     primitive, rule = row.node.primitive, row.rule
     applied = rule.rule if isinstance(rule, OnRelevance) else rule
@@ -64,13 +74,11 @@ def _why_not(row: Row, composite: Composite, decisions: set[Value]) -> str:
         return "its gradient jumps between input and baseline"
     if isinstance(primitive, Statistics) and not primitive.quadratic:
         return "its gradient jumps between input and baseline; of norms only that of order 2 does not"
-    if isinstance(primitive, Recurrent):
-        return "a recurrent layer cannot be compared with a baseline yet"
     if isinstance(primitive, Custom):
         return "its relevance was registered, which says nothing of a baseline"
-    if row.node.detached:
+    if any(row.node.inputs[i] in carriers for i in row.node.detached):
         return "it is scaled by what depends on the input: layers that normalise can be compared, but not this"
-    if primitive.chooses:
+    if primitive.chooses and not isinstance(primitive, Minimum):
         return "what it chooses at the baseline may be something else"
     return ""
 

@@ -6,6 +6,7 @@ from kerasexplain.operations import functions, layers
 from kerasexplain.operations.base import (
     Affine,
     Call,
+    Constant,
     LiveConstant,
     Lookup,
     Mixing,
@@ -25,19 +26,21 @@ from kerasexplain.operations.elementwise import Elementwise
 from kerasexplain.operations.layers import BatchNorm
 from kerasexplain.operations.leaves import Custom, register_leaf, register_rule
 from kerasexplain.operations.linear import Linear
-from kerasexplain.operations.maximum import Maximum
+from kerasexplain.operations.maximum import Maximum, Minimum
 from kerasexplain.operations.recurrent import Recurrent
 
 __all__ = [
     "Affine",
     "BatchNorm",
     "Call",
+    "Constant",
     "Custom",
     "Elementwise",
     "Linear",
     "LiveConstant",
     "Lookup",
     "Maximum",
+    "Minimum",
     "Mixing",
     "Nonlinear",
     "Opaque",

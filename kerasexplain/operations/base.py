@@ -232,6 +232,13 @@ class Nonlinear(Primitive):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Constant(Nonlinear):
+    """What has the shape of its input and none of its values: all its relevance is a bias entry."""
+
+    smooth: bool = True
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Product(Primitive):
     """A product of activations: Multiply, matmul, Dot, or a quotient, whose denominator is detached."""
 

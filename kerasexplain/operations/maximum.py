@@ -1,4 +1,4 @@
-"""Maxima: pooling, global pooling, reductions and Maximum, all seen as a choice among candidates."""
+"""Maxima: pooling, global pooling, reductions and Maximum, all seen as a choice among candidates; and minima."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from kerasexplain.domains import Interval, union
-from kerasexplain.operations.base import Call, Primitive
+from kerasexplain.operations.base import Call, Primitive, Routing
 
 Tensor = Any
 
@@ -36,6 +36,18 @@ class Maximum(Primitive):
 
     def domain(self, *domains: Interval) -> Interval:
         return union(domains)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Minimum(Routing):
+    """`y = min_k c_k`: the smallest takes all. Against a baseline it is `-max_k(-c_k)`.
+
+    Attributes:
+        candidates: As of a maximum.
+    """
+
+    chooses: bool = True
+    candidates: Callable[..., Tensor] = dataclasses.field(kw_only=True)
 
 
 def pooling_maximum(call: Call) -> Maximum:
@@ -132,6 +144,11 @@ def reduction_candidates(axes: Sequence[int], keepdims: bool) -> Callable[[Tenso
 def maximum_of_operands(call: Call) -> Maximum:
     """The larger of some operands. Of equal ones TensorFlow's gradient goes to the first, others' to all."""
     return Maximum(call.function(), operand_candidates, first=keras.backend.backend() == "tensorflow")
+
+
+def minimum_of_operands(call: Call) -> Minimum:
+    """The smaller of some operands."""
+    return Minimum(call.function(), candidates=operand_candidates)
 
 
 def operand_candidates(*xs: Tensor) -> Tensor:

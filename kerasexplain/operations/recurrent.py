@@ -41,16 +41,24 @@ class Recurrent(Primitive):
 
         return trace_cell(self.call.operation, self.call.inputs[0])
 
-    def over_time(self, step: Step, xs: Sequence[Tensor], unroll: bool) -> list[Tensor]:
+    def over_time(
+        self, step: Step, xs: Sequence[Tensor], unroll: bool, baseline: Sequence[Tensor] | None = None
+    ) -> list[Tensor]:
         """What the layer gives, by another function for its cell: `(x, states) -> (output, new states)`.
 
         Args:
             step: One step, on samples of one time.
             xs: The layer's inputs: sequences, initial states and mask, as far as it has them.
             unroll: Whether steps are laid out one after the other; else they are a loop.
+            baseline: Inputs that are compared with. A step then gets both samples, along an axis behind the batch's,
+                and the states of both, those at the baseline last. The mask is that of xs.
         """
         layer = self.call.operation
         sequences, states, mask = self._arguments(xs)
+        count = len(states)
+        if baseline is not None:
+            compared, others, _ = self._arguments(baseline)
+            sequences, states = ops.stack([sequences, compared], axis=2), [*states, *others]
         time_major = _time_major(sequences, layer.go_backwards)
         masks = None if mask is None else _time_major(mask, layer.go_backwards)
         # Where Keras lays out the steps itself, it sets outputs to zero behind the last, in the order of the input's
@@ -77,7 +85,7 @@ class Recurrent(Primitive):
             outputs = ops.where(ops.reshape(ops.cast(kept, "bool"), shape), outputs, ops.zeros_like(outputs))
             last = _where(masks[-1], last, ops.zeros_like(last))
         result = ops.moveaxis(outputs, 0, 1) if layer.return_sequences else last
-        return [result, *final] if layer.return_state else [result]
+        return [result, *final[:count]] if layer.return_state else [result]
 
     def _arguments(self, xs: Sequence[Tensor]) -> tuple[Tensor, list[Tensor], Tensor | None]:
         def named(sequences: Any, initial_state: Any = None, mask: Any = None, training: Any = None) -> Any:

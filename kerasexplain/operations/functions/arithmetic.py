@@ -17,13 +17,12 @@ from kerasexplain.operations.base import (
     Nonlinear,
     Primitive,
     Product,
-    Routing,
     Scale,
 )
 from kerasexplain.operations.catalogue import describes, opaque
 from kerasexplain.operations.elementwise import Elementwise
 from kerasexplain.operations.layers import affine_constant, operand_positions
-from kerasexplain.operations.maximum import maximum_of_operands
+from kerasexplain.operations.maximum import maximum_of_operands, minimum_of_operands
 
 _NEGATIVE = Interval(-1.0, -1.0)
 
@@ -138,7 +137,7 @@ def _maximum(call: Call) -> Primitive:
 @describes("ops.Minimum", "ops.Fmin")
 def _minimum(call: Call) -> Primitive:
     if not is_binary_with_constant(call):
-        return Routing(call.function(), chooses=True)  # the smaller operand takes all
+        return minimum_of_operands(call)
     constant = constant_operand(call)
     if not isinstance(constant, np.ndarray) or constant.ndim:
         return _bounded_by_array(call, constant)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from kerasexplain.domains import UNIT
-from kerasexplain.operations.base import Call, Lookup, Mixing, Nonlinear, Primitive, Routing, StopGradient
+from kerasexplain.operations.base import Call, Constant, Lookup, Mixing, Primitive, Routing, StopGradient
 from kerasexplain.operations.batches import MOVES, keeps_samples_apart
 from kerasexplain.operations.catalogue import describes, opaque
 
@@ -110,7 +110,8 @@ def _where(call: Call) -> Primitive:
 
 @describes("ops.FullLike", "ops.OnesLike", "ops.ZerosLike")
 def _constant(call: Call) -> Primitive:
-    return Nonlinear(call.function())  # its gradient is zero, so all its relevance is a bias entry
+    # A fill that is an activation is no constant, but what is made of it is linear in it.
+    return Constant(call.function())
 
 
 @describes("ops.OneHot")

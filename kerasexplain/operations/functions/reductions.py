@@ -6,7 +6,7 @@ from kerasexplain.domains import NONNEGATIVE, Interval
 from kerasexplain.operations.base import Call, Mixing, Nonlinear, Pooling, Primitive, Routing
 from kerasexplain.operations.batches import MIXES, axes_of, has_batch_axis
 from kerasexplain.operations.catalogue import describes, opaque
-from kerasexplain.operations.maximum import Maximum, reduction_candidates
+from kerasexplain.operations.maximum import Maximum, Minimum, reduction_candidates
 
 
 def _unchanged(domain: Interval) -> Interval:
@@ -54,13 +54,19 @@ def _max(call: Call) -> Primitive:
     return Maximum(call.function(), reduction_candidates(axes, call.operation.keepdims), first=False)
 
 
-@describes("ops.Min", "ops.Amin", "ops.Nanmin", "ops.Nanmax")
-def _selected(call: Call) -> Primitive:
+@describes("ops.Min", "ops.Amin")
+def _min(call: Call) -> Primitive:
     if has_batch_axis(call):
         return opaque(call, MIXES)
     if getattr(call.operation, "initial", None) is not None:
         return opaque(call, "a minimum with an initial value has no rule yet: use ops.minimum for it")
-    return Routing(call.function(), chooses=True)  # equal winners share
+    axes = sorted(axes_of(call.operation.axis, len(call.inputs[0].shape)))
+    return Minimum(call.function(), candidates=reduction_candidates(axes, call.operation.keepdims))
+
+
+@describes("ops.Nanmin", "ops.Nanmax")
+def _selected(call: Call) -> Primitive:
+    return opaque(call, MIXES) if has_batch_axis(call) else Routing(call.function(), chooses=True)
 
 
 @describes("ops.Sort")

@@ -9,9 +9,9 @@ import numpy as np
 from keras import ops
 
 from kerasexplain.domains import ANY, Interval
-from kerasexplain.operations.base import Affine, Call, Mixing, Primitive, Product, Routing, now
+from kerasexplain.operations.base import Affine, Call, Mixing, Primitive, Product, now
 from kerasexplain.operations.catalogue import describes, opaque
-from kerasexplain.operations.maximum import maximum_of_operands
+from kerasexplain.operations.maximum import maximum_of_operands, minimum_of_operands
 
 Tensor = Any
 
@@ -86,4 +86,4 @@ def _maximum(call: Call) -> Primitive:
 
 @describes("layers.Minimum")
 def _minimum(call: Call) -> Primitive:
-    return Routing(call.function(), chooses=True)  # the smaller operand takes all
+    return minimum_of_operands(call)
