@@ -45,6 +45,7 @@ def answer(name: str, example: Example) -> Any:
     keras.config.set_floatx(example.dtype)
     keras.config.set_dtype_policy(example.dtype)
     keras.backend.clear_session()  # so that names count from one
+    keras.utils.set_random_seed(0)  # LoRA begins at random
     try:
         with uncompiled():
             options = {"explain": "activation", "verify": False, **OPTIONS.get(name, {})}
