@@ -23,7 +23,7 @@ from kerasexplain.operations import (
     Recurrent,
     Statistics,
 )
-from kerasexplain.refusal import refuse_unsupported, refused
+from kerasexplain.refusal import refuse_mixed_samples, refuse_unsupported, refused
 from kerasexplain.rows import Row, rows_towards, with_steps
 from kerasexplain.rules import (
     BaselineSlope,
@@ -64,6 +64,7 @@ def assign(
     rows = refused(graph, [_with_rule(row, composite) for row in rows], composite)
     if on_unsupported == "error":
         refuse_unsupported(with_steps(rows), composite)
+        refuse_mixed_samples(graph)
     return _paired(graph, rows)
 
 

@@ -144,7 +144,7 @@ def books(execution: Execution, answer: Answer, through: Mapping[Tap, np.ndarray
     received = dict.fromkeys(graph.values(), nothing)
     received[graph.explained] = answer.started
     of_biases = by_node(list(execution.bias_taps()), through)
-    at_inputs = {boundary.node for boundary in execution.boundaries if boundary.given is not None}
+    at_inputs = {boundary.node for boundary in execution.boundaries if boundary.sources}
     rows = []
     for node, row in reversed(execution.rows.items()):
         delivered = nothing

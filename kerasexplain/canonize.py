@@ -61,7 +61,10 @@ def canonize(graph: Graph, *, output: int | str = 0, explain: str = "logits") ->
     if graph.explained.fold != 1 or graph.explained.batch_axis != 0:
         raise UnsupportedModelError("the explained output is not batch first, with one row for every sample")
     if graph.explained not in graph.carriers:
-        raise UnsupportedModelError("the explained output does not depend on any input by real numbers")
+        raise UnsupportedModelError(
+            "the explained output does not depend on any input by real numbers, and on whole numbers not by what looks "
+            "something up by them (layers.Embedding, ops.one_hot, ops.take)"
+        )
     return graph
 
 
@@ -239,9 +242,11 @@ def explain_logits(graph: Graph) -> Graph:
         return graph
     names = ", ".join(f"{node.name} ({node.type})" for node in dict.fromkeys(left_out))
     are = "is" if len(set(left_out)) == 1 else "are"
+    joined = any(len(node.inputs) > 1 for node in moved)
     return graph.replace(
         nodes=(*graph.nodes, *moved),
         explained=explained,
+        ranking=graph.explained if joined else None,
         notes=(*graph.notes, f"{names} {are} left out: the logits are explained"),
     )
 

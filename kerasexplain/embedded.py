@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -41,7 +42,7 @@ class Embedded:
         """
         pipeline = passes.pipelines.of(passes.inputs)
         graph = pipeline.graph
-        found = [b for b in pipeline.twin.execution.boundaries if b.given is not None]
+        found = [b for b in pipeline.twin.execution.boundaries if b.sources]
         for boundary in found:
             value = boundary.node.outputs[0]
             if value.fold != 1 or value.batch_axis:
@@ -53,8 +54,10 @@ class Embedded:
         for value, x in zip(graph.inputs, passes.inputs, strict=True):
             is_index = np.zeros((1, *x.shape[1:]), bool) | (not value.is_float)
             for boundary in found:
-                if boundary.given is value:
-                    is_index |= _at_input(boundary, np.ones(boundary.indices(x[:1]).shape), x[:1]) != 0
+                if value in boundary.sources:
+                    first = {value: x[:1] for value, x in zip(graph.inputs, passes.inputs, strict=True)}
+                    ones = ops.ones(ops.shape(boundary.computed(first)[boundary.index]))
+                    is_index |= _as_array(boundary.at_inputs(ones, first)[value]) != 0
             real.append(~is_index[0])
         if not found and not any(numbers.any() for numbers in real):
             names = ", ".join(map(repr, graph.input_names))
@@ -64,15 +67,11 @@ class Embedded:
 
     def looked_up(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """What is looked up where the model's inputs are these, one array for each lookup."""
-        graph = self.passes.pipelines.first.graph
-        arrays = []
-        for boundary in self.boundaries:
-            assert boundary.given is not None
-            x = ops.convert_to_tensor(inputs[graph.inputs.index(boundary.given)])
-            for node in (*boundary.moves, boundary.node):
-                x = node.primitive(x)
-            arrays.append(np.asarray(ops.convert_to_numpy(x)))
-        return arrays
+        given = dict(zip(self.passes.pipelines.first.graph.inputs, inputs, strict=True))
+        indices = [boundary.computed(given)[boundary.index] for boundary in self.boundaries]
+        return [
+            _as_array(boundary.node.primitive(index)) for boundary, index in zip(self.boundaries, indices, strict=True)
+        ]
 
     def with_indices(self, answer: Answer, through: Sequence[np.ndarray]) -> Answer:
         """The answer, where what the lookups have is added to the relevance of the inputs that hold the indices.
@@ -83,11 +82,12 @@ class Embedded:
         """
         inputs = self.passes.pipelines.first.graph.inputs
         relevance = [np.where(real, part, 0) for part, real in zip(answer.relevance, self.real, strict=True)]
+        given = dict(zip(inputs, self.passes.inputs, strict=True))
         for boundary, part in zip(self.boundaries, through, strict=True):
-            assert boundary.given is not None
-            position = inputs.index(boundary.given)
-            of_index = part.reshape(*boundary.indices(self.passes.inputs[position]).shape, -1).sum(axis=-1)
-            relevance[position] = relevance[position] + _at_input(boundary, of_index, self.passes.inputs[position])
+            of_index = boundary.at_index(ops.convert_to_tensor(part))
+            for value, moved in boundary.at_inputs(of_index, given).items():
+                position = inputs.index(value)
+                relevance[position] = relevance[position] + _as_array(moved)
         dtype = answer.explained.dtype
         return dataclasses.replace(answer, relevance=[part.astype(dtype) for part in relevance], taps=[])
 
@@ -96,7 +96,5 @@ def _tap(boundary: Boundary) -> Tap:
     return Tap("output", boundary.node.name)
 
 
-def _at_input(boundary: Boundary, of_index: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Numbers of the indices, at the places of the input x that they come from."""
-    moved = boundary.at_input(ops.convert_to_tensor(of_index), ops.convert_to_tensor(x))
-    return np.asarray(ops.convert_to_numpy(moved))
+def _as_array(tensor: Any) -> np.ndarray:
+    return np.asarray(ops.convert_to_numpy(tensor))

@@ -255,7 +255,7 @@ class Execution:
 
     @functools.cached_property
     def _looking_up(self) -> frozenset[Node]:
-        return frozenset(boundary.node for boundary in self.boundaries if boundary.given is not None)
+        return frozenset(boundary.node for boundary in self.boundaries if boundary.sources)
 
     @functools.cached_property
     def _parts(self) -> Cut:
@@ -367,7 +367,7 @@ class Execution:
                 taps[Tap("bias", node.name)] = shape
             taps.update({Tap("edge", node.name, i): node.inputs[i].shape[1:] for i in row.bias_edges})
         for boundary in self.boundaries:
-            if boundary.given is None:
+            if not boundary.sources:
                 taps[Tap("output", boundary.node.name)] = boundary.node.outputs[0].shape[1:]
         return taps if self._composite.biases else {}
 

@@ -99,6 +99,7 @@ class Graph:
         structure: The model's outputs, as the model nests them, with values as leaves.
         opened: The calls of layers whose own code was run, innermost first; plain nested models are none.
         notes: What the passes did to the graph, for people.
+        ranking: What says which output is the largest; None where that is what is explained.
     """
 
     inputs: tuple[Value, ...]
@@ -110,6 +111,7 @@ class Graph:
     structure: Any
     opened: tuple[OpenedCall, ...] = ()
     notes: tuple[str, ...] = ()
+    ranking: Value | None = None
 
     @property
     def unopened(self) -> list[Node]:

@@ -1,20 +1,53 @@
-"""From where relevance ends, at what is looked up by an index, back to the input that the index came from."""
+"""From where relevance ends, at what is looked up by an index, back to the inputs that the index came from."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
 from kerasexplain.backend import transposed
 from kerasexplain.errors import InputError
 from kerasexplain.graph import Graph, Node, Value
-from kerasexplain.operations import Elementwise, Lookup, Routing
+from kerasexplain.operations import Affine, Elementwise, Lookup, Routing, Scale
 
 Tensor = Any
+#: Element by element, whatever they are to relevance.
+_POINTWISE = {
+    *("Abs", "Absolute", "Add", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Cast", "Clip", "Digitize", "Divide"),
+    *(
+        "FloorDivide",
+        "Fmod",
+        "LeftShift",
+        "Maximum",
+        "Minimum",
+        "Mod",
+        "Multiply",
+        "Negative",
+        "Power",
+        "Remainder",
+        "RightShift",
+        "Round",
+    ),
+    *("Subtract", "TrueDivide", "Where"),
+}
+#: What decides by its inputs, and is none of them: relevance ends there.
+_DECIDING = {
+    "Argmax",
+    "Argmin",
+    "Argsort",
+    "CountNonzero",
+    "OnesLike",
+    "Searchsorted",
+    "Shape",
+    "Sign",
+    "TopK",
+    "ZerosLike",
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,45 +56,90 @@ class Boundary:
 
     Attributes:
         node: The lookup: an embedding, a one-hot encoding, a cast of whole numbers.
-        given: The model's input that its indices come from; None where they are computed from something else, such as
-            positions counted up: its relevance is then a bias entry.
-        moves: What happens to the input on the way: slices, reshapes and the like.
+        sources: The model's inputs that its indices come from; none where they are computed from something else, such
+            as positions counted up: its relevance is then a bias entry.
+        nodes: What the indices are computed by, in the order in which it runs.
+        carrying: The values among them that are made of the sources.
+        unfollowed: The operation behind which it is not known which index comes from which number; None for none.
     """
 
     node: Node
-    given: Value | None
-    moves: tuple[Node, ...]
+    sources: tuple[Value, ...]
+    nodes: tuple[Node, ...]
+    carrying: frozenset[Value]
+    unfollowed: Node | None
 
-    def indices(self, x: np.ndarray) -> np.ndarray:
-        """What is looked up where the input is x: x itself, or what is left of it after its moves."""
-        if not self.moves:
-            return x
-        moved = ops.convert_to_tensor(x)
-        for node in self.moves:
-            moved = node.primitive(moved)
-        return np.asarray(ops.convert_to_numpy(moved))
+    @property
+    def index(self) -> Value:
+        """What is looked up by."""
+        return self.node.inputs[0]
+
+    def computed(self, inputs: Mapping[Value, Any]) -> dict[Value, Tensor]:
+        """The indices, and what they are computed from, where the model's inputs are these."""
+        values = {value: ops.convert_to_tensor(x) for value, x in inputs.items()}
+        for node in self.nodes:
+            outputs = keras.tree.flatten(node.primitive(*(values[value] for value in node.inputs)))
+            values.update(zip(node.outputs, outputs, strict=False))
+        return values
 
     def at_index(self, relevance: Tensor) -> Tensor:
         """Relevance of what was looked up, summed to one number per index."""
-        rank = len(self.node.inputs[0].shape)
+        rank = len(self.index.shape)
         extra = list(range(rank, len(relevance.shape)))
         return ops.sum(relevance, axis=extra) if extra else relevance
 
-    def at_input(self, relevance: Tensor, x: Tensor) -> Tensor:
-        """Relevance of the indices, carried back to the input x, shaped like x.
+    def at_inputs(self, relevance: Tensor, inputs: Mapping[Value, Any]) -> dict[Value, Tensor]:
+        """Relevance of the indices, carried back to the inputs that they come from, shaped like these.
 
-        Casts are left out: a cast to whole numbers has no derivative, and moves nothing.
+        What is computed element by element, an offset say, hands on what it gets; a cast to whole numbers, which has no
+        derivative, too.
         """
-        moved = [node.primitive for node in self.moves if isinstance(node.primitive, Routing) and not _casts(node)]
-        if not moved:
-            return relevance
+        moved = [node for node in self.nodes if not self.carrying.isdisjoint(node.outputs)]
+        values = self.computed(inputs) if moved else {}
+        got = {self.index: relevance}
+        for node in reversed(moved):
+            for position, output in enumerate(node.outputs):
+                if output not in got:
+                    continue
+                signal = got.pop(output)
+                carriers = [value for value in dict.fromkeys(node.inputs) if value in self.carrying]
+                parts = _handed_back(node, position, carriers, values, signal)
+                for value, part in zip(carriers, parts, strict=True):
+                    got[value] = got[value] + part if value in got else part
+        return {value: got[value] for value in self.sources if value in got}
 
-        def move(x: Tensor) -> Tensor:
-            for primitive in moved:
-                x = primitive(x)
-            return x
 
-        return transposed(move, ops.zeros(ops.shape(x), dtype=relevance.dtype), relevance)
+def _handed_back(
+    node: Node, position: int, carriers: Sequence[Value], values: Mapping[Value, Tensor], signal: Tensor
+) -> Sequence[Tensor]:
+    """What some inputs of an operation get of its output's signal."""
+    xs = tuple(ops.zeros(ops.shape(values[value]), dtype=signal.dtype) for value in carriers)
+    if _is_pointwise(node):
+        shape = ops.shape(values[node.outputs[position]])
+        same = carriers[0].shape == node.outputs[position].shape
+        return [signal] if same else transposed(lambda xs: ops.broadcast_to(xs[0], shape), xs, signal)
+
+    def moved(xs: Sequence[Tensor]) -> Tensor:
+        given = dict(zip(carriers, xs, strict=True))
+        outputs = node.primitive(*(given.get(value, values[value]) for value in node.inputs))
+        return keras.tree.flatten(outputs)[position]
+
+    return transposed(moved, xs, signal)
+
+
+def _is_pointwise(node: Node) -> bool:
+    """Whether a node computes element by element, or only changes the dtype."""
+    kinds = (Elementwise, Affine, Scale)
+    return isinstance(node.primitive, kinds) or node.type in _POINTWISE
+
+
+def _follows(node: Node, carriers: Sequence[Value]) -> bool:
+    """Whether it is known which number of its output comes from which number of its inputs."""
+    if _is_pointwise(node):
+        return len(carriers) == 1
+    primitive = node.primitive
+    joins = node.type in ("Concatenate", "Stack", "Hstack", "Vstack", "Append")
+    return isinstance(primitive, Routing) and not primitive.chooses and (joins or len(carriers) == 1)
 
 
 def boundaries(graph: Graph, nodes: list[Node]) -> list[Boundary]:
@@ -70,28 +148,35 @@ def boundaries(graph: Graph, nodes: list[Node]) -> list[Boundary]:
     return [_boundary(graph, producer, node) for node in nodes if isinstance(node.primitive, Lookup)]
 
 
-def _boundary(graph: Graph, producer: dict[Value, Node], node: Node) -> Boundary:
-    source = source_of(graph, producer, node.inputs[0])
-    return Boundary(node, *source) if source else Boundary(node, None, ())
+def _boundary(graph: Graph, producer: dict[Value, Node], lookup: Node) -> Boundary:
+    needed = _ancestors(graph, producer, lookup)
+    carrying = {value for value in graph.inputs if value.dtype not in ("bool", "string")}
+    for node in needed:
+        if node.type in _DECIDING or carrying.isdisjoint(node.inputs):
+            continue
+        carrying.update(value for value in node.outputs if value.dtype != "bool")
+    # Of those, what leads to the index by way of values that are made of inputs: not the condition of a choice.
+    leading, unfollowed = {lookup.inputs[0]} & carrying, None
+    for node in reversed(needed):
+        if leading.isdisjoint(node.outputs):
+            continue
+        carriers = [value for value in dict.fromkeys(node.inputs) if value in carrying]
+        if not _follows(node, carriers):
+            unfollowed = unfollowed or node
+        leading.update(carriers)
+    sources = tuple(value for value in graph.inputs if value in leading)
+    return Boundary(lookup, sources, tuple(needed), frozenset(leading), unfollowed if sources else None)
 
 
-def source_of(graph: Graph, producer: dict[Value, Node], value: Value) -> tuple[Value, tuple[Node, ...]] | None:
-    """The model's input that a value is a rearrangement of, and how; None if it is more than that."""
-    moves: list[Node] = []
-    while value not in graph.inputs:
-        node = producer[value]
-        simple = isinstance(node.primitive, (Routing, Elementwise)) or node.type == "Cast"
-        if not simple or len(node.inputs) != 1:
-            return None
-        moves.append(node)
-        value = node.inputs[0]
-    return value, tuple(reversed(moves))
-
-
-def _casts(node: Node) -> bool:
-    """Whether a node with one input only changes the dtype."""
-    x, y = node.inputs[0], node.outputs[0]
-    return x.dtype != y.dtype and x.shape == y.shape
+def _ancestors(graph: Graph, producer: Mapping[Value, Node], lookup: Node) -> list[Node]:
+    """The nodes that the indices of a lookup are computed by, in the order in which they run."""
+    found, rest = set(), [lookup.inputs[0]]
+    while rest:
+        node = producer.get(rest.pop())
+        if node is not None and node not in found:
+            found.add(node)
+            rest.extend(node.inputs)
+    return [node for node in graph.nodes if node in found]
 
 
 def check_indices(graph: Graph, boundaries: Sequence[Boundary], batches: Sequence[Sequence[np.ndarray]]) -> None:
@@ -104,15 +189,20 @@ def check_indices(graph: Graph, boundaries: Sequence[Boundary], batches: Sequenc
     """
     for boundary in boundaries:
         size = getattr(boundary.node.operation, "input_dim", None)
-        if size is None or boundary.given is None:
+        if size is None or not boundary.sources:
             continue
-        position = graph.inputs.index(boundary.given)
         for arrays in batches:
             if not arrays:
                 continue
-            indices = boundary.indices(arrays[position])
+            given = dict(zip(graph.inputs, arrays, strict=True))
+            indices = given.get(boundary.index)
+            if indices is None:
+                indices = np.asarray(ops.convert_to_numpy(boundary.computed(given)[boundary.index]))
             if indices.size and (indices.min() < 0 or indices.max() >= size):
+                names = dict(zip(graph.inputs, graph.input_names, strict=True))
+                inputs = " and ".join(repr(names[value]) for value in boundary.sources)
+                made = "" if boundary.index in given else ", made of that,"
                 raise InputError(
-                    f"the model's input {graph.input_names[position]!r} must hold indices from 0 to {size - 1}, which "
+                    f"the model's input {inputs} must hold indices{made} from 0 to {size - 1}, which "
                     f"{boundary.node.name!r} ({boundary.node.type}) knows; got {indices.min()} to {indices.max()}"
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -111,10 +112,12 @@ def outputs_of_model(model: keras.Model, specification: Specification, xs: Seque
 def _tried(model: keras.Model, graph: Graph, specification: Specification) -> tuple[list[Tensor], list[Tensor]]:
     """Made-up inputs, and what the model gives for them: of sizes that it takes, where axes are open."""
     is_open = any(None in value.shape[1:] for value in graph.inputs)
+    limits = _index_limits(graph)
     refused: Exception | None = None
-    for filled in _SIZES if is_open else _SIZES[:1]:
+    # Indices may be made of whole numbers by adding to them, or taking from them: then few of these are in the table.
+    for filled, few in itertools.product(_SIZES if is_open else _SIZES[:1], (False, True) if limits else (False,)):
         shapes = [(value.shape[0] or _BATCH, *(size or filled for size in value.shape[1:])) for value in graph.inputs]
-        xs = [_made_up(graph, value, shape) for value, shape in zip(graph.inputs, shapes, strict=True)]
+        xs = [_made_up(value, shape, limits.get(value), few) for value, shape in zip(graph.inputs, shapes, strict=True)]
         try:
             return xs, outputs_of_model(model, specification, xs)
         except Exception as error:  # a table of positions, say, may be shorter
@@ -161,26 +164,29 @@ def outputs_of(node: Node, values: dict[Value, Tensor]) -> list[Tensor]:
     return [leaf for leaf in keras.tree.flatten(outputs) if leaf is not None]
 
 
-def _made_up(graph: Graph, value: Value, shape: tuple[int, ...]) -> Tensor:
+def _made_up(value: Value, shape: tuple[int, ...], limit: int | None, few: bool) -> Tensor:
     rng = np.random.default_rng(0)
-    limit = _index_limit(graph, value)
     if value.is_float and limit is None:
         return ops.convert_to_tensor(rng.normal(size=shape), dtype=value.dtype)
+    if few:
+        return ops.convert_to_tensor(rng.integers(1, 3, size=shape), dtype=value.dtype)
     x = rng.integers(0, limit or 2, size=shape)
     if len(shape) > 1:
         x[-1, shape[1] // 2 :] = 0
     return ops.convert_to_tensor(x, dtype=value.dtype)
 
 
-def _index_limit(graph: Graph, value: Value) -> int | None:
-    """How many things an input's whole numbers can stand for; None if it is not used as indices."""
+def _index_limits(graph: Graph) -> dict[Value, int]:
+    """How many things the whole numbers of those inputs can stand for that are used as indices."""
     graph = split_into_primitives(graph)
-    limits = []
+    limits: dict[Value, int] = {}
     for boundary in boundaries(graph, list(graph.nodes)):
         size = getattr(boundary.node.operation, "input_dim", None)
-        if size is not None and boundary.given is value:
-            limits.append(int(size))
-    return min(limits, default=None)
+        if size is None and boundary.node.type == "Cast":
+            continue  # it stands for nothing but itself
+        for value in boundary.sources:
+            limits[value] = min(limits.get(value, 2**31), int(size or 2))
+    return limits
 
 
 def tolerance_of(graph: Graph) -> float:

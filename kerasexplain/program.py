@@ -277,7 +277,9 @@ class Program:
         graph = self._execution.graph
         y = values[graph.explained]
         flat = flattened(y)
-        weights, index = mask(question.selection, given.selection, flat)
+        # Logits of different heads say less than their probabilities which output is the largest.
+        ranking = flat if graph.ranking is None else flattened(values[graph.ranking])
+        weights, index = mask(question.selection, given.selection, flat, ranking)
         explained = ops.sum(weights * flat, axis=-1)
         result = {
             "outputs": [values[value] for value in graph.outputs],
@@ -314,10 +316,10 @@ class Program:
         """What the inputs get through what is looked up by them."""
         relevance: dict[Value, Tensor] = {}
         for boundary in self._execution.boundaries:
-            if boundary.given is not None:
+            if boundary.sources:
                 of_index = boundary.at_index(read[Tap("output", boundary.node.name)])
-                part = boundary.at_input(of_index, inputs[boundary.given])
-                relevance[boundary.given] = relevance.get(boundary.given, 0) + part
+                for value, part in boundary.at_inputs(of_index, inputs).items():
+                    relevance[value] = relevance.get(value, 0) + part
         return relevance
 
     def _read(self, value: Value, values: _Differences, signal: Tensor) -> Tensor:

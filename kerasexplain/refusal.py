@@ -8,7 +8,9 @@ from collections.abc import Sequence, Set
 from kerasexplain.composite import Composite
 from kerasexplain.errors import UnsupportedModelError
 from kerasexplain.graph import Graph, Value
-from kerasexplain.operations import Custom, Elementwise, Linear, Minimum, Nonlinear, Recurrent, Statistics
+from kerasexplain.indices import Boundary, boundaries
+from kerasexplain.operations import Custom, Elementwise, Linear, Minimum, Nonlinear, Opaque, Recurrent, Statistics
+from kerasexplain.operations.batches import MIXES, axes_of
 from kerasexplain.rows import Row
 from kerasexplain.rules import GradientRule, GuidedReLU, OnRelevance, Pattern, Repeat
 
@@ -36,18 +38,52 @@ def refused(graph: Graph, rows: Sequence[Row], composite: Composite, *, is_cell:
     # Against a baseline, what is decided at the input holds at the baseline too; but not within the layer's own loop.
     holds = composite.against_baseline and not is_cell
     decisions = _decided(graph) if composite.plain and not holds else set()
+    lookups = {boundary.node: boundary for boundary in boundaries(graph, [row.node for row in rows])}
 
     def checked(row: Row) -> Row:
         if isinstance(row.node.primitive, Recurrent):
             steps = refused(row.node.primitive.cell, row.steps, composite, is_cell=True)
             row = dataclasses.replace(row, steps=tuple(steps))
         reason = _why_not(row, composite, decisions, graph.carriers)
+        if row.node in lookups:
+            reason = reason or _not_followed(lookups[row.node])
         if not reason:
             return row
         rule = None if composite.plain else GradientRule()
         return dataclasses.replace(row, rule=rule, supported=False, reason=reason)
 
     return list(map(checked, rows))
+
+
+def _not_followed(lookup: Boundary) -> str:
+    """Why it is not known which number of the input an index comes from; "" where it is."""
+    by = lookup.unfollowed
+    if by is None:
+        return ""
+    return (
+        f"its indices are computed from the input by {by.name!r} ({by.type}), behind which it is not known which index "
+        "comes from which number: compute them in front of the model"
+    )
+
+
+def refuse_mixed_samples(graph: Graph) -> None:
+    """Raises UnsupportedModelError if what is explained depends on a number that is made of all samples of a batch.
+
+    Where that number carries relevance itself, its row says so; but a maximum may only scale, or decide.
+    """
+    needed = {graph.explained}
+    for node in reversed(graph.nodes):
+        if needed.isdisjoint(node.outputs):
+            continue
+        needed.update(node.inputs)
+        primitive = node.primitive
+        decides = node.type in ("All", "Any", "CountNonzero") and bool(node.inputs)
+        over_samples = decides and 0 in axes_of(node.operation.axis, len(node.inputs[0].shape))
+        if over_samples or (isinstance(primitive, Opaque) and primitive.reason == MIXES):
+            raise UnsupportedModelError(
+                f"what is explained depends on {node.name!r} ({node.type}), and {MIXES}: a sample's relevance would "
+                "depend on its neighbours"
+            )
 
 
 def _by_kernels(composite: Composite) -> bool:

@@ -222,11 +222,18 @@ def _indices(index: np.ndarray, shape: tuple[int | None, ...]) -> Selection:
     return Selection("index", flat.astype("int64"), index[:, 0] if len(shape) == 1 else index)
 
 
-def mask(kind: str, values: Tensor | None, flat: Tensor) -> tuple[Tensor, Tensor | None]:
-    """How much each output is explained, `(batch, outputs)` like the flat output, and the flat index, if it is one."""
+def mask(kind: str, values: Tensor | None, flat: Tensor, ranking: Tensor) -> tuple[Tensor, Tensor | None]:
+    """How much each output is explained, `(batch, outputs)` like the flat output, and the flat index, if it is one.
+
+    Args:
+        kind: "max", "index" or "weights".
+        values: The indices or weights.
+        flat: The flat output.
+        ranking: What says which is the largest, most often the flat output itself.
+    """
     if kind == "weights":
         return ops.cast(values, flat.dtype), None
-    index = ops.argmax(flat, axis=-1) if kind == "max" else values
+    index = ops.argmax(ranking, axis=-1) if kind == "max" else values
     outputs = ops.shape(flat)[-1] if flat.shape[-1] is None else flat.shape[-1]
     return ops.one_hot(index, outputs, dtype=flat.dtype), index
 
