@@ -112,11 +112,12 @@ class IntegratedGradients(ComparingMethod):
 
     The sum is `y(x) - y(x')`, up to the quadrature's error: `explanation.completeness_error`. The neuron is the one
     that is selected for x, all along the line. Where an input holds indices, the line is between what is looked up by
-    them and by those of the baseline, and an index has the sum over its vector; masks stay those of x.
+    them and by those of the baseline, and an index has the sum over its vector; masks of ids stay those of x.
 
     Use it: for any differentiable model, with a baseline that means "nothing there".
 
-    Not for: where no baseline is neutral: what equals it gets no relevance.
+    Not for: where no baseline is neutral: what equals it gets no relevance. Nor behind `Masking` of real numbers: the
+    output jumps where a mask changes on the way, and `completeness_error` tells by how much; `deep_lift` holds masks.
 
     Args:
         steps: How many points on the line.
