@@ -83,7 +83,8 @@ class Maker:
             ids = rng.integers(1, VOCABULARY, (BATCH, *shape))
             self._add(given, _padded(ids).astype(dtype), np.array(False))
             mask_zero = bool(rng.random() < 0.7)
-            return layers.Embedding(VOCABULARY, 4, mask_zero=mask_zero, dtype=self.dtype)(given)
+            index = given if kind == "sentences" else self._computed(given)
+            return layers.Embedding(VOCABULARY + 2, 4, mask_zero=mask_zero, dtype=self.dtype)(index)
         if kind == "table":
             return self._table()
         shape = {
@@ -101,6 +102,16 @@ class Maker:
         if rng.random() < 0.3:
             return self._preprocessed(given)
         return given
+
+    def _computed(self, ids: Tensor) -> Tensor:
+        return self._choice(
+            *(lambda i: i, lambda i: i, lambda i: i),
+            lambda i: i + 1,
+            lambda i: i[:, ::-1],
+            lambda i: ops.mod(i + 2, VOCABULARY),
+            lambda i: ops.concatenate([i[:, :1] + 1, i], axis=1),
+            lambda i: ops.where(i > 3, 1, i),
+        )(ids)
 
     def _table(self) -> Tensor:
         """Real columns, and one of ids among them."""
