@@ -14,6 +14,8 @@ sys.path.append(str(pathlib.Path(__file__).parents[1]))  # last: the package its
 from benchmarks import history, peers, scaling, timing
 from benchmarks.environments import Environment
 
+pytestmark = pytest.mark.once("benchmarks are measured on TensorFlow first")
+
 
 def test_ratio_is_of_the_same_round() -> None:
     # The machine was three times slower in the second round: each round still says 2.

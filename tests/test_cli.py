@@ -19,6 +19,8 @@ import kerasexplain.cli
 from kerasexplain.cli import main
 from kerasexplain.reading import samples
 
+pytestmark = pytest.mark.once("the command is the same whatever computes")
+
 
 def network(shape: tuple[int | None, ...]) -> keras.Model:
     inputs = keras.Input(shape, name="picture")

@@ -27,6 +27,8 @@ from kerasexplain.rules import (
     ZPlus,
 )
 
+pytestmark = pytest.mark.once("which operation follows which rule is decided before anything is computed")
+
 
 def network() -> keras.Model:
     x = inputs = keras.Input((8, 8, 3), name="image")

@@ -17,6 +17,8 @@ from keras import layers
 
 from kerasexplain import Analyzer, Explanation, create_analyzer, load_analyzer
 
+pytestmark = pytest.mark.once("files hold arrays, whatever computed them")
+
 X = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
 
 

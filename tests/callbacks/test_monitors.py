@@ -19,6 +19,8 @@ from kerasexplain.callbacks import ConservationMonitor, EarlyWarning, RelevanceH
 from kerasexplain.callbacks.early_warning import share_inside
 from kerasexplain.callbacks.histogram import paths
 
+pytestmark = pytest.mark.once("what is made of relevance is numpy's")
+
 
 def test_where_relevance_goes(tmp_path: pathlib.Path) -> None:
     model, (x, y) = network(), data()

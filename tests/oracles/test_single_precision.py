@@ -18,6 +18,8 @@ import test_zennit
 import kerasexplain
 from kerasexplain.rules import WinnerTakesAll
 
+pytestmark = pytest.mark.once("single precision is compared where the references' programs ran")
+
 #: What single precision is held to, of max|R|, where it is not known how exact the other program's is.
 TOLERANCE = 2e-5
 #: Where it is known, ours is at most so many times as far off: XLA adds up in an order of its own. Or below a few

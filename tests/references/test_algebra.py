@@ -16,6 +16,8 @@ import kerasexplain
 from . import algebra
 from .algebra import RELU, TANH, Array, Elementwise, Linear, Maximum, Network, Rules, Step
 
+pytestmark = pytest.mark.once("the rules' arithmetic is made of operations that other tests compare on every backend")
+
 BATCH, NEURON = 3, 1
 OPTIONS: dict[str, Any] = {"dtype": "float64"}
 FUNCTIONS = {"relu": RELU, "tanh": TANH}

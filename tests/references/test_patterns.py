@@ -16,6 +16,8 @@ from . import algebra, patterns
 from .algebra import RELU, Array, Network, Step
 from .patterns import Kernel
 
+pytestmark = pytest.mark.once("the rules' arithmetic is made of operations that other tests compare on every backend")
+
 SAMPLES, BATCH, NEURON = 60, 3, 1
 OPTIONS: dict[str, Any] = {"dtype": "float64"}
 TYPES = ["relu", "linear"]
