@@ -97,10 +97,14 @@ def check(model: keras.Model, graph: Graph, specification: Specification, output
         differ = [position for position in differ if _close(again[position], expected[position], tolerance)]
     if not differ:
         return
-    where = first_difference(graph, values, tolerance) or "no layer in particular"
+    where = first_difference(graph, values, tolerance)
+    way_out = (
+        f"they begin to differ at {where}. Tell kerasexplain to keep it in one piece: kerasexplain.register_leaf"
+        if where
+        else "at none of its layers. Its own code depends on values, or changes a variable: a call that counts, say"
+    )
     raise UnsupportedModelError(
-        f"the operations traced from the model {model.name!r} give another output than the model itself; they begin "
-        f"to differ at {where}. Tell kerasexplain to keep that layer in one piece: kerasexplain.register_leaf"
+        f"the operations traced from the model {model.name!r} give another output than the model itself; {way_out}"
     )
 
 
@@ -221,8 +225,13 @@ def _close(y: Any, z: Any, tolerance: float) -> bool:
 
 
 def first_difference(graph: Graph, values: dict[Value, Tensor], tolerance: float) -> str:
-    """The first opened layer, innermost first, that gives something else than its operations; empty for none."""
+    """The first opened layer, innermost first, that gives something else than its operations; empty for none.
+
+    A model whose own code was run is the last of them, and has no name there.
+    """
     for call in graph.opened:
+        if not call.name:
+            continue
         leaves = keras.tree.flatten((call.args, call.kwargs, call.outputs))
         if any(isinstance(leaf, Value) and leaf not in values for leaf in leaves):
             continue  # a value that no output depends on was not computed

@@ -123,3 +123,27 @@ def test_an_output_that_is_nan_is_an_error_beside_finite_relevance() -> None:
     x = np.array([[1, 2, 3, 0, 0], [0, 0, 0, 0, 0]])
     with pytest.raises(NotFiniteError, match=r"1 of 2 samples, the first is number 1"):
         create_analyzer("lrp.epsilon_plus", model).explain(x, 1)
+
+
+class Counting(keras.Model):
+    """A model whose call changes a variable."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = layers.Dense(2)
+        self.count = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    def call(self, x: Any) -> Any:
+        self.count.assign_add(1.0)
+        return self.dense(x) * self.count
+
+
+@pytest.mark.tensorflow("JAX and PyTorch keep such a variable otherwise")
+def test_a_call_that_counts_is_refused_in_words() -> None:
+    model = Counting()
+    x = np.ones((2, 3), "float32")
+    model(x)
+    with pytest.raises(UnsupportedModelError) as error:
+        create_analyzer("lrp.epsilon", model).analyze(x)
+    assert "''" not in str(error.value)
+    assert "register_leaf" not in str(error.value)
