@@ -107,7 +107,7 @@ class Maker:
         return self._choice(
             *(lambda i: i, lambda i: i, lambda i: i),
             lambda i: i + 1,
-            lambda i: i[:, ::-1],
+            lambda i: ops.flip(i, axis=1),
             lambda i: ops.mod(i + 2, VOCABULARY),
             lambda i: ops.concatenate([i[:, :1] + 1, i], axis=1),
             lambda i: ops.where(i > 3, 1, i),
@@ -277,7 +277,7 @@ class Maker:
             lambda: self._layer(layers.Reshape, (steps * channels, 1))(x),
             lambda: self._layer(layers.RepeatVector, 3)(self._vector(x)),
             lambda: ops.transpose(ops.transpose(x, (1, 0, 2)), (1, 0, 2)),
-            lambda: x[:, ::-1],
+            lambda: ops.flip(x, axis=1),
         )()
 
     def _nested(self, x: Tensor) -> Tensor:
