@@ -12,7 +12,7 @@ from fuzz.checks import check, uncompiled
 
 #: The first seed, how many there are, and whether functions are compiled.
 FIRST = int(os.environ.get("KERASEXPLAIN_FUZZ_FIRST", "0"))
-COUNT = int(os.environ.get("KERASEXPLAIN_FUZZ", "200" if keras.backend.backend() == "tensorflow" else "10"))
+COUNT = int(os.environ.get("KERASEXPLAIN_FUZZ", "200" if keras.backend.backend() == "tensorflow" else "5"))
 #: JAX compiles every single operation that runs as it is: there, whole functions are quicker.
 COMPILED = bool(os.environ.get("KERASEXPLAIN_FUZZ_COMPILED")) or keras.backend.backend() == "jax"
 #: Seeds that failed once, with what it was; the first 200 run anyway.
