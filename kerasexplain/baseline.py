@@ -42,20 +42,15 @@ def against_baseline(primitive: Primitive, rule: Rule) -> Apply:
     if isinstance(primitive, Elementwise):
         assert isinstance(rule, BaselineSlope)
         return _comparing(primitive, lambda xs, refs, s: [rule.against(primitive, xs[0], refs[0], s)])
-    if isinstance(primitive, Maximum):
+    if isinstance(primitive, (Maximum, Minimum)):
         assert isinstance(rule, MaximumRule)
+        sign = -1.0 if isinstance(primitive, Minimum) else 1.0  # a minimum is the maximum of the negatives
 
         def of_candidates(xs: Sequence[Tensor], refs: Sequence[Tensor], s: Tensor) -> Any:
-            return handed_back(primitive, xs, rule.slopes(primitive.candidates(*xs), primitive.candidates(*refs)), s)
+            shares = rule.slopes(sign * primitive.candidates(*xs), sign * primitive.candidates(*refs))
+            return handed_back(primitive, xs, shares, s)
 
         return _comparing(primitive, of_candidates)
-    if isinstance(primitive, Minimum):
-        assert isinstance(rule, MaximumRule)
-
-        def of_negatives(xs: Sequence[Tensor], refs: Sequence[Tensor], s: Tensor) -> Any:
-            return handed_back(primitive, xs, rule.slopes(-primitive.candidates(*xs), -primitive.candidates(*refs)), s)
-
-        return _comparing(primitive, of_negatives)
     if isinstance(primitive, Statistics) and primitive.quadratic:
         return _comparing(primitive, lambda xs, refs, s: [normalization(primitive, xs[0], refs[0], s)])
     # The gradient of a product of n factors is a polynomial of degree n - 1 along the line.

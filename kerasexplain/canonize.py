@@ -18,6 +18,7 @@ import numpy as np
 from kerasexplain.domains import ANY, Interval
 from kerasexplain.errors import UnsupportedModelError, nearest
 from kerasexplain.graph import Graph, Node, Value
+from kerasexplain.logits import activation_of, explain_logits, with_note_on_probabilities
 from kerasexplain.operations import (
     Affine,
     BatchNorm,
@@ -35,11 +36,7 @@ from kerasexplain.operations import (
     catalogue_key,
     describe,
 )
-from kerasexplain.operations.layers.activations import activation_name
 from kerasexplain.rows import infer_domains
-
-#: Activations at the output that are set aside when logits are explained.
-OUTPUT_ACTIVATIONS = ("softmax", "sigmoid")
 
 
 def canonize(graph: Graph, *, output: int | str = 0, explain: str = "logits") -> Graph:
@@ -57,7 +54,7 @@ def canonize(graph: Graph, *, output: int | str = 0, explain: str = "logits") ->
     graph = graph.replace(explained=_chosen_output(graph, output))
     if explain == "logits":
         graph = explain_logits(graph)
-    graph = folded(_with_note_on_probabilities(graph))
+    graph = folded(with_note_on_probabilities(graph))
     if graph.explained.fold != 1 or graph.explained.batch_axis != 0:
         raise UnsupportedModelError("the explained output is not batch first, with one row for every sample")
     if graph.explained not in graph.carriers:
@@ -206,83 +203,6 @@ def _chosen_output(graph: Graph, output: int | str) -> Value:
     return graph.outputs[output]
 
 
-def explain_logits(graph: Graph) -> Graph:
-    """Explains what goes into a final softmax or sigmoid instead of what comes out, also behind what only moves it."""
-    producer = graph.producer()
-    left_out: list[Node] = []
-    moved: list[Node] = []
-    known: dict[Value, Value | None] = {}
-
-    def logits(value: Value) -> Value | None:
-        """The same numbers before the activation; None where there is none, or more than moves in between."""
-        if value not in known:
-            known[value] = found(value)
-        return known[value]
-
-    def found(value: Value) -> Value | None:
-        node = producer.get(value)
-        if node is None:
-            return None
-        if _activation_name(node) in OUTPUT_ACTIVATIONS:
-            left_out.append(node)
-            return node.inputs[0]
-        if not _only_moves(node):
-            return None
-        before = [logits(given) for given in node.inputs]
-        if not before or any(given is None for given in before):
-            return None
-        outputs = tuple(dataclasses.replace(output) for output in node.outputs)
-        inputs = tuple(given for given in before if given is not None)
-        moved.append(dataclasses.replace(node, name=f"{node.name}/logits", inputs=inputs, outputs=outputs))
-        known.update(zip(node.outputs, outputs, strict=True))
-        return known[value]
-
-    explained = logits(graph.explained)
-    if explained is None:
-        return graph
-    names = ", ".join(f"{node.name} ({node.type})" for node in dict.fromkeys(left_out))
-    are = "is" if len(set(left_out)) == 1 else "are"
-    joined = any(len(node.inputs) > 1 for node in moved)
-    return graph.replace(
-        nodes=(*graph.nodes, *moved),
-        explained=explained,
-        ranking=graph.explained if joined else None,
-        notes=(*graph.notes, f"{names} {are} left out: the logits are explained"),
-    )
-
-
-def _with_note_on_probabilities(graph: Graph) -> Graph:
-    """The graph, with a note if what is explained is made of probabilities all the same."""
-    producer = graph.producer()
-    node, rest = None, [graph.explained]
-    while rest:
-        node = producer.get(rest.pop())
-        if node is None:
-            continue
-        if _activation_name(node) in OUTPUT_ACTIVATIONS:
-            note = f"what is explained is made of the probabilities of {node.name} ({node.type}), and not of logits"
-            return graph.replace(notes=(*graph.notes, note))
-        if isinstance(node.primitive, (Routing, Mixing, Scale, Elementwise)):
-            rest.extend(node.inputs)
-    return graph
-
-
-def _only_moves(node: Node) -> bool:
-    """Whether every number that comes out is one that goes in."""
-    primitive = node.primitive
-    if isinstance(primitive, Routing):
-        return not primitive.chooses and not primitive.pads
-    return isinstance(primitive, Elementwise) and _activation_name(node) == "linear"
-
-
-def _activation_name(node: Node) -> str:
-    if isinstance(node.primitive, Opaque):
-        return ""  # whatever a stranger calls softmax
-    if isinstance(node.operation, keras.layers.Activation):
-        return activation_name(node.operation.activation) or ""
-    return type(node.operation).__name__.lower()
-
-
 #: Operations that are explained only where they scale another activation, as in normalisation.
 _NORMALIZING = ("Rsqrt", "Sqrt", "Reciprocal", "Power")
 
@@ -319,20 +239,26 @@ def detach_normalizers(graph: Graph) -> Graph:
 
 def understand_roots(graph: Graph) -> Graph:
     """A square root of what is known to stay above zero has a finite slope, and is a nonlinearity like others."""
+    if not any(map(_is_root, graph.nodes)):
+        return graph
     domains = infer_domains(graph.nodes, {})
 
     def understood(node: Node) -> Node:
-        primitive = node.primitive
-        if not (isinstance(primitive, Opaque) and type(node.operation).__name__ == "Sqrt"):
+        if not _is_root(node):
             return node
         below = domains.get(node.inputs[0], ANY).low
         if below <= 0:
             return node
         # Its chord through zero is 1 / sqrt(z), taken as it is written: nothing cancels away from zero.
-        root = Elementwise(primitive.function, range=Interval(math.sqrt(below)), keeps_sign=True, smooth=False)
+        assert isinstance(node.primitive, Opaque)
+        root = Elementwise(node.primitive.function, range=Interval(math.sqrt(below)), keeps_sign=True, smooth=False)
         return dataclasses.replace(node, primitive=root)
 
     return graph.replace(nodes=tuple(map(understood, graph.nodes)))
+
+
+def _is_root(node: Node) -> bool:
+    return isinstance(node.primitive, Opaque) and type(node.operation).__name__ == "Sqrt"
 
 
 def fold_affine(graph: Graph) -> Graph:
@@ -388,7 +314,7 @@ def fold_masks(graph: Graph) -> Graph:
     joined: dict[Node, Node | None] = {}
     for softmax in graph.nodes:
         mask = producer.get(softmax.inputs[0]) if softmax.inputs else None
-        if mask is None or not isinstance(softmax.primitive, Nonlinear) or "softmax" not in _activation_name(softmax):
+        if mask is None or not isinstance(softmax.primitive, Nonlinear) or "softmax" not in activation_of(softmax):
             continue
         carriers = [value for value in mask.inputs if value in graph.carriers]
         if not isinstance(mask.primitive, Mixing) or len(carriers) != 1 or len(mask.inputs) < 2:

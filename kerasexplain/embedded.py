@@ -50,15 +50,13 @@ class Embedded:
                     f"what {boundary.node.name!r} ({boundary.node.type}) looks up is not batch first, with one row for "
                     "every sample: explain a model that takes embeddings"
                 )
-        real = []
-        for value, x in zip(graph.inputs, passes.inputs, strict=True):
-            is_index = np.zeros((1, *x.shape[1:]), bool) | (not value.is_float)
-            for boundary in found:
-                if value in boundary.sources:
-                    first = {value: x[:1] for value, x in zip(graph.inputs, passes.inputs, strict=True)}
-                    ones = ops.ones(ops.shape(boundary.computed(first)[boundary.index]))
-                    is_index |= _as_array(boundary.at_inputs(ones, first)[value]) != 0
-            real.append(~is_index[0])
+        first = {value: x[:1] for value, x in zip(graph.inputs, passes.inputs, strict=True)}
+        is_real = {value: np.full(x.shape, value.is_float) for value, x in first.items()}
+        for boundary in found:
+            ones = ops.ones(ops.shape(boundary.computed(first)[boundary.index]))
+            for value, reached in boundary.at_inputs(ones, first).items():
+                is_real[value] &= _as_array(reached) == 0
+        real = [is_real[value][0] for value in graph.inputs]
         if not found and not any(numbers.any() for numbers in real):
             names = ", ".join(map(repr, graph.input_names))
             raise InputError(f"the model's input {names} holds whole numbers, and nothing is looked up by them")

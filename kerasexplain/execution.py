@@ -14,7 +14,7 @@ from kerasexplain.backend import delayed, pull_back
 from kerasexplain.backend import override as overriding
 from kerasexplain.baseline import Apply, comparing_steps, in_doubles, reveal_cancel
 from kerasexplain.composite import Composite
-from kerasexplain.graph import Graph, Node, Shape, Value
+from kerasexplain.graph import Graph, Node, Shape, Value, outputs_of, tensors_of
 from kerasexplain.indices import boundaries
 from kerasexplain.linear import LinearOverride
 from kerasexplain.operations import Elementwise, Linear, Recurrent
@@ -273,7 +273,7 @@ class Execution:
         def forward(*given: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
             known = dict(zip(read, given, strict=True))
             for node in segment.nodes:
-                ys = self._in_one_precision(_tensors(node.primitive(*(known[value] for value in node.inputs))))
+                ys = self._in_one_precision(outputs_of(node, known))
                 known.update(zip(node.outputs, ys, strict=True))
             return known[segment.output], given
 
@@ -313,7 +313,7 @@ class Execution:
         xs = [values[value] for value in node.inputs]
         override = self.overrides.get(node)
         if override is None:
-            return self._in_one_precision(_tensors(node.primitive(*xs)))
+            return self._in_one_precision(tensors_of(node.primitive(*xs)))
         last = node if pair is None else pair.last
         carrying = self.rows[node].carrying
         for i, value in enumerate(node.inputs):
@@ -337,7 +337,7 @@ class Execution:
         bias = taps.get(Tap("bias", node.name))
         if bias is not None and node.outputs[0].fold > 1:
             bias = ops.repeat(bias, node.outputs[0].fold, axis=0)
-        ys = self._in_one_precision(_tensors(apply(xs, bias)))
+        ys = self._in_one_precision(tensors_of(apply(xs, bias)))
         for i, value in enumerate(last.outputs):
             if override.takes is Signal.Q and self.signals.get(value) is Signal.R:
                 ys[i] = quotient_at(ys[i], self._composite.stabilizer)
@@ -376,12 +376,6 @@ def _spread(tap: Tensor, shape: Sequence[int | None]) -> Tensor:
     """One number per sample, as a tensor of that shape for each."""
     per_sample = ops.reshape(tap, (-1,) + (1,) * len(shape))
     return ops.broadcast_to(per_sample, (ops.shape(tap)[0], *shape))
-
-
-def _tensors(outputs: Any) -> list[Tensor]:
-    if ops.is_tensor(outputs):  # the usual case; and on PyTorch keras.tree holds on to what it is asked about
-        return [outputs]
-    return [leaf for leaf in keras.tree.flatten(outputs) if leaf is not None]
 
 
 def _conditioned(y: Tensor, factors: Tensor) -> Tensor:

@@ -14,14 +14,8 @@ _DECISIVE = {bool, int, float, str, tuple, type(None), types.FunctionType, types
 #: Of those, what training sets on a model, and what Keras wraps for every layer.
 _BESIDE = {
     *("build", "built", "compiled", "loss", "predict_function", "quantize", "steps_per_execution", "stop_evaluating"),
-    *(
-        "stop_predicting",
-        "stop_training",
-        "test_function",
-        "train_function",
-        "training",
-        "unrolled_steps_per_execution",
-    ),
+    *("stop_predicting", "stop_training", "test_function", "train_function", "training"),
+    "unrolled_steps_per_execution",
 }
 #: What decides although it is a property, or an object of a kind of its own.
 _OF_KERAS = ("quantization_mode", "activation", "mean", "variance")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+import keras
+from keras import ops
 
 from kerasexplain.operations.base import Opaque, Primitive
 
 Shape = tuple["int | None", ...]
+Tensor = Any
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -164,6 +168,16 @@ class Graph:
                 path.append(node)
         return path[::-1]
 
+    def nodes_behind(self, target: Value) -> list[Node]:
+        """All nodes that a value is computed by, whether they carry relevance or not, in the order they run."""
+        needed = {target}
+        path = []
+        for node in reversed(self.nodes):
+            if not needed.isdisjoint(node.outputs):
+                needed.update(node.inputs)
+                path.append(node)
+        return path[::-1]
+
     @functools.cached_property
     def channel_axes(self) -> dict[Value, int]:
         """Which axis the channels are, of every value of which that is known: 1, or -1 for the last.
@@ -197,3 +211,15 @@ class Graph:
             shapes = ", ".join(str(value.shape) for value in node.outputs)
             lines.append(f"{node.name} = {node.type}({reads}) -> {shapes}")
         return "\n".join(lines)
+
+
+def outputs_of(node: Node, values: Mapping[Value, Tensor]) -> list[Tensor]:
+    """What a node gives, where the values that it reads are these."""
+    return tensors_of(node.primitive(*(values[value] for value in node.inputs)))
+
+
+def tensors_of(outputs: Any) -> list[Tensor]:
+    """The tensors in what an operation returned."""
+    if ops.is_tensor(outputs):  # the usual case; and on PyTorch keras.tree holds on to what it is asked about
+        return [outputs]
+    return [leaf for leaf in keras.tree.flatten(outputs) if leaf is not None]

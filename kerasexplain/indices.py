@@ -6,46 +6,24 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
 from kerasexplain.backend import transposed
 from kerasexplain.errors import InputError
-from kerasexplain.graph import Graph, Node, Value
+from kerasexplain.graph import Graph, Node, Value, outputs_of
 from kerasexplain.operations import Affine, Elementwise, Lookup, Routing, Scale
 
 Tensor = Any
 #: Element by element, whatever they are to relevance.
 _POINTWISE = {
     *("Abs", "Absolute", "Add", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Cast", "Clip", "Digitize", "Divide"),
-    *(
-        "FloorDivide",
-        "Fmod",
-        "LeftShift",
-        "Maximum",
-        "Minimum",
-        "Mod",
-        "Multiply",
-        "Negative",
-        "Power",
-        "Remainder",
-        "RightShift",
-        "Round",
-    ),
-    *("Subtract", "TrueDivide", "Where"),
+    *("FloorDivide", "Fmod", "LeftShift", "Maximum", "Minimum", "Mod", "Multiply", "Negative", "Power"),
+    *("Remainder", "RightShift", "Round", "Subtract", "TrueDivide", "Where"),
 }
 #: What decides by its inputs, and is none of them: relevance ends there.
 _DECIDING = {
-    "Argmax",
-    "Argmin",
-    "Argsort",
-    "CountNonzero",
-    "OnesLike",
-    "Searchsorted",
-    "Shape",
-    "Sign",
-    "TopK",
+    *("Argmax", "Argmin", "Argsort", "CountNonzero", "OnesLike", "Searchsorted", "Shape", "Sign", "TopK"),
     "ZerosLike",
 }
 
@@ -78,8 +56,7 @@ class Boundary:
         """The indices, and what they are computed from, where the model's inputs are these."""
         values = {value: ops.convert_to_tensor(x) for value, x in inputs.items()}
         for node in self.nodes:
-            outputs = keras.tree.flatten(node.primitive(*(values[value] for value in node.inputs)))
-            values.update(zip(node.outputs, outputs, strict=False))
+            values.update(zip(node.outputs, outputs_of(node, values), strict=True))
         return values
 
     def at_index(self, relevance: Tensor) -> Tensor:
@@ -120,9 +97,7 @@ def _handed_back(
         return [signal] if same else transposed(lambda xs: ops.broadcast_to(xs[0], shape), xs, signal)
 
     def moved(xs: Sequence[Tensor]) -> Tensor:
-        given = dict(zip(carriers, xs, strict=True))
-        outputs = node.primitive(*(given.get(value, values[value]) for value in node.inputs))
-        return keras.tree.flatten(outputs)[position]
+        return outputs_of(node, {**values, **dict(zip(carriers, xs, strict=True))})[position]
 
     return transposed(moved, xs, signal)
 
@@ -144,12 +119,11 @@ def _follows(node: Node, carriers: Sequence[Value]) -> bool:
 
 def boundaries(graph: Graph, nodes: list[Node]) -> list[Boundary]:
     """The lookups among some nodes."""
-    producer = graph.producer()
-    return [_boundary(graph, producer, node) for node in nodes if isinstance(node.primitive, Lookup)]
+    return [_boundary(graph, node) for node in nodes if isinstance(node.primitive, Lookup)]
 
 
-def _boundary(graph: Graph, producer: dict[Value, Node], lookup: Node) -> Boundary:
-    needed = _ancestors(graph, producer, lookup)
+def _boundary(graph: Graph, lookup: Node) -> Boundary:
+    needed = graph.nodes_behind(lookup.inputs[0])
     carrying = {value for value in graph.inputs if value.dtype not in ("bool", "string")}
     for node in needed:
         if node.type in _DECIDING or carrying.isdisjoint(node.inputs):
@@ -166,17 +140,6 @@ def _boundary(graph: Graph, producer: dict[Value, Node], lookup: Node) -> Bounda
         leading.update(carriers)
     sources = tuple(value for value in graph.inputs if value in leading)
     return Boundary(lookup, sources, tuple(needed), frozenset(leading), unfollowed if sources else None)
-
-
-def _ancestors(graph: Graph, producer: Mapping[Value, Node], lookup: Node) -> list[Node]:
-    """The nodes that the indices of a lookup are computed by, in the order in which they run."""
-    found, rest = set(), [lookup.inputs[0]]
-    while rest:
-        node = producer.get(rest.pop())
-        if node is not None and node not in found:
-            found.add(node)
-            rest.extend(node.inputs)
-    return [node for node in graph.nodes if node in found]
 
 
 def check_indices(graph: Graph, boundaries: Sequence[Boundary], batches: Sequence[Sequence[np.ndarray]]) -> None:

@@ -12,7 +12,7 @@ from keras import ops
 
 from kerasexplain.canonize import split_into_primitives
 from kerasexplain.errors import UnsupportedModelError, plain
-from kerasexplain.graph import Graph, Node, Value
+from kerasexplain.graph import Graph, Value, outputs_of
 from kerasexplain.indices import boundaries
 from kerasexplain.specification import Specification
 from kerasexplain.trace import at_inference, trace
@@ -161,11 +161,6 @@ def run(graph: Graph, xs: Sequence[Tensor]) -> dict[Value, Tensor]:
         for node in graph.nodes:
             values.update(zip(node.outputs, outputs_of(node, values), strict=True))
     return values
-
-
-def outputs_of(node: Node, values: dict[Value, Tensor]) -> list[Tensor]:
-    outputs = node.primitive(*(values[value] for value in node.inputs))
-    return [leaf for leaf in keras.tree.flatten(outputs) if leaf is not None]
 
 
 def _made_up(value: Value, shape: tuple[int, ...], limit: int | None, few: bool) -> Tensor:

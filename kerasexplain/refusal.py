@@ -71,11 +71,7 @@ def refuse_mixed_samples(graph: Graph) -> None:
 
     Where that number carries relevance itself, its row says so; but a maximum may only scale, or decide.
     """
-    needed = {graph.explained}
-    for node in reversed(graph.nodes):
-        if needed.isdisjoint(node.outputs):
-            continue
-        needed.update(node.inputs)
+    for node in graph.nodes_behind(graph.explained):
         primitive = node.primitive
         decides = node.type in ("All", "Any", "CountNonzero") and bool(node.inputs)
         over_samples = decides and 0 in axes_of(node.operation.axis, len(node.inputs[0].shape))

@@ -112,3 +112,14 @@ def reference_data() -> pathlib.Path:
     if not (REFERENCE / "oracles").exists():
         pytest.skip(f"the reference data are not at {REFERENCE}; set KERASEXPLAIN_REFERENCE_DATA")
     return REFERENCE
+
+
+@pytest.fixture
+def double_precision() -> Iterator[None]:
+    """Keras in double precision."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy(policy)

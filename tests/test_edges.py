@@ -415,66 +415,6 @@ def test_a_wrong_name_is_told_when_a_callback_is_made(tmp_path: pathlib.Path) ->
         RelevanceLogger(["gradient", "lrp.epsilom"], random(2, 4), log_dir=tmp_path)
 
 
-class Scaled(layers.Layer):
-    """A layer whose code reads an attribute."""
-
-    factor = 2.0
-
-    def call(self, x: Any) -> Any:
-        return self.factor * x
-
-
-def _steeper(layer: Any) -> None:
-    layer.negative_slope = 0.7
-
-
-def _called_otherwise(layer: Any) -> None:
-    layer.call = lambda x: 3.0 * x
-
-
-@pytest.mark.parametrize(
-    ("layer", "change"),
-    [
-        (lambda: layers.LeakyReLU(0.1), _steeper),
-        (Scaled, lambda layer: setattr(layer, "factor", -1.0)),
-        (Scaled, _called_otherwise),
-        (lambda: layers.Dense(4, activation="relu"), lambda layer: setattr(layer, "activation", ops.tanh)),
-        (lambda: layers.Permute((2, 1)), lambda layer: setattr(layer, "dims", (1, 2))),
-        (lambda: layers.Lambda(lambda x: 2.0 * x), lambda layer: setattr(layer, "function", lambda x: -x)),
-    ],
-)
-def test_layers_that_were_changed_are_looked_at_anew(
-    layer: Callable[[], layers.Layer], change: Callable[[layers.Layer], None]
-) -> None:
-    changed = layer()
-    model = keras.Sequential([keras.Input((4, 4)), layers.Dense(4), changed, layers.Flatten(), layers.Dense(2)])
-    analyzer, x = create_analyzer("lrp.bias_as_input", model, explain="activation"), random(3, 4, 4)
-    analyzer.analyze(x)
-    twin = analyzer.twin
-    analyzer.analyze(x)
-    assert analyzer.twin is twin
-    change(changed)
-    found = analyzer.explain(x, 0, bias=True)
-    np.testing.assert_allclose(found.output, ops.convert_to_numpy(model(x)), rtol=1e-4, atol=1e-5)
-    fresh = create_analyzer("lrp.bias_as_input", model, explain="activation")
-    np.testing.assert_allclose(found.relevance, fresh.analyze(x, 0), rtol=1e-4, atol=1e-6)
-
-
-def test_training_is_no_change(tmp_path: pathlib.Path) -> None:
-    model, x = dense(), random(8, 4)
-    analyzer = create_analyzer("lrp.epsilon", model)
-    analyzer.analyze(x)
-    twin = analyzer.twin
-    model.compile("sgd", "mse")
-    model.fit(x, random(8, 3), validation_data=(x, random(8, 3)), verbose=0)
-    assert analyzer.twin is twin
-    model.predict(x, verbose=0)
-    model.evaluate(x, random(8, 3), verbose=0)
-    model.train_on_batch(x, random(8, 3))
-    model.save(tmp_path / "m.keras")
-    assert analyzer.twin is twin
-
-
 class Magnitude(layers.Layer):
     """The magnitude of a Fourier transform, by way of complex numbers."""
 

@@ -21,6 +21,14 @@ def reads(index: Any, size: int = 40) -> Any:
     return layers.Dense(2, dtype="float64")(layers.Flatten()(layers.Dense(3, "tanh", dtype="float64")(vectors)))
 
 
+def of_indices(model: keras.Model, count: int) -> keras.Model:
+    """The layers of `reads` in a model that takes the indices themselves."""
+    given = read = keras.Input((count,), dtype="int32")
+    for layer in model.layers[-4:]:
+        read = layer(read)
+    return keras.Model(given, read)
+
+
 def randomized(model: keras.Model) -> keras.Model:
     rng = np.random.default_rng(0)
     for weight in model.weights:
@@ -48,8 +56,7 @@ def test_computed_indices_are_explained_as_indices_are(how: str, dtype: str) -> 
     given = keras.Input((3,), dtype=dtype)
     ids = ops.cast(COMPUTED[how](given), "int32")
     model = randomized(keras.Model(given, reads(ids)))
-    index = keras.Input((3,), dtype="int32")
-    plain = keras.Model(index, model.layers[-1](model.layers[-2](model.layers[-3](model.layers[-4](index)))))
+    plain = of_indices(model, 3)
     x = IDS.astype(dtype)
     indices = ops.convert_to_numpy(keras.Model(given, ids)(x))
     for name in ("lrp.epsilon", "gradient"):
@@ -76,8 +83,7 @@ def test_indices_of_several_inputs_and_of_constants() -> None:
     one, other = keras.Input((2,), dtype="int32"), keras.Input((3,), dtype="int32")
     joined = ops.concatenate([ops.zeros_like(one[:, :1]), one + 1, ops.pad(other, [[0, 0], [1, 0]])], axis=1)
     model = randomized(keras.Model([one, other], reads(joined)))
-    index = keras.Input((7,), dtype="int32")
-    plain = keras.Model(index, model.layers[-1](model.layers[-2](model.layers[-3](model.layers[-4](index)))))
+    plain = of_indices(model, 7)
     x = [IDS[:, :2], IDS]
     indices = ops.convert_to_numpy(keras.Model([one, other], joined)(x))
     found = create_analyzer("lrp.epsilon", model).analyze(x, 1)

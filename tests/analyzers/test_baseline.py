@@ -13,18 +13,10 @@ import kerasexplain
 from kerasexplain import InputError, UnsupportedModelError, create_analyzer
 from kerasexplain.rules import ReluChain, SoftmaxLimit, WinnerTakesAll
 
+pytestmark = pytest.mark.usefixtures("double_precision")
+
 COMPARING = ("integrated_gradients", "deep_lift", "lrp.baseline")
 every = pytest.mark.parametrize("name", COMPARING)
-
-
-@pytest.fixture(autouse=True)
-def double_precision() -> Any:
-    policy = keras.config.dtype_policy()
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy(policy)
 
 
 def mlp() -> keras.Model:

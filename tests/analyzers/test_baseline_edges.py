@@ -11,19 +11,11 @@ from keras import layers, ops
 
 from kerasexplain import UnsupportedModelError, create_analyzer
 
+pytestmark = pytest.mark.usefixtures("double_precision")
+
 #: The two are one with Rescale; JAX takes long to compile each.
 NAMES = ["deep_lift"] if keras.backend.backend() == "jax" else ["deep_lift", "lrp.baseline"]
 every = pytest.mark.parametrize("name", NAMES)
-
-
-@pytest.fixture(autouse=True)
-def double_precision() -> Any:
-    policy = keras.config.dtype_policy()
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy(policy)
 
 
 def x_of(*shape: int) -> np.ndarray:

@@ -47,7 +47,6 @@ _JOINS = ("Append", "Concatenate", "Dstack", "Hstack", "Meshgrid", "Stack", "Vst
     "ops.Split",
     "ops.Squeeze",
     "ops.Swapaxes",
-    "ops.Take",
     "ops.TakeAlongAxis",
     "ops.Tile",
     "ops.Transpose",
@@ -55,15 +54,24 @@ _JOINS = ("Append", "Concatenate", "Dstack", "Hstack", "Meshgrid", "Stack", "Vst
     "ops.Vsplit",
 )
 def _routing(call: Call) -> Primitive:
+    return _rearranged(call)
+
+
+def _rearranged(call: Call) -> Primitive:
     of_real = [value for value in call.inputs if "float" in value.dtype]
-    if type(call.operation).__name__ == "Take" and not isinstance(call.args[0], type(call.inputs[0])):
-        # A table that is no activation is looked up, as an embedding does.
-        return Lookup(call.function()) if call.operation.axis == 0 else opaque(call, "it looks up along another axis")
     if len(of_real) > 1 and type(call.operation).__name__ not in _JOINS:
         return opaque(call, "what it selects depends on another activation")
     if not keeps_samples_apart(call):
         return opaque(call, MOVES)
     return Routing(call.function())
+
+
+@describes("ops.Take")
+def _take(call: Call) -> Primitive:
+    if any(value is call.args[0] for value in call.inputs):
+        return _rearranged(call)
+    # A table that is no activation is looked up, as an embedding does.
+    return Lookup(call.function()) if call.operation.axis == 0 else opaque(call, "it looks up along another axis")
 
 
 @describes("ops.Diag", "ops.Diagflat", "ops.PadImages", "ops.Tril", "ops.Triu")
