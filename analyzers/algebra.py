@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from kerasexplain import rules
-from kerasexplain.checks import check_choice
-from kerasexplain.composite import GRADIENT, Composite
+from kerasexplain.compiler.composite import GRADIENT, Composite
+from kerasexplain.foundation.checks import check_choice
 from kerasexplain.matches import kernel
-from kerasexplain.method import Method
+from kerasexplain.runtime.method import Method
 
 Tensor = Any
 LINEAR = ("normalized", "gradient")

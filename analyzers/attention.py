@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from kerasexplain import rules
 from kerasexplain.analyzers.lrp import LRPMethod
-from kerasexplain.composite import Composite
+from kerasexplain.compiler.composite import Composite
 from kerasexplain.matches import kernel
 from kerasexplain.rules import ProductRule
 

@@ -11,20 +11,20 @@ import numpy as np
 from kerasexplain import rules
 from kerasexplain.analyzers.gradient import POSTPROCESS, check_postprocess
 from kerasexplain.analyzers.lrp import maximum_rule
-from kerasexplain.baseline import gauss_legendre
-from kerasexplain.checks import check_choice, check_count
-from kerasexplain.composite import GRADIENT, Composite
-from kerasexplain.embedded import Embedded
-from kerasexplain.errors import InputError
-from kerasexplain.inputs import check_whole
-from kerasexplain.method import Method
-from kerasexplain.passes import add_rows
+from kerasexplain.compiler.baseline import gauss_legendre
+from kerasexplain.compiler.composite import GRADIENT, Composite
+from kerasexplain.foundation.checks import check_choice, check_count
+from kerasexplain.foundation.errors import InputError
 from kerasexplain.rules import BaselineRule
+from kerasexplain.runtime.embedded import Embedded
+from kerasexplain.runtime.inputs import check_whole
+from kerasexplain.runtime.method import Method
+from kerasexplain.runtime.passes import add_rows
 
 if TYPE_CHECKING:
-    from kerasexplain.fitting import Fitting
-    from kerasexplain.passes import Passes
-    from kerasexplain.program import Answer
+    from kerasexplain.compiler.program import Answer
+    from kerasexplain.runtime.fitting import Fitting
+    from kerasexplain.runtime.passes import Passes
 
 Tensor = Any
 

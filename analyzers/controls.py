@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from kerasexplain.checks import check_nonnegative, check_seed
-from kerasexplain.method import Method
+from kerasexplain.foundation.checks import check_nonnegative, check_seed
+from kerasexplain.runtime.method import Method
 
 if TYPE_CHECKING:
-    from kerasexplain.passes import Passes
-    from kerasexplain.program import Answer
+    from kerasexplain.compiler.program import Answer
+    from kerasexplain.runtime.passes import Passes
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)

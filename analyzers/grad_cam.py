@@ -10,28 +10,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from keras import ops
 
-from kerasexplain.errors import UnsupportedModelError
-from kerasexplain.method import Method
-from kerasexplain.operations import (
-    Affine,
-    Elementwise,
-    Linear,
-    Maximum,
-    Mixing,
-    Pooling,
-    Product,
-    Routing,
-    Scale,
-    Statistics,
-)
-from kerasexplain.rows import named
-from kerasexplain.taps import Tap
+from kerasexplain.compiler.rows import named
+from kerasexplain.foundation.errors import UnsupportedModelError
+from kerasexplain.graph.primitives.base import Affine, Mixing, Pooling, Product, Routing, Scale, Statistics
+from kerasexplain.graph.primitives.elementwise import Elementwise
+from kerasexplain.graph.primitives.linear import Linear
+from kerasexplain.graph.primitives.maximum import Maximum
+from kerasexplain.graph.taps import Tap
+from kerasexplain.runtime.method import Method
 
 if TYPE_CHECKING:
-    from kerasexplain.graph import Node, Value
-    from kerasexplain.passes import Passes
-    from kerasexplain.pipeline import Pipeline
-    from kerasexplain.program import Answer
+    from kerasexplain.compiler.pipeline import Pipeline
+    from kerasexplain.compiler.program import Answer
+    from kerasexplain.graph.graph import Node, Value
+    from kerasexplain.runtime.passes import Passes
 
 Tensor = Any
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from keras import ops
 
-from kerasexplain.checks import check_choice, check_count, check_nonnegative, check_seed
-from kerasexplain.embedded import Embedded
-from kerasexplain.method import Method
+from kerasexplain.foundation.checks import check_choice, check_count, check_nonnegative, check_seed
+from kerasexplain.runtime.embedded import Embedded
+from kerasexplain.runtime.method import Method
 
 if TYPE_CHECKING:
-    from kerasexplain.passes import Passes
-    from kerasexplain.program import Answer
+    from kerasexplain.compiler.program import Answer
+    from kerasexplain.runtime.passes import Passes
 
 Tensor = Any
 POSTPROCESS = {None: lambda g: g, "abs": ops.abs, "square": ops.square}

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import keras
 
 from kerasexplain import registry, rules
-from kerasexplain.checks import check_choice, check_nonnegative
-from kerasexplain.composite import Composite
+from kerasexplain.compiler.composite import Composite
+from kerasexplain.foundation.checks import check_choice, check_nonnegative
 from kerasexplain.matches import UntilLayer, first_kernel, kernel
-from kerasexplain.method import Method
 from kerasexplain.rules import ElementwiseRule, Ignore, MaximumRule, Rule, Slope, WinnerTakesAll
+from kerasexplain.runtime.method import Method
 
 #: What elementwise nonlinearities do to relevance, by the name of the choice.
 NONLINEARITIES: dict[str, ElementwiseRule] = {"ignore": Ignore(), "slope": Slope()}

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from kerasexplain.checks import check_count
-from kerasexplain.errors import InputError
-from kerasexplain.inputs import check_whole
-from kerasexplain.method import Method
+from kerasexplain.foundation.checks import check_count
+from kerasexplain.foundation.errors import InputError
+from kerasexplain.runtime.inputs import check_whole
+from kerasexplain.runtime.method import Method
 
 if TYPE_CHECKING:
-    from kerasexplain.passes import Passes
-    from kerasexplain.program import Answer
+    from kerasexplain.compiler.program import Answer
+    from kerasexplain.runtime.passes import Passes
 
 #: Standard deviation of the blur, as a share of the longest side.
 BLUR = 0.1

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from kerasexplain import patterns, rules
-from kerasexplain.checks import check_choice
-from kerasexplain.composite import GRADIENT, Composite
+from kerasexplain import rules
+from kerasexplain.compiler.composite import GRADIENT, Composite
+from kerasexplain.foundation.checks import check_choice
 from kerasexplain.matches import Named
-from kerasexplain.method import Method
+from kerasexplain.runtime import patterns
+from kerasexplain.runtime.method import Method
 
 if TYPE_CHECKING:
-    from kerasexplain.fitting import Fitting
+    from kerasexplain.runtime.fitting import Fitting
 
 Tensor = Any
 

@@ -6,8 +6,8 @@ import dataclasses
 from typing import Any, ClassVar
 
 from kerasexplain import rules
-from kerasexplain.composite import GRADIENT, Composite
-from kerasexplain.method import Method
+from kerasexplain.compiler.composite import GRADIENT, Composite
+from kerasexplain.runtime.method import Method
 
 Tensor = Any
 

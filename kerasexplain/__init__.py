@@ -17,13 +17,13 @@ __path__ = pkgutil.extend_path(__path__, __name__)
 _HOME = {
     "Analyzer": "analyzer",
     "Audit": "audit",
-    "Composite": "composite",
-    "Contrast": "selection",
+    "Composite": "compiler.composite",
+    "Contrast": "runtime.selection",
     "Explanation": "explanation",
-    "InputError": "errors",
-    "Method": "method",
-    "NotFiniteError": "errors",
-    "UnsupportedModelError": "errors",
+    "InputError": "foundation.errors",
+    "Method": "runtime.method",
+    "NotFiniteError": "foundation.errors",
+    "UnsupportedModelError": "foundation.errors",
     "create_analyzer": "create",
     "load_analyzer": "create",
     "register_leaf": "operations",
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
     from kerasexplain.analyzer import Analyzer
     from kerasexplain.audit import Audit
     from kerasexplain.backend import relevance_pass
-    from kerasexplain.composite import Composite
+    from kerasexplain.compiler.composite import Composite
     from kerasexplain.concepts import reference_samples
     from kerasexplain.create import create_analyzer, load_analyzer, model_wo_softmax
-    from kerasexplain.errors import InputError, NotFiniteError, UnsupportedModelError
     from kerasexplain.explanation import Explanation
-    from kerasexplain.method import Method
+    from kerasexplain.foundation.errors import InputError, NotFiniteError, UnsupportedModelError
     from kerasexplain.operations import register_leaf, register_rule
-    from kerasexplain.selection import Contrast
+    from kerasexplain.runtime.method import Method
+    from kerasexplain.runtime.selection import Contrast
 
 
 def analyzer_names() -> list[str]:
@@ -60,7 +60,7 @@ def _loaded(module: str) -> ModuleType:
     try:
         return importlib.import_module(f"kerasexplain.{module}")
     except ModuleNotFoundError as error:
-        from kerasexplain.errors import without_backend
+        from kerasexplain.foundation.errors import without_backend
 
         if not without_backend(error):
             raise

@@ -12,25 +12,25 @@ import keras
 from kerasexplain import registry
 from kerasexplain.audit import Audit
 from kerasexplain.backend import check_eager
-from kerasexplain.checks import same
-from kerasexplain.config import deserialize, serialize
-from kerasexplain.errors import InputError
+from kerasexplain.compiler.pipeline import Pipeline, Pipelines
+from kerasexplain.compiler.reverse_graph import ReverseGraph
+from kerasexplain.compiler.rows import Row, with_steps
 from kerasexplain.explanation import Explanation, joined
-from kerasexplain.fitting import Fitting
-from kerasexplain.graph import Graph
-from kerasexplain.inputs import as_arrays, by_input
-from kerasexplain.method import Method
+from kerasexplain.foundation.checks import same
+from kerasexplain.foundation.config import deserialize, serialize
+from kerasexplain.foundation.errors import InputError
+from kerasexplain.foundation.storage import write_analyzer
+from kerasexplain.graph.graph import Graph
 from kerasexplain.options import COMMON_OPTIONS, checked
-from kerasexplain.pipeline import Pipeline, Pipelines
 from kerasexplain.request import Request
-from kerasexplain.results import deliver
-from kerasexplain.reverse_graph import ReverseGraph
-from kerasexplain.rows import Row, with_steps
-from kerasexplain.selection import one_of
-from kerasexplain.specification import Specification, holds_whole_numbers, needs_example
-from kerasexplain.storage import write_analyzer
-from kerasexplain.streams import Batch, Data, ahead
+from kerasexplain.runtime.fitting import Fitting
+from kerasexplain.runtime.inputs import as_arrays, by_input
+from kerasexplain.runtime.method import Method
+from kerasexplain.runtime.results import deliver
+from kerasexplain.runtime.selection import one_of
+from kerasexplain.runtime.streams import Batch, Data, ahead
 from kerasexplain.tables import rules_table
+from kerasexplain.trace.specification import Specification, holds_whole_numbers, needs_example
 
 
 class Analyzer:

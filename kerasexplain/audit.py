@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kerasexplain.graph.taps import Tap
 from kerasexplain.tables import render
-from kerasexplain.taps import Tap
 
 if TYPE_CHECKING:
-    from kerasexplain.execution import Execution
-    from kerasexplain.program import Answer
+    from kerasexplain.compiler.execution import Execution
+    from kerasexplain.compiler.program import Answer
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kerasexplain.analyzer import Analyzer
-from kerasexplain.checks import check_count
 from kerasexplain.explanation import of_channels
+from kerasexplain.foundation.checks import check_count
 
 
 class ReferenceSamples(NamedTuple):

@@ -10,10 +10,10 @@ import keras
 
 from kerasexplain import registry
 from kerasexplain.analyzer import Analyzer
-from kerasexplain.errors import UnsupportedModelError, nearest, plain
-from kerasexplain.method import Method
+from kerasexplain.foundation.errors import UnsupportedModelError, nearest, plain
+from kerasexplain.foundation.storage import read_analyzer
 from kerasexplain.options import COMMON_OPTIONS
-from kerasexplain.storage import read_analyzer
+from kerasexplain.runtime.method import Method
 
 
 def create_analyzer(name: str, model: keras.Model, **options: Any) -> Analyzer:

@@ -11,9 +11,9 @@ import keras
 import numpy as np
 
 from kerasexplain.audit import Audit
-from kerasexplain.checks import check_count
-from kerasexplain.errors import InputError
-from kerasexplain.storage import read_values, write_values
+from kerasexplain.foundation.checks import check_count
+from kerasexplain.foundation.errors import InputError
+from kerasexplain.foundation.storage import read_values, write_values
 from kerasexplain.tokens import TokenRelevances, token_relevances
 
 if TYPE_CHECKING:

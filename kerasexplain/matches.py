@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import keras
 
-from kerasexplain.config import Configurable
+from kerasexplain.foundation.config import Configurable
 
 if TYPE_CHECKING:
-    from kerasexplain.rows import Row
+    from kerasexplain.compiler.rows import Row
 
 serializable = keras.saving.register_keras_serializable(package="kerasexplain")
 

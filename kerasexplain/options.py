@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from kerasexplain.backend import by_xla, check_precision
-from kerasexplain.batch_size import check_batch_size
-from kerasexplain.checks import check_choice
-from kerasexplain.method import Method
-from kerasexplain.selection import MODES
+from kerasexplain.foundation.checks import check_choice
+from kerasexplain.runtime.batch_size import check_batch_size
+from kerasexplain.runtime.method import Method
+from kerasexplain.runtime.selection import MODES
 
 #: The options with their defaults.
 COMMON_OPTIONS: dict[str, Any] = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 
-from kerasexplain.errors import nearest
-from kerasexplain.method import Method
+from kerasexplain.foundation.errors import nearest
+from kerasexplain.runtime.method import Method
 
 GROUP = "kerasexplain.analyzers"
 

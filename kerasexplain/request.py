@@ -11,22 +11,22 @@ import keras
 import numpy as np
 
 from kerasexplain.audit import books, by_node
-from kerasexplain.batch_size import BatchSize
-from kerasexplain.conditions import conditions_of
-from kerasexplain.errors import InputError
+from kerasexplain.compiler.pipeline import Pipeline, Pipelines
+from kerasexplain.compiler.program import Given, Question
+from kerasexplain.compiler.rows import named
 from kerasexplain.explanation import Explanation
-from kerasexplain.finite import check_finite
-from kerasexplain.graph import Graph, Shape
-from kerasexplain.inputs import by_input, count_of
-from kerasexplain.method import Method
-from kerasexplain.passes import Passes
-from kerasexplain.pipeline import Pipeline, Pipelines
-from kerasexplain.program import Given, Question
-from kerasexplain.results import Progress
-from kerasexplain.rows import named
-from kerasexplain.selection import Contrast, Selection, is_per_sample, select
-from kerasexplain.streams import Batch, Data, ahead
-from kerasexplain.taps import Tap
+from kerasexplain.foundation.errors import InputError
+from kerasexplain.graph.graph import Graph, Shape
+from kerasexplain.graph.taps import Tap
+from kerasexplain.runtime.batch_size import BatchSize
+from kerasexplain.runtime.conditions import conditions_of
+from kerasexplain.runtime.finite import check_finite
+from kerasexplain.runtime.inputs import by_input, count_of
+from kerasexplain.runtime.method import Method
+from kerasexplain.runtime.passes import Passes
+from kerasexplain.runtime.results import Progress
+from kerasexplain.runtime.selection import Contrast, Selection, is_per_sample, select
+from kerasexplain.runtime.streams import Batch, Data, ahead
 
 
 @dataclasses.dataclass(frozen=True)

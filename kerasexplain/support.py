@@ -11,26 +11,26 @@ from typing import Any
 import keras
 
 from kerasexplain.create import create_analyzer
-from kerasexplain.errors import UnsupportedModelError
-from kerasexplain.operations import (
+from kerasexplain.foundation.errors import UnsupportedModelError
+from kerasexplain.graph.primitives.base import (
     Affine,
-    Elementwise,
-    Linear,
     Lookup,
-    Maximum,
     Mixing,
     Nonlinear,
     Pooling,
     Primitive,
     Product,
-    Recurrent,
     Routing,
     Scale,
     Source,
     Statistics,
 )
+from kerasexplain.graph.primitives.elementwise import Elementwise
+from kerasexplain.graph.primitives.linear import Linear
+from kerasexplain.graph.primitives.maximum import Maximum
+from kerasexplain.graph.primitives.recurrent import Recurrent
 from kerasexplain.operations.layers.reshaping import Inactive
-from kerasexplain.trace import trace
+from kerasexplain.trace.trace import trace
 
 
 @dataclasses.dataclass(frozen=True)

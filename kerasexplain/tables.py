@@ -11,7 +11,7 @@ import rich.console
 import rich.table
 
 if TYPE_CHECKING:
-    from kerasexplain.rows import Row
+    from kerasexplain.compiler.rows import Row
 
 
 def render(title: str, columns: Sequence[tuple[str, Any]], rows: Iterable[Sequence[str]], notes: Sequence[str]) -> str:

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from kerasexplain import batch_size as sizes
 from kerasexplain import create_analyzer
+from kerasexplain.runtime import batch_size as sizes
 
 MIB = 2**20
 

@@ -10,8 +10,8 @@ import pytest
 from keras import layers, ops
 
 import kerasexplain
-from kerasexplain.canonize import canonize
-from kerasexplain.trace import trace
+from kerasexplain.compiler.canonize import canonize
+from kerasexplain.trace.trace import trace
 
 
 def types(model: keras.Model, **options: Any) -> list[str]:

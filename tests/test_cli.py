@@ -15,9 +15,9 @@ pytest.importorskip("matplotlib")
 
 from PIL import Image
 
-import kerasexplain.cli
-from kerasexplain.cli import main
-from kerasexplain.reading import samples
+import kerasexplain.cli.command
+from kerasexplain.cli.command import main
+from kerasexplain.cli.reading import samples
 
 pytestmark = pytest.mark.once("the command is the same whatever computes")
 
@@ -353,7 +353,7 @@ def test_any_error_is_one_line_and_those_that_nobody_expects_have_their_type(
     def fails(*arguments: Any) -> None:
         raise error
 
-    monkeypatch.setattr(kerasexplain.cli, "_explain", fails)
+    monkeypatch.setattr(kerasexplain.cli.command, "_explain", fails)
     assert explain("grey.keras", "batch.npy") == status
     assert capsys.readouterr().err == f"kerasexplain: {expected}\n"
 

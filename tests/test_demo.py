@@ -13,8 +13,9 @@ pytest.importorskip("matplotlib")
 import keras
 from PIL import Image
 
-from kerasexplain import cli, create_analyzer
-from kerasexplain import demo as demo_module
+from kerasexplain import create_analyzer
+from kerasexplain.cli import demo as demo_module
+from kerasexplain.cli import main as cli
 
 pytestmark = pytest.mark.once("an example that trains for long")
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from keras import layers, ops
 
 import kerasexplain
-from kerasexplain.domains import ANY, NONNEGATIVE, UNIT, Interval
+from kerasexplain.graph.domains import ANY, NONNEGATIVE, UNIT, Interval
 
 pytestmark = pytest.mark.once("intervals are Python's")
 

@@ -19,7 +19,7 @@ from keras import layers, ops
 
 from kerasexplain import Contrast, InputError, UnsupportedModelError, create_analyzer
 from kerasexplain.callbacks import RelevanceLogger
-from kerasexplain.reading import samples
+from kerasexplain.cli.reading import samples
 
 on_tensorflow = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="about TensorFlow's own objects")
 

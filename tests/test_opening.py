@@ -13,8 +13,8 @@ from keras import layers, ops
 
 import kerasexplain
 from kerasexplain import UnsupportedModelError, create_analyzer
-from kerasexplain.probe import traced
-from kerasexplain.specification import Specification
+from kerasexplain.compiler.probe import traced
+from kerasexplain.trace.specification import Specification
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(3, 6, 4))

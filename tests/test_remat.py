@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from kerasexplain import create_analyzer
-from kerasexplain.remat import cut
+from kerasexplain.compiler.remat import cut
 
 NAMES = ("gradient", "lrp.epsilon", "lrp.epsilon_plus", "lrp.alpha_2_beta_1", "lrp.flat", "deep_lift", "lrp.gamma")
 

@@ -18,7 +18,7 @@ import pytest
 from keras import layers, ops
 
 from kerasexplain import Analyzer, Contrast, Explanation, InputError, create_analyzer
-from kerasexplain.streams import ahead, behind
+from kerasexplain.runtime.streams import ahead, behind
 
 COUNT = 7
 SIZES = (2, 3, 1, 1)

@@ -12,11 +12,11 @@ from keras import layers, ops
 
 import kerasexplain
 from kerasexplain import UnsupportedModelError
-from kerasexplain.assign import assign
-from kerasexplain.canonize import canonize
-from kerasexplain.composite import GRADIENT
-from kerasexplain.operations import Opaque
-from kerasexplain.trace import trace
+from kerasexplain.compiler.assign import assign
+from kerasexplain.compiler.canonize import canonize
+from kerasexplain.compiler.composite import GRADIENT
+from kerasexplain.graph.primitives.base import Opaque
+from kerasexplain.trace.trace import trace
 
 X = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
 

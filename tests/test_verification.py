@@ -11,9 +11,9 @@ import pytest
 from keras import layers, ops
 
 from kerasexplain import NotFiniteError, UnsupportedModelError, create_analyzer
+from kerasexplain.compiler.verification import paddings
 from kerasexplain.operations.catalogue import _BY_CLASS
 from kerasexplain.operations.leaves import register_leaf
-from kerasexplain.verification import paddings
 
 
 class Masked(layers.Layer):

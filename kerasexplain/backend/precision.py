@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from kerasexplain.checks import check_choice
+from kerasexplain.foundation.checks import check_choice
 
 #: "auto" is whatever the backend does of itself. The others say how many bits of each factor count: 24, 11 and 8.
 PRECISIONS = ("auto", "float32", "tensorfloat32", "bfloat16")

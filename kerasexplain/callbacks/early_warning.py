@@ -10,7 +10,7 @@ import numpy as np
 
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.callbacks.watcher import Watcher
-from kerasexplain.checks import check_choice
+from kerasexplain.foundation.checks import check_choice
 
 
 @dataclasses.dataclass(eq=False, repr=False)

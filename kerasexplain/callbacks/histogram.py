@@ -15,7 +15,7 @@ from kerasexplain.analyzer import Analyzer
 from kerasexplain.backend import compiled, pull_back
 from kerasexplain.callbacks.samples import Samples
 from kerasexplain.callbacks.watcher import LoggingWatcher
-from kerasexplain.rows import Row
+from kerasexplain.compiler.rows import Row
 
 if TYPE_CHECKING:
     from kerasexplain.tensorboard.writer import Writer

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasexplain.errors import InputError
-from kerasexplain.streams import batches_of, is_stream
+from kerasexplain.foundation.errors import InputError
+from kerasexplain.runtime.streams import batches_of, is_stream
 
 
 @dataclasses.dataclass(frozen=True)

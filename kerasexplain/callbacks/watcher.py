@@ -14,13 +14,13 @@ import numpy as np
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.callbacks.log import Log
 from kerasexplain.callbacks.samples import Samples
-from kerasexplain.checks import check_count
-from kerasexplain.config import deserialize, serialize
 from kerasexplain.create import create_analyzer, create_method
-from kerasexplain.errors import NotFiniteError
-from kerasexplain.selection import Contrast
-from kerasexplain.specification import needs_example
+from kerasexplain.foundation.checks import check_count
+from kerasexplain.foundation.config import deserialize, serialize
+from kerasexplain.foundation.errors import NotFiniteError
+from kerasexplain.runtime.selection import Contrast
 from kerasexplain.tensorboard.records import SAMPLES
+from kerasexplain.trace.specification import needs_example
 
 Self = TypeVar("Self", bound="Watcher")
 

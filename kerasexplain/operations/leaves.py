@@ -8,8 +8,8 @@ from typing import Any
 
 import keras
 
-from kerasexplain.checks import check_choice
-from kerasexplain.operations.base import Call, Mixing, Nonlinear, Primitive, Routing
+from kerasexplain.foundation.checks import check_choice
+from kerasexplain.graph.primitives.base import Call, Mixing, Nonlinear, Primitive, Routing
 from kerasexplain.operations.catalogue import describes_class
 
 Tensor = Any

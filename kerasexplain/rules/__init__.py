@@ -5,19 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from kerasexplain.errors import nearest
+from kerasexplain.foundation.errors import nearest
 from kerasexplain.rules.absolute import ZB, Flat, PassThrough, WSquare
 from kerasexplain.rules.base import Rule
 from kerasexplain.rules.baseline import BaselineRule, BaselineSlope, MeanGradient, RevealCancel
-from kerasexplain.rules.elementwise import (
-    ElementwiseRule,
-    GradientRule,
-    GuidedReLU,
-    Ignore,
-    OnRelevance,
-    Repeat,
-    Slope,
-)
+from kerasexplain.rules.elementwise import ElementwiseRule, GradientRule, GuidedReLU, Ignore, OnRelevance, Repeat, Slope
 from kerasexplain.rules.linear import (
     AlphaBeta,
     BiasAsInput,

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from kerasexplain.config import Configurable
+from kerasexplain.foundation.config import Configurable
 
 Tensor = Any
 

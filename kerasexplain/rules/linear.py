@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasexplain.checks import check_nonnegative
+from kerasexplain.foundation.checks import check_nonnegative
 from kerasexplain.rules.arithmetic import divided, quotient, share
 from kerasexplain.rules.base import Rule, default_stabilizer
 from kerasexplain.rules.step import LinearStep

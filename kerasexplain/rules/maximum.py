@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasexplain.checks import check_choice
+from kerasexplain.foundation.checks import check_choice
 from kerasexplain.rules.arithmetic import positive, quotient
 from kerasexplain.rules.base import Rule
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import keras
 
-from kerasexplain.domains import Interval
+from kerasexplain.graph.domains import Interval
 from kerasexplain.rules.base import Rule
 
 serializable = keras.saving.register_keras_serializable(package="kerasexplain")

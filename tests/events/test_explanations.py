@@ -12,7 +12,7 @@ from keras import layers
 from events.reading import Run
 from kerasexplain import Explanation, create_analyzer
 from kerasexplain.callbacks import RelevanceLogger
-from kerasexplain.cli import main
+from kerasexplain.cli.command import main
 from kerasexplain.tensorboard.explanations import ExplanationLog
 from kerasexplain.tensorboard.writer import Writer
 

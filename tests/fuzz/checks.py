@@ -11,7 +11,7 @@ import numpy as np
 from backends import gradients
 from keras import ops
 
-import kerasexplain.program
+import kerasexplain.compiler.program
 from fuzz.generator import Case, case
 from kerasexplain import Explanation, NotFiniteError, UnsupportedModelError, create_analyzer
 from kerasexplain.analyzer import Analyzer
@@ -44,16 +44,16 @@ def _as_numpy(tensor: Any) -> Any:
 @contextmanager
 def uncompiled() -> Iterator[None]:
     """While active, analyzers run their functions as they are."""
-    compiled = kerasexplain.program.compiled
+    compiled = kerasexplain.compiler.program.compiled
 
     def stand_in(function: Any, jit: bool, signature: Any, variables: Any, precision: str, *, further: Any) -> Any:
         return Uncompiled(function, jit, signature, variables, precision, further)
 
-    kerasexplain.program.compiled = stand_in  # type: ignore[assignment,misc]
+    kerasexplain.compiler.program.compiled = stand_in  # type: ignore[assignment,misc]
     try:
         yield
     finally:
-        kerasexplain.program.compiled = compiled  # type: ignore[misc]
+        kerasexplain.compiler.program.compiled = compiled  # type: ignore[misc]
 
 
 def check(seed: int) -> str:

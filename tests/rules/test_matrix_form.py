@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from keras import layers, ops
 
 import kerasexplain
-from kerasexplain import program
+from kerasexplain.compiler import program
 from kerasexplain.rules import (
     ZB,
     AlphaBeta,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from kerasexplain.domains import ANY, NONNEGATIVE, UNIT, Interval
-from kerasexplain.operations import elementwise
-from kerasexplain.operations.base import Call, Nonlinear, Primitive
+from kerasexplain.graph.domains import ANY, NONNEGATIVE, UNIT, Interval
+from kerasexplain.graph.primitives import elementwise
+from kerasexplain.graph.primitives.base import Call, Nonlinear, Primitive
 from kerasexplain.operations.batches import MIXES, has_batch_axis
 from kerasexplain.operations.catalogue import describes, opaque
 

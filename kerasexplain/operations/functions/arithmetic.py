@@ -9,20 +9,12 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasexplain.domains import NONNEGATIVE, Interval
-from kerasexplain.operations.base import (
-    Call,
-    LiveConstant,
-    Mixing,
-    Nonlinear,
-    Primitive,
-    Product,
-    Scale,
-)
+from kerasexplain.graph.domains import NONNEGATIVE, Interval
+from kerasexplain.graph.primitives.base import Call, LiveConstant, Mixing, Nonlinear, Primitive, Product, Scale
+from kerasexplain.graph.primitives.elementwise import Elementwise
+from kerasexplain.graph.primitives.maximum import maximum_of_operands, minimum_of_operands
 from kerasexplain.operations.catalogue import describes, opaque
-from kerasexplain.operations.elementwise import Elementwise
 from kerasexplain.operations.layers import affine_constant, operand_positions
-from kerasexplain.operations.maximum import maximum_of_operands, minimum_of_operands
 
 _NEGATIVE = Interval(-1.0, -1.0)
 

@@ -9,10 +9,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasexplain.operations.base import Call, Mixing, Primitive, Product, now
+from kerasexplain.graph.primitives.base import Call, Mixing, Primitive, Product, now
+from kerasexplain.graph.primitives.linear import Linear
 from kerasexplain.operations.batches import MIXES
 from kerasexplain.operations.catalogue import describes, opaque
-from kerasexplain.operations.linear import Linear
 
 Tensor = Any
 

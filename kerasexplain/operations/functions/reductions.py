@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from kerasexplain.domains import NONNEGATIVE, Interval
-from kerasexplain.operations.base import Call, Mixing, Nonlinear, Pooling, Primitive, Routing
+from kerasexplain.graph.domains import NONNEGATIVE, Interval
+from kerasexplain.graph.primitives.base import Call, Mixing, Nonlinear, Pooling, Primitive, Routing
+from kerasexplain.graph.primitives.maximum import Maximum, Minimum, reduction_candidates
 from kerasexplain.operations.batches import MIXES, axes_of, has_batch_axis
 from kerasexplain.operations.catalogue import describes, opaque
-from kerasexplain.operations.maximum import Maximum, Minimum, reduction_candidates
 
 
 def _unchanged(domain: Interval) -> Interval:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from kerasexplain.operations.base import Call, Mixing, Pooling, Primitive
+from kerasexplain.graph.primitives.base import Call, Mixing, Pooling, Primitive
+from kerasexplain.graph.primitives.maximum import adaptive_maximum, pooling_maximum
 from kerasexplain.operations.catalogue import describes
 from kerasexplain.operations.images import resampling
-from kerasexplain.operations.maximum import adaptive_maximum, pooling_maximum
 
 
 @describes("ops.AveragePool", "ops.AdaptiveAveragePool")

@@ -8,11 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasexplain.domains import UNIT, Interval
-from kerasexplain.operations import elementwise
-from kerasexplain.operations.base import Call, Nonlinear, Primitive, Routing
+from kerasexplain.graph.domains import UNIT, Interval
+from kerasexplain.graph.primitives import elementwise
+from kerasexplain.graph.primitives.base import Call, Nonlinear, Primitive, Routing
+from kerasexplain.graph.primitives.elementwise import Elementwise
 from kerasexplain.operations.catalogue import Step, describe, describes, opaque
-from kerasexplain.operations.elementwise import Elementwise
 
 
 def activation_steps(function: Any, suffix: bool) -> list[Step]:

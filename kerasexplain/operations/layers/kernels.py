@@ -10,12 +10,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasexplain.operations import linear
-from kerasexplain.operations.base import Call, Lookup, Primitive, live
+from kerasexplain.graph.primitives import linear
+from kerasexplain.graph.primitives.base import Call, Lookup, Primitive, live
+from kerasexplain.graph.primitives.elementwise import Elementwise
+from kerasexplain.graph.primitives.linear import Linear
 from kerasexplain.operations.catalogue import Step, describes, keras_class, opaque
-from kerasexplain.operations.elementwise import Elementwise
 from kerasexplain.operations.layers.activations import activation_steps
-from kerasexplain.operations.linear import Linear
 
 Tensor = Any
 

@@ -8,10 +8,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasexplain.domains import ANY, Interval
-from kerasexplain.operations.base import Affine, Call, Mixing, Primitive, Product, now
+from kerasexplain.graph.domains import ANY, Interval
+from kerasexplain.graph.primitives.base import Affine, Call, Mixing, Primitive, Product, now
+from kerasexplain.graph.primitives.maximum import maximum_of_operands, minimum_of_operands
 from kerasexplain.operations.catalogue import describes, opaque
-from kerasexplain.operations.maximum import maximum_of_operands, minimum_of_operands
 
 Tensor = Any
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from kerasexplain.operations.base import Call, Pooling, Primitive
+from kerasexplain.graph.primitives.base import Call, Pooling, Primitive
+from kerasexplain.graph.primitives.maximum import Maximum, adaptive_maximum, pooling_maximum, reduction_candidates
 from kerasexplain.operations.catalogue import describes
-from kerasexplain.operations.maximum import Maximum, adaptive_maximum, pooling_maximum, reduction_candidates
 
 
 @describes("layers.MaxPooling1D", "layers.MaxPooling2D", "layers.MaxPooling3D")

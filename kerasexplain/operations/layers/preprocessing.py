@@ -8,10 +8,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasexplain.domains import NONNEGATIVE, Interval
-from kerasexplain.operations.base import Affine, Call, Mixing, Nonlinear, Primitive, Routing, Scale
+from kerasexplain.graph.domains import NONNEGATIVE, Interval
+from kerasexplain.graph.primitives.base import Affine, Call, Mixing, Nonlinear, Primitive, Routing, Scale
+from kerasexplain.graph.primitives.elementwise import Elementwise
 from kerasexplain.operations.catalogue import describes, opaque
-from kerasexplain.operations.elementwise import Elementwise
 from kerasexplain.operations.images import in_single_precision, resampling
 from kerasexplain.operations.layers.merging import affine_constant
 

@@ -1,0 +1,393 @@
+"""The command `kerasexplain`: explains pictures and arrays from the shell.
+
+Keras is imported when a command needs it: `kerasexplain --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import dataclasses
+import os
+import pathlib
+import sys
+import zipfile
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from kerasexplain import __version__
+from kerasexplain.foundation.errors import nearest, without_backend
+
+if TYPE_CHECKING:
+    import keras
+
+    from kerasexplain.analyzer import Analyzer
+    from kerasexplain.explanation import Explanation
+
+#: Errors that tell what is wrong with what was asked for; any other is a mistake of ours, or of what we call.
+USERS = (OSError, ValueError, IndexError, ImportError, ArithmeticError)
+OUTPUTS = (".npy", ".npz", ".h5", ".png")
+#: More rows than this no viewer shows in a readable size.
+MOST_ROWS = 50
+#: More samples than this are not told one by one.
+MOST_TITLES = 32
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command.
+
+    Args:
+        arguments: What follows `kerasexplain` in the shell; by default, what does.
+
+    Returns:
+        The exit status: 0; 2 after an error, which is told in one line on stderr; 130 where the user interrupts.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except BrokenPipeError:  # `kerasexplain list | head`: nobody reads on, and Python must not try at its exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        print("kerasexplain: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        print(f"kerasexplain: error: {_said(error)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """One that tells an error in one line, as all others are told."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"kerasexplain: error: {message} ({self.prog} --help says more)\n")
+
+
+def _said(error: Exception) -> str:
+    """An error in one line; with its type where it is none that a user can be expected to mend."""
+    said = " ".join((without_backend(error) or str(error)).split())
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        said = f"{str(error.filename)!r}: {error.strerror}"
+    if isinstance(error, USERS):
+        return said
+    return f"{said} ({type(error).__name__})".strip()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="kerasexplain", description="Relevance propagation for Keras models.")
+    parser.add_argument("--version", action="version", version=f"kerasexplain {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    listing = commands.add_parser("list", help="list the analyzers")
+    listing.add_argument("--rules", action="store_true", help="show which operations follow which rule instead")
+    listing.set_defaults(run=_list)
+
+    common = _Parser(add_help=False)
+    common.add_argument("model", metavar="MODEL", type=pathlib.Path, help="a .keras or .h5 file")
+    common.add_argument("-a", "--analyzer", metavar="NAME", required=True, help="a name that `list` shows")
+    option = "an option of the analyzer, such as epsilon=0.1; may be repeated"
+    common.add_argument("-O", "--option", metavar="KEY=VALUE", action="append", default=[], dest="given", help=option)
+
+    rules = commands.add_parser("rules", parents=[common], help="show which rule every operation follows")
+    rules.set_defaults(run=_rules)
+
+    explain = commands.add_parser("explain", parents=[common], help="explain pictures or arrays")
+    inputs = "pictures (png, jpg), folders of them, or arrays (npy, npz) of one sample or a batch"
+    explain.add_argument("inputs", metavar="INPUT", type=pathlib.Path, nargs="+", help=inputs)
+    out = "relevance as .npy; with what was explained as .npz or .h5; a picture as .png, or a folder of pictures"
+    explain.add_argument("-o", "--out", type=pathlib.Path, help=out)
+    board = "a folder of logs: TensorBoard shows the relevance, under the analyzer's name"
+    explain.add_argument("--tensorboard", metavar="DIR", type=pathlib.Path, help=board)
+    target = "what is explained: an index or a label; by default each sample's largest output"
+    explain.add_argument("--target", metavar="INDEX|LABEL", help=target)
+    against = "an index or a label: what is explained is the target less this output"
+    explain.add_argument("--against", metavar="INDEX|LABEL", help=against)
+    data = "pictures, folders or arrays that the analyzer learns from, if it needs to (patterns, a mean)"
+    explain.add_argument("--fit", metavar="INPUT", type=pathlib.Path, nargs="+", help=data)
+    labels = "a text file with the name of one class per line"
+    explain.add_argument("--labels", metavar="FILE", type=pathlib.Path, help=labels)
+    pixels = "what the model takes pixels as, such as -1 1; by default they stay 0 to 255"
+    explain.add_argument("--range", metavar=("LOW", "HIGH"), type=float, nargs=2, dest="pixels", help=pixels)
+    explain.add_argument("--audit", action="store_true", help="show where the relevance went")
+    size = "how many samples run at once; auto is as many as fit into memory"
+    explain.add_argument("--batch-size", metavar="N|auto", type=_batch_size, help=size)
+    jit = "whether XLA compiles; by default on an accelerator only"
+    explain.add_argument("--jit", action=argparse.BooleanOptionalAction, help=jit)
+    explain.set_defaults(run=_explain)
+
+    demo = commands.add_parser("demo", help="train a small network on handwritten digits and explain it")
+    demo.add_argument("-o", "--out", type=pathlib.Path, default=pathlib.Path("demo"), help="a folder (demo)")
+    demo.set_defaults(run=_demo)
+
+    viewer = commands.add_parser("board", help="show relevance that was logged while a model learnt, in TensorBoard")
+    viewer.add_argument("logs", metavar="DIR", type=pathlib.Path, help="the folder with the logs")
+    viewer.add_argument("--port", type=int, help="where TensorBoard answers (6006, or the next that is free)")
+    viewer.add_argument("--host", help="whom it answers; by default this machine alone")
+    viewer.set_defaults(run=_board)
+    return parser
+
+
+def _list(options: argparse.Namespace) -> None:
+    with _quiet():
+        from kerasexplain import registry, tables
+
+        describe = _rules_of if options.rules else _summary
+        cells = [(name, describe(registry.find(name))) for name in registry.names()]
+    heading = "rules, the first match first" if options.rules else "what it is"
+    print(tables.render("analyzers", [("name", "left"), (heading, "left")], cells, []))
+
+
+def _summary(kind: Any) -> str:
+    """The first line of what an analyzer says of itself."""
+    return str(kind.__doc__ or "").strip().split("\n")[0]
+
+
+def _rules_of(kind: Any) -> str:
+    """The rules of an analyzer that needs no options, as text."""
+    from kerasexplain.compiler.assign import described
+    from kerasexplain.rules import Ignore, WinnerTakesAll
+
+    missing = [field.name for field in dataclasses.fields(kind) if field.default is dataclasses.MISSING]
+    if missing:
+        return f"needs {', '.join(missing)}"
+    try:
+        composite = kind().composite()
+    except ValueError as error:
+        return str(error)
+    pairs = [f"{described(match)}: {rule!r}" for match, rule in composite.rules]
+    own = {"nonlinearities": composite.elementwise, "maxima": composite.maximum}
+    usual = (None, Ignore(), WinnerTakesAll())
+    changed = [f"{what}: {rule!r}" for what, rule in own.items() if rule not in usual]
+    return "; ".join([*pairs, *changed]) or "none"
+
+
+def _demo(options: argparse.Namespace) -> None:
+    with _quiet():
+        from kerasexplain.cli import demo
+    print(demo.run(options.out))
+
+
+def _board(options: argparse.Namespace) -> None:
+    with _quiet():
+        from kerasexplain.tensorboard import board
+
+        board.load()
+    board.run(options.logs, port=options.port, host=options.host)
+
+
+def _rules(options: argparse.Namespace) -> None:
+    print(_analyzer(options, {}))
+
+
+def _explain(options: argparse.Namespace) -> None:
+    _check_out(options.out, options.tensorboard)
+    labels = _labels(options.labels) if options.labels else []
+    target = _selection(options, labels)
+    chosen = {"batch_size": options.batch_size, "jit_compile": options.jit}
+    analyzer = _analyzer(options, {name: value for name, value in chosen.items() if value is not None})
+    from kerasexplain.cli.reading import samples
+
+    if options.fit:
+        analyzer.fit(samples(options.fit, analyzer.model, options.pixels)[0])
+    x, names = samples(options.inputs, analyzer.model, options.pixels)
+    if options.out is not None and options.out.suffix == ".png" and len(names) > MOST_ROWS:
+        raise ValueError(f"{len(names)} inputs are too many for one picture: let --out be a folder")
+    many = len(names) > MOST_TITLES
+    audit = options.audit or (options.tensorboard is not None and analyzer.method.explains_audits)
+    explanation = analyzer.explain(x, target, audit=audit, verbose=int(many))
+    titles = _titles(explanation, names, labels)
+    if not many:
+        print("\n".join(titles))
+    if options.out is not None:
+        _write(options.out, explanation, x, names, titles)
+    if options.tensorboard is not None:
+        _log(options.tensorboard, explanation, x, names, labels)
+    if explanation.reference is not None:
+        error = np.abs(explanation.completeness_error).max()
+        print(f"sum of relevance less the change from the baseline: {error:.2g} at most")
+    if options.audit:
+        print(explanation.audit)
+    for written in (options.out, options.tensorboard):
+        if written is not None:
+            print(f"written: {written}")
+
+
+def _analyzer(options: argparse.Namespace, chosen: dict[str, Any]) -> Analyzer:
+    given = dict(_key_and_value(option) for option in options.given)
+    for taken in ("name", "model", "example"):  # which the library takes, and no text can say
+        if taken in given:
+            raise ValueError(f"--option takes options of the analyzer, and {taken!r} is none")
+    with _quiet():
+        from kerasexplain import create, registry
+
+    registry.find(options.analyzer)  # a wrong name is told before the model is read, which may take long
+    return create.create_analyzer(options.analyzer, _model(options.model), **given, **chosen)
+
+
+def _batch_size(text: str) -> int | str:
+    if text != "auto" and not text.lstrip("-").isdecimal():
+        raise argparse.ArgumentTypeError(f"a whole number, or 'auto'; got {text!r}")
+    return text if text == "auto" else int(text)
+
+
+def _labels(path: pathlib.Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"--labels {str(path)!r} is no text in UTF-8: {error}") from None
+
+
+def _key_and_value(option: str) -> tuple[str, Any]:
+    key, equals, text = option.partition("=")
+    if not key or not equals:
+        raise ValueError(f"--option takes KEY=VALUE, got {option!r}")
+    try:
+        return key, ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return key, text  # a name, such as a rule's
+
+
+def _model(path: pathlib.Path) -> keras.Model:
+    import keras
+
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {str(path)!r}")
+    if path.is_dir():
+        raise ValueError(f"{str(path)!r} is a folder: pass a .keras or .h5 file")
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):  # of which Keras says that it is not there
+        raise ValueError(f"{str(path)!r} holds no Keras model that can be loaded: it is damaged, or was cut off")
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except Exception as error:  # whatever Keras, h5py or zipfile find wrong with the file
+        raise ValueError(f"{str(path)!r} holds no Keras model that can be loaded: {error}") from None
+    return model
+
+
+def _selection(options: argparse.Namespace, labels: Sequence[str]) -> Any:
+    """What is explained, as `analyze` takes it."""
+    if options.target is None:
+        if options.against is not None:
+            raise ValueError("--against needs a --target that it is compared with")
+        return None
+    target = _target(options.target, labels)
+    if options.against is None:
+        return target
+    with _quiet():
+        from kerasexplain.runtime.selection import Contrast
+    return Contrast(target, against=_target(options.against, labels))
+
+
+def _target(text: str, labels: Sequence[str]) -> int:
+    if text.lstrip("-").isdecimal():
+        return int(text)
+    if not labels:
+        raise ValueError(f"--target {text!r} is no index, and there are no --labels that it could be one of")
+    for index, label in enumerate(labels):
+        if text == label or text in (name.strip() for name in label.split(",")):
+            return index
+
+    hint = nearest(text, labels) if len(labels) <= 20 else ""
+    raise ValueError(f"--target {text!r} is none of the {len(labels)} labels.{hint}")
+
+
+def _check_out(out: pathlib.Path | None, board: pathlib.Path | None) -> None:
+    if board is not None and board.exists() and not board.is_dir():
+        raise ValueError(f"--tensorboard must be a folder, but {str(board)!r} is a file")
+    if out is None:
+        if board is None:
+            raise ValueError("what is found goes to --out FILE, or to --tensorboard DIR: pass one of them")
+        return
+    if out.suffix and out.suffix not in OUTPUTS and not out.is_dir():
+        raise ValueError(f"--out must be a folder, or end in {', '.join(OUTPUTS)}; got {str(out)!r}")
+    if not out.suffix and out.exists() and not out.is_dir():
+        raise ValueError(f"--out must be a folder, or end in {', '.join(OUTPUTS)}; {str(out)!r} is a file")
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {str(out.parent)!r} to write {out.name!r} to")
+
+
+def _titles(explanation: Explanation, names: Sequence[str], labels: Sequence[str]) -> list[str]:
+    """Per sample its name, what was explained, and its value."""
+    neurons = np.asarray(explanation.neuron)
+    contrasted = neurons.dtype.kind == "f"
+    titles = []
+    for name, neuron, value in zip(names, neurons, explanation.explained, strict=True):
+        what = _named(neuron, labels)
+        if contrasted:
+            what = f"{_named(neuron.argmax(), labels)} against {_named(neuron.argmin(), labels)}"
+        titles.append(f"{name}: {what}, {float(value):.4g}")
+    return titles
+
+
+def _named(neuron: np.ndarray, labels: Sequence[str]) -> str:
+    """The label of a neuron, or its index."""
+    if np.ndim(neuron) == 0 and neuron < len(labels):
+        return labels[int(neuron)].split(",")[0]
+    return f"output {neuron}"
+
+
+def _write(out: pathlib.Path, explanation: Explanation, x: Any, names: Sequence[str], titles: Sequence[str]) -> None:
+    relevance = explanation.relevance
+    if out.suffix == ".h5":
+        explanation.save(out)
+    elif out.suffix == ".npz":
+        arrays = relevance if isinstance(relevance, dict) else {"relevance": relevance}
+        np.savez(out, **arrays, neuron=explanation.neuron, explained=explanation.explained, names=np.array(names))
+    elif out.suffix == ".npy":
+        if isinstance(relevance, dict):
+            raise ValueError("the model has several inputs: write their relevance to .npz or .h5")
+        np.save(out, relevance)
+    else:
+        _write_pictures(out, explanation, x, names, titles)
+
+
+def _log(folder: pathlib.Path, explanation: Explanation, x: Any, names: Sequence[str], labels: Sequence[str]) -> None:
+    from kerasexplain.tensorboard.explanations import ExplanationLog
+    from kerasexplain.tensorboard.writer import Writer
+
+    folder.mkdir(parents=True, exist_ok=True)  # TensorBoard's own words, where it cannot, are those of its file system
+    log, tag = ExplanationLog(x, class_names=labels, titles=names), explanation.analyzer["analyzer"]
+    with Writer(folder / "relevance") as writer:
+        log.write(writer, tag, explanation, step=0)
+        log.write_pictures(writer, tag, explanation, step=0)
+
+
+def _write_pictures(
+    out: pathlib.Path, explanation: Explanation, x: Any, names: Sequence[str], titles: Sequence[str]
+) -> None:
+    from kerasexplain import visualize
+
+    relevance, heading = explanation.relevance, explanation.analyzer["analyzer"]
+    # Few pixels of a large picture hold most of its relevance: with the largest as the limit, the rest would be white.
+    look: dict[str, Any] = {"cell": 2.5, "percentile": 99.5}
+    labels = [title.replace(": ", "\n", 1).replace(", ", "\n") for title in titles]
+    if out.suffix == ".png":
+        visualize.grid(x, {heading: relevance}, labels=labels, **look).save(out)
+        return
+    out.mkdir(exist_ok=True)
+    for i, name in enumerate(names):
+        one = slice(i, i + 1)
+        visualize.grid(x[one], {heading: relevance[one]}, labels=labels[one], **look).save(out / f"{name}.png")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps what TensorFlow has to say while it is imported off the screen.
+
+    Its first messages go straight to file descriptor 2, before any of its settings is read (TensorFlow 2.21).
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if "keras" in sys.modules:
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with pathlib.Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

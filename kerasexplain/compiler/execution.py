@@ -1,0 +1,385 @@
+"""Running a graph with its operations overridden: forwards an ordinary computation, backwards relevance."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from kerasexplain.backend import delayed, pull_back
+from kerasexplain.backend import override as overriding
+from kerasexplain.compiler.baseline import Apply, comparing_steps, in_doubles, reveal_cancel
+from kerasexplain.compiler.composite import Composite
+from kerasexplain.compiler.linear import LinearOverride
+from kerasexplain.compiler.override import Overridden, overridden, quotient_at, relevance_at
+from kerasexplain.compiler.remat import Cut, Segment, cut
+from kerasexplain.compiler.rows import Row
+from kerasexplain.graph.graph import Graph, Node, Shape, Value, outputs_of, tensors_of
+from kerasexplain.graph.indices import boundaries
+from kerasexplain.graph.primitives.elementwise import Elementwise
+from kerasexplain.graph.primitives.linear import Linear
+from kerasexplain.graph.primitives.recurrent import Recurrent
+from kerasexplain.graph.signal import Signal
+from kerasexplain.graph.taps import Tap
+from kerasexplain.rules import ZB, Ignore, LinearRule, RevealCancel
+from kerasexplain.trace.weights import computed_once
+
+Tensor = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A linear operation that runs as one with the nonlinearity that is its only reader.
+
+    Attributes:
+        last: The nonlinearity.
+        apply: Both, as an override has it.
+        compares: Whether `apply` takes the inputs' values at the baseline too.
+    """
+
+    last: Node
+    apply: Apply
+    compares: bool = False
+
+
+class Execution:
+    """A graph and its rules, ready to run.
+
+    Args:
+        graph: A canonized graph.
+        rows: The rules of its operations, from `assign`.
+        composite: Where the rules come from.
+        starts: The values that relevance starts from, and what it starts as.
+        dtype: The floating dtype to compute in.
+        unroll: Whether recurrent layers are laid out step by step, where their length is known; else they are loops.
+
+    Attributes:
+        signals: What every value's gradient means in a relevance pass.
+        boundaries: Where relevance ends before an input, because an index looks something up.
+        bounded: The operations whose rule holds for inputs within bounds, with the rule.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        rows: Sequence[Row],
+        composite: Composite,
+        starts: Mapping[Value, Signal],
+        dtype: str,
+        unroll: bool,
+    ) -> None:
+        self.graph = graph
+        self.rows = {row.node: row for row in rows}
+        self.dtype_of_relevance = dtype
+        self._composite, self._unroll = composite, unroll
+        self.overrides, self.signals = self._plan(starts)
+        self._pairs = self._joined()
+        self.bounded = [(node, row.rule) for node, row in self.rows.items() if isinstance(row.rule, ZB)]
+        self.boundaries = boundaries(graph, list(self.rows))
+
+    @property
+    def signature(self) -> list[tuple[Shape, str]]:
+        """Shape and dtype of each input, as it runs."""
+        dtype = self.dtype_of_relevance
+        return [(value.shape, dtype if value.is_float else value.dtype) for value in self.graph.inputs]
+
+    def linear_overrides(self) -> list[LinearOverride]:
+        """The linear operations under rules, as they run if nothing is read off inside of a pair."""
+        applied = [(self._pairs.get(node) or override).apply for node, override in self.overrides.items()]
+        return [apply for apply in applied if isinstance(apply, LinearOverride)]
+
+    def _plan(self, starts: Mapping[Value, Signal]) -> tuple[dict[Node, Overridden], dict[Value, Signal]]:
+        """What each operation is overridden with, decided from the output down.
+
+        A value carries R if it is where the relevance starts, or if one of its readers gives R; else Q.
+        """
+        signals = dict(starts)
+        overrides = {}
+        for node in reversed(self.graph.nodes):
+            row = self.rows.get(node)
+            if row is None:
+                continue
+            arriving = [signals.setdefault(value, Signal.Q) for value in node.outputs]
+            signal = Signal.R if Signal.R in arriving else Signal.Q
+            signals.update(dict.fromkeys(node.outputs, signal))
+            overrides[node] = self._overridden(row, signal)
+            for value, carries in zip(node.inputs, row.carrying, strict=True):
+                if carries and (overrides[node].gives is Signal.R or value not in signals):
+                    signals[value] = overrides[node].gives
+        return overrides, signals
+
+    def _overridden(self, row: Row, arriving: Signal) -> Overridden:
+        if isinstance(row.node.primitive, Recurrent) and self._composite.overrides:
+            return self._steps(row.node.primitive, row)
+        return overridden(row, arriving, self._composite)
+
+    def _steps(self, recurrent: Recurrent, row: Row) -> Overridden:
+        """A recurrent layer: its cell's graph runs overridden in every step, and Q goes back from step to step."""
+        cell = recurrent.cell
+        starts = dict.fromkeys(cell.outputs, Signal.Q)
+        execution = Execution(cell, row.steps, self._composite, starts, self.dtype_of_relevance, self._unroll)
+        if self._composite.against_baseline:
+            return Overridden(comparing_steps(recurrent, execution, self._unroll), Signal.Q, Signal.Q, compares=True)
+        of_x, *of_states = (execution.signals.get(value, Signal.Q) for value in cell.inputs)
+        biases = {tap: shape for tap, shape in execution.bias_taps().items() if tap.kind == "bias"}
+
+        def apply(xs: Sequence[Tensor], tap: Tensor | None) -> list[Tensor]:
+            taps = {} if tap is None else {bias: _spread(tap, shape) for bias, shape in biases.items()}
+
+            def step(x: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+                # What goes from step to step is Q.
+                given = [
+                    quotient_at(state, self._composite.stabilizer) if signal is Signal.R else state
+                    for state, signal in zip(states, of_states, strict=True)
+                ]
+                values = execution.run([x, *given], taps)
+                output, *new = (
+                    relevance_at(values[value]) if execution.signals[value] is Signal.R else values[value]
+                    for value in cell.outputs
+                )
+                return output, new
+
+            if of_x is Signal.R:  # then so do the initial states
+                carrying = zip(xs[1:], row.carrying[1:], strict=True)
+                xs = [xs[0], *(relevance_at(x) if carries else x for x, carries in carrying)]
+            return recurrent.over_time(step, xs, self._unroll)
+
+        return Overridden(apply, Signal.Q, of_x, () if biases else None)
+
+    def _joined(self) -> dict[Node, Pair]:
+        """Linear operations that run as one with what alone reads them: for a rule of both, or to save keeping z."""
+        sole_readers = self.graph.sole_readers()
+        pairs: dict[Node, Pair] = {}
+        for node, row in self.rows.items():
+            last = sole_readers.get(node.outputs[0])
+            if last is None or not isinstance(node.primitive, Linear):
+                continue
+            if not isinstance(last.primitive, Elementwise) or last not in self.rows:
+                continue
+            rule = self.rows[last].rule
+            if isinstance(rule, RevealCancel):
+                pairs[node] = Pair(last, reveal_cancel(node.primitive, last.primitive, rule), compares=True)
+            elif isinstance(row.rule, LinearRule) and self._runs_rectified(node, last):
+                nonnegative = row.domain.nonnegative
+                apply = LinearOverride(node.primitive, row.rule, Signal.Q, nonnegative, relu=last.primitive)
+                pairs[node] = Pair(last, apply)
+        return pairs
+
+    def _runs_rectified(self, node: Node, last: Node) -> bool:
+        """Whether a ReLU can be part of the linear operation before it: where neither is a plain gradient."""
+        relu = last.primitive
+        assert isinstance(relu, Elementwise)
+        if self._composite.plain or not relu.is_relu or self.signals[last.outputs[0]] is not Signal.Q:
+            return False
+        passes = self.overrides[last].is_plain if relu.rectifies else isinstance(self.rows[last].rule, Ignore)
+        return passes and not self.overrides[node].is_plain
+
+    def run(
+        self,
+        inputs: Sequence[Tensor],
+        taps: Mapping[Tap, Tensor],
+        *,
+        references: Mapping[Value, Tensor] | None = None,
+        conditions: Mapping[str, Tensor] | None = None,
+        held: Mapping[Value, Tensor] | None = None,
+        remat: bool = False,
+    ) -> dict[Value, Tensor]:
+        """All values of the graph.
+
+        Args:
+            inputs: The model's inputs, flattened.
+            taps: Tensors to be differentiated by: ones for "bias" taps, zeros for the others.
+            references: What a run at the baseline gave, where the composite compares with one.
+            conditions: By operation, factors for the relevance of its output, shaped to be multiplied by it.
+            held: Values of another run that take the place of what carries no relevance, masks above all.
+            remat: Whether the first parts of the graph run again in the backward pass, except where something inside is
+                read off. The values inside are not told.
+        """
+        dtype = self.dtype_of_relevance
+        values = {
+            value: ops.cast(x, dtype) if value.is_float else ops.convert_to_tensor(x)
+            for value, x in zip(self.graph.inputs, inputs, strict=True)
+        }
+        conditions = conditions or {}
+        pairs = {} if self._composite.against_baseline and references is None else self._pairs
+        between = {node for node, pair in pairs.items() if _read_between(node, pair.last, taps, conditions)}
+        for node in between:
+            if pairs[node].compares:
+                raise ValueError(
+                    f"under RevealCancel the relevance of {node.name!r} cannot be read off or conditioned, for it is "
+                    f"one operation with {pairs[node].last.name!r}: name that one"
+                )
+        merged = {node: pair for node, pair in pairs.items() if node not in between}
+        closed = {pair.last for pair in merged.values()}
+
+        def run(nodes: Sequence[Node], values: dict[Value, Tensor]) -> None:
+            for node in nodes:
+                if node not in closed:
+                    seen = values if held is None else self._with_held(node, values, held)
+                    ys = self._run_node(node, merged.get(node), seen, taps, references, conditions)
+                    last = merged[node].last if node in merged else node
+                    values.update(zip(last.outputs, ys, strict=True))
+
+        parts = self._parts if remat else Cut((), (), self.graph.nodes)
+        names = {tap.node for tap in taps} | set(conditions)
+        with computed_once():
+            run(parts.before, values)
+            for segment in parts.segments:
+                if segment.holds(names, [node.inputs[0] for node, _ in self.bounded]):
+                    run(segment.nodes, values)
+                else:
+                    values[segment.output] = self._run_again(segment, values, run)
+            run(parts.after, values)
+        return values
+
+    def at_baseline(self, inputs: Sequence[Tensor], baseline: Sequence[Tensor]) -> dict[Value, Tensor]:
+        """All values at a baseline to compare the inputs with.
+
+        Masks, comparisons, and whatever else is computed from indices, are part of the question: they stay as they are
+        at the inputs.
+        """
+        graph = self.graph
+        decides = any(value not in graph.carriers for value in graph.values())
+        return self.run(baseline, {}, held=self.run(inputs, {}) if decides else None)
+
+    @functools.cached_property
+    def _exact(self) -> frozenset[Node]:
+        return in_doubles(list(self.rows)) if self._composite.against_baseline else frozenset()
+
+    @functools.cached_property
+    def _looking_up(self) -> frozenset[Node]:
+        return frozenset(boundary.node for boundary in self.boundaries if boundary.sources)
+
+    @functools.cached_property
+    def _parts(self) -> Cut:
+        return cut(self.graph, joined={node.outputs[0] for node in self._pairs})
+
+    def _run_again(
+        self,
+        segment: Segment,
+        values: Mapping[Value, Tensor],
+        run: Callable[[Sequence[Node], dict[Value, Tensor]], None],
+    ) -> Tensor:
+        """The output of a segment, of which nothing is kept but what it reads."""
+        read, carrying = (*segment.carriers, *segment.others), len(segment.carriers)
+
+        def forward(*given: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+            known = dict(zip(read, given, strict=True))
+            for node in segment.nodes:
+                ys = self._in_one_precision(outputs_of(node, known))
+                known.update(zip(node.outputs, ys, strict=True))
+            return known[segment.output], given
+
+        def backward(given: Sequence[Tensor], signal: Tensor) -> list[Tensor | None]:
+            given = delayed(given, signal)
+
+            def output(*carriers: Tensor) -> tuple[Tensor, None]:
+                known = dict(zip(read, (*carriers, *given[carrying:]), strict=True))
+                with computed_once():
+                    run(segment.nodes, known)
+                return known[segment.output], None
+
+            _, _, pullback = pull_back(output, *given[:carrying])
+            return [*pullback(signal), *(None for _ in segment.others)]
+
+        return overriding(forward, backward, *(values[value] for value in read))
+
+    def _with_held(
+        self, node: Node, values: Mapping[Value, Tensor], held: Mapping[Value, Tensor]
+    ) -> Mapping[Value, Tensor]:
+        """The values as a node sees them: what it looks up by indices of the input is this run's own."""
+        if node in self._looking_up or node not in self.rows:
+            return values
+        carriers = self.graph.carriers
+        return {value: (values if value in carriers else held)[value] for value in node.inputs}
+
+    def _run_node(
+        self,
+        node: Node,
+        pair: Pair | None,
+        values: Mapping[Value, Tensor],
+        taps: Mapping[Tap, Tensor],
+        references: Mapping[Value, Tensor] | None,
+        conditions: Mapping[str, Tensor],
+    ) -> list[Tensor]:
+        """The outputs of the node, or of the pair that it is the first of."""
+        xs = [values[value] for value in node.inputs]
+        override = self.overrides.get(node)
+        if override is None:
+            return self._in_one_precision(tensors_of(node.primitive(*xs)))
+        last = node if pair is None else pair.last
+        carrying = self.rows[node].carrying
+        for i, value in enumerate(node.inputs):
+            if not carrying[i] and not self._composite.plain:
+                xs[i] = ops.stop_gradient(xs[i])
+            edge = taps.get(Tap("edge", node.name, i))
+            if edge is not None:
+                xs[i] = xs[i] + edge
+            if carrying[i] and override.gives is Signal.Q and self.signals[value] is Signal.R:
+                xs[i] = relevance_at(xs[i])
+        if node in self._exact:
+            xs = [ops.cast(x, "float64") if keras.backend.is_float_dtype(x.dtype) else x for x in xs]
+        apply, compares = (override.apply, override.compares) if pair is None else (pair.apply, pair.compares)
+        if compares and references is None:
+            apply = lambda xs, tap: node.primitive(*xs)  # noqa: E731 - the baseline's own run
+        elif compares:
+            assert references is not None
+            # What carries nothing was held as it is, or is a constant.
+            at_baseline = zip(node.inputs, xs, carrying, strict=True)
+            xs += [references[value] if carries else x for value, x, carries in at_baseline]
+        bias = taps.get(Tap("bias", node.name))
+        if bias is not None and node.outputs[0].fold > 1:
+            bias = ops.repeat(bias, node.outputs[0].fold, axis=0)
+        ys = self._in_one_precision(tensors_of(apply(xs, bias)))
+        for i, value in enumerate(last.outputs):
+            if override.takes is Signal.Q and self.signals.get(value) is Signal.R:
+                ys[i] = quotient_at(ys[i], self._composite.stabilizer)
+            if i == 0 and last.name in conditions:
+                ys[i] = _conditioned(ys[i], conditions[last.name])
+            tap = taps.get(Tap("output", last.name, i))
+            if tap is not None:
+                ys[i] = ys[i] + tap
+        return ys
+
+    def _in_one_precision(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        # A layer that is run as it is may give half precision, by its own policy.
+        dtype = self.dtype_of_relevance
+        return [ops.cast(x, dtype) if keras.backend.is_float_dtype(x.dtype) else x for x in tensors]
+
+    def edge_taps(self) -> list[Tap]:
+        """One tap for every input of every operation that relevance goes to."""
+        rows = self.rows.items()
+        return [Tap("edge", node.name, i) for node, row in rows for i, carries in enumerate(row.carrying) if carries]
+
+    def bias_taps(self) -> dict[Tap, tuple[int | None, ...]]:
+        """All places where relevance goes to constants, with their shapes."""
+        taps: dict[Tap, tuple[int | None, ...]] = {}
+        for node, row in self.rows.items():
+            shape = self.overrides[node].bias_shape
+            if shape is not None:
+                taps[Tap("bias", node.name)] = shape
+            taps.update({Tap("edge", node.name, i): node.inputs[i].shape[1:] for i in row.bias_edges})
+        for boundary in self.boundaries:
+            if not boundary.sources:
+                taps[Tap("output", boundary.node.name)] = boundary.node.outputs[0].shape[1:]
+        return taps if self._composite.biases else {}
+
+
+def _spread(tap: Tensor, shape: Sequence[int | None]) -> Tensor:
+    """One number per sample, as a tensor of that shape for each."""
+    per_sample = ops.reshape(tap, (-1,) + (1,) * len(shape))
+    return ops.broadcast_to(per_sample, (ops.shape(tap)[0], *shape))
+
+
+def _conditioned(y: Tensor, factors: Tensor) -> Tensor:
+    """y, whose relevance is multiplied by the factors on its way back."""
+    return overriding(lambda y, factors: (y, factors), lambda factors, s: (s * factors, None), y, factors)
+
+
+def _read_between(first: Node, last: Node, taps: Mapping[Tap, Tensor], conditions: Mapping[str, Tensor]) -> bool:
+    """Whether relevance is read off, or changed, between the two."""
+    return Tap("output", first.name) in taps or Tap("edge", last.name) in taps or first.name in conditions

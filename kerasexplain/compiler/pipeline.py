@@ -1,0 +1,165 @@
+"""From a model to a compiled function: the five passes, once for all batch sizes or once for each input shape."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasexplain.backend import by_xla
+from kerasexplain.compiler.assign import assign
+from kerasexplain.compiler.canonize import canonize
+from kerasexplain.compiler.composite import Composite
+from kerasexplain.compiler.probe import traced
+from kerasexplain.compiler.program import Program
+from kerasexplain.compiler.reverse_graph import ReverseGraph
+from kerasexplain.compiler.rows import Row
+from kerasexplain.compiler.verification import Verification
+from kerasexplain.graph.graph import Graph, Shape
+from kerasexplain.graph.primitives.base import Call
+from kerasexplain.graph.primitives.recurrent import Recurrent
+from kerasexplain.operations import describe
+from kerasexplain.runtime.batch_size import BatchSizes
+from kerasexplain.runtime.inputs import check_range, model_inputs
+from kerasexplain.runtime.method import Method
+from kerasexplain.trace.fingerprint import Fingerprint
+from kerasexplain.trace.specification import Specification
+from kerasexplain.trace.trace import trace
+
+
+class Pipeline:
+    """One traced graph of a model, its rules, its twin and its compiled functions.
+
+    Args:
+        model: The model.
+        graph: Its traced graph.
+        method: What is asked of it.
+        options: The analyzer's common options.
+    """
+
+    def __init__(self, model: keras.Model, graph: Graph, method: Method, options: dict[str, Any]) -> None:
+        self._model, self._method, self._options = model, method, options
+        self.composite: Composite = method.composite()
+        self.graph = canonize(graph, output=options["output"], explain=options["explain"])
+        self.rows: list[Row] = assign(
+            self.graph,
+            self.composite,
+            input_range=options["input_range"],
+            on_unsupported=options["on_unsupported"],
+        )
+
+    @functools.cached_property
+    def twin(self) -> ReverseGraph:
+        unroll = by_xla(self._options["jit_compile"])
+        return ReverseGraph(self._model, self.graph, self.rows, self.composite, unroll=unroll)
+
+    @functools.cached_property
+    def program(self) -> Program:
+        options = self._options
+        return Program(
+            self.twin.execution,
+            self._method,
+            by_xla(options["jit_compile"]),
+            self._model.variables,
+            remat=options["remat"],
+            precision=options["precision"],
+        )
+
+
+class Pipelines:
+    """The pipelines of one analyzer: a single one for most models, one per input shape where the model needs it.
+
+    Args:
+        model: The model.
+        method: What is asked of it.
+        options: The analyzer's common options.
+        specification: What the model's inputs look like.
+    """
+
+    def __init__(
+        self, model: keras.Model, method: Method, options: dict[str, Any], specification: Specification
+    ) -> None:
+        self._model, self._method, self._options = model, method, options
+        self.specification = specification
+        self._fingerprint = Fingerprint(model)
+        self.batch_sizes = BatchSizes()
+        self._explained_shapes: dict[tuple[Shape, ...], Shape] = {}
+        graph, is_static = traced(model, specification, options["output"])
+        # XLA cannot differentiate a loop of unknown length.
+        self.is_static = is_static or (by_xla(options["jit_compile"]) and _loops_openly(graph))
+        self.first = Pipeline(model, graph, method, options)
+        #: Compares what a batch gave with the model's own output.
+        self.verify = Verification(model, specification, self.first.graph, options["verify"])
+        shapes = tuple(value.shape for value in graph.inputs)
+        self._by_shape: dict[tuple[Shape, ...], Pipeline] = {shapes: self.first}
+        #: The model's inputs as it declares them: sizes that were only filled in to trace it are open.
+        self.inputs = tuple(given.shape for given in specification.inputs)
+
+    def arrays(self, given: Sequence[Any], begin: int = 0) -> list[np.ndarray]:
+        """The model's inputs, ready to run, with every promise about them checked.
+
+        Args:
+            given: From `by_input`.
+            begin: The number of the first sample, for messages.
+
+        Raises:
+            InputError: They do not fit.
+        """
+        graph, promised = self.first.graph, self._options["input_range"]
+        arrays = model_inputs(given, graph, self.dtype, self.inputs, begin)
+        if promised is not None:
+            check_range(arrays, graph.input_names, promised)
+        return arrays
+
+    @property
+    def fixed(self) -> int | None:
+        """The only batch size that the model takes, if it is made for one."""
+        return self.inputs[0][0]
+
+    def of(self, arrays: list[np.ndarray], count: int | None = None) -> Pipeline:
+        """The pipeline for inputs of those shapes, or for so many samples like them."""
+        if not self.is_static:
+            return self.first
+        shapes = tuple((count or len(array), *array.shape[1:]) for array in arrays)
+        if shapes not in self._by_shape:
+            graph = trace(self._model, self.specification.with_shapes(shapes))
+            self._by_shape[shapes] = Pipeline(self._model, graph, self._method, self._options)
+        return self._by_shape[shapes]
+
+    @property
+    def dtype(self) -> str:
+        """The floating dtype that relevance is computed in."""
+        return self.first.twin.execution.dtype_of_relevance
+
+    def graph_at(self, sizes: tuple[Shape, ...]) -> Graph:
+        """The graph for samples of some sizes, none of which it leaves open."""
+        if not any(None in value.sample_shape for value in self.first.graph.values()):
+            return self.first.graph
+        graph = trace(self._model, self.specification.with_shapes([(1, *size) for size in sizes]))
+        return Pipeline(self._model, graph, self._method, self._options).graph
+
+    def explained_shape(self, sizes: tuple[Shape, ...]) -> Shape:
+        """The shape of the explained output for samples of some sizes, none of which it leaves open."""
+        if sizes not in self._explained_shapes:
+            self._explained_shapes[sizes] = self.graph_at(sizes).explained.shape
+        return self._explained_shapes[sizes]
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether layers of the model have been made to compute something else since it was traced."""
+        return self._fingerprint.is_outdated
+
+    @property
+    def traces(self) -> int:
+        """How many times a compiled function has been traced so far."""
+        return sum(pipeline.program.traces for pipeline in self._by_shape.values())
+
+
+def _loops_openly(graph: Graph) -> bool:
+    """Whether a recurrent layer runs over sequences of unknown length."""
+    layers = (node.primitive for node in graph.nodes if isinstance(node.primitive, Call) and node.inputs)
+    open_ones = (call for call in layers if hasattr(call.operation, "cell") and call.inputs[0].shape[1] is None)
+    return any(isinstance(describe(call)[0].primitive, Recurrent) for call in open_ones)

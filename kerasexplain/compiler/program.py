@@ -1,0 +1,385 @@
+"""Pass 5, compile: the twin, a selection of neurons and a backward pass as one compiled function."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from kerasexplain.backend import compiled, pull_back, relevance_pass
+from kerasexplain.compiler.execution import Execution
+from kerasexplain.compiler.kept import Kept
+from kerasexplain.graph.graph import Value
+from kerasexplain.graph.signal import Signal
+from kerasexplain.graph.taps import Tap
+from kerasexplain.rules import ZB
+from kerasexplain.runtime.method import Method
+from kerasexplain.runtime.selection import flattened, mask, unravelled
+
+Tensor = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """What a compiled function computes besides the relevance of the inputs.
+
+    Attributes:
+        selection: How neurons are chosen: "max", "index" or "weights".
+        start: "output", "one" or "array".
+        taps: Where else relevance is read off.
+        summed: The taps of which only the sum per sample is wanted.
+        conditions: Operations whose output's relevance is multiplied by factors, one per sample and channel.
+        baseline: Whether the inputs are compared with others.
+        relevance: Whether relevance is wanted at all, or only what the model gives.
+        inputs: Whether that of the inputs is wanted, or only what is read at the taps.
+        shifts: The outputs of operations to which something is added; relevance is read there, too.
+    """
+
+    selection: str
+    start: str
+    taps: tuple[Tap, ...] = ()
+    summed: tuple[Tap, ...] = ()
+    conditions: tuple[str, ...] = ()
+    baseline: bool = False
+    relevance: bool = True
+    inputs: bool = True
+    shifts: tuple[Tap, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """What a compiled function takes, batch first.
+
+    Attributes:
+        inputs: The model's inputs, flattened.
+        baseline: Inputs to compare with; empty where there are none.
+        selection: The indices or weights that say what is explained; None for the largest output.
+        start: What the relevance starts as; None where the question says it.
+        conditions: Factors `(samples, channels)`, one array for each operation of the question.
+        shifts: What is added to each output that the question says.
+    """
+
+    inputs: list[Any]
+    baseline: list[Any] = dataclasses.field(default_factory=list)
+    selection: Any = None
+    start: Any = None
+    conditions: list[Any] = dataclasses.field(default_factory=list)
+    shifts: list[Any] = dataclasses.field(default_factory=list)
+
+    def at(self, rows: np.ndarray) -> Given:
+        """Some of the samples, in the order of the rows."""
+        return self.like([array[rows] for array in self.flat()])
+
+    def flat(self) -> list[Any]:
+        """All arrays, in a fixed order."""
+        single = [array for array in (self.selection, self.start) if array is not None]
+        return [*self.inputs, *self.baseline, *single, *self.conditions, *self.shifts]
+
+    def like(self, arrays: Sequence[Any]) -> Given:
+        """The same with other arrays, in the order of `flat`."""
+        rest = iter(arrays)
+        inputs, baseline = [next(rest) for _ in self.inputs], [next(rest) for _ in self.baseline]
+        selection, start = (None if array is None else next(rest) for array in (self.selection, self.start))
+        conditions = [next(rest) for _ in self.conditions]
+        return Given(inputs, baseline, selection, start, conditions, list(rest))
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What a compiled function returns, as numpy arrays with one row per sample.
+
+    Attributes:
+        relevance: Per model input; sums if they were asked for.
+        taps: Per tap of the question, in its order; zeros where it lies on no path of relevance.
+        outputs: The model's outputs, flattened.
+        index: Index of the explained neuron, one column per axis of the output if it has several; None for weights.
+        flat_index: The same, into the flattened output.
+        explained: Its value (the weighted sum, for weights).
+        started: The relevance that the pass started with.
+        outside: Per operation with a bounded rule: the least and greatest value at its input, minus its bounds.
+        reference: The explained value at the baseline; None without one.
+    """
+
+    relevance: list[np.ndarray]
+    taps: list[np.ndarray]
+    outputs: list[np.ndarray]
+    index: np.ndarray | None
+    explained: np.ndarray
+    started: np.ndarray
+    outside: list[np.ndarray]
+    reference: np.ndarray | None = None
+    flat_index: np.ndarray | None = None
+
+    def at(self, rows: slice | np.ndarray) -> Answer:
+        """The answer for some of the samples alone."""
+        return self._map(lambda arrays: arrays[0][rows], [self])
+
+    @classmethod
+    def joined(cls, answers: Sequence[Answer]) -> Answer:
+        """The answers for several batches, as one."""
+        return answers[0] if len(answers) == 1 else cls._map(np.concatenate, answers)
+
+    @classmethod
+    def _map(cls, function: Callable[[list[np.ndarray]], np.ndarray], answers: Sequence[Answer]) -> Answer:
+        def apply(name: str) -> Any:
+            parts = [getattr(answer, name) for answer in answers]
+            if isinstance(parts[0], list):
+                return [function(list(arrays)) for arrays in zip(*parts, strict=True)]
+            return None if parts[0] is None else function(parts)
+
+        return cls(**{field.name: apply(field.name) for field in dataclasses.fields(cls)})
+
+
+class Program:
+    """The compiled functions of one analyzer, one for each kind of question.
+
+    Args:
+        execution: The graph to run.
+        method: What is done with the signal at the inputs.
+        jit_compile: Whether XLA compiles.
+        variables: The model's, which stay live.
+        remat: Whether the backward pass runs parts of the forward pass again.
+        precision: What products are computed in.
+    """
+
+    def __init__(
+        self,
+        execution: Execution,
+        method: Method,
+        jit_compile: bool,
+        variables: Sequence[Any] = (),
+        remat: bool = False,
+        precision: str = "auto",
+    ) -> None:
+        self._variables = variables
+        self._execution, self._method, self._jit_compile = execution, method, jit_compile
+        self._functions: dict[Question, compiled] = {}
+        self._nodes = {node.name: node for node in execution.graph.nodes}
+        self.bounded = execution.bounded
+        self._remat, self._precision = remat, precision
+
+    @functools.cached_property
+    def _kept(self) -> Kept:
+        execution = self._execution
+        return Kept(execution.linear_overrides(), self._variables, execution.dtype_of_relevance)
+
+    @property
+    def traces(self) -> int:
+        """How many times a function has been traced so far."""
+        return sum(function.traces for function in self._functions.values())
+
+    def __call__(self, question: Question, given: Given) -> Answer:
+        """Runs a batch."""
+        if question not in self._functions:
+            self._functions[question] = self._compile(question)
+        result = self._functions[question](given.flat())
+        return Answer(**{"index": None, "relevance": [], "taps": [], **result})
+
+    def _compile(self, question: Question) -> compiled:
+        dtype, inputs = self._execution.dtype_of_relevance, self._execution.signature
+        vector, matrix = ((None,), "int64"), ((None, None), dtype)
+        given = Given(
+            inputs,
+            inputs if question.baseline else [],
+            {"max": None, "index": vector, "weights": matrix}[question.selection],
+            matrix if question.start == "array" else None,
+            [matrix for _ in question.conditions],
+            [(self._tapped(tap).shape, dtype) for tap in question.shifts],
+        )
+
+        count = len(given.flat())
+
+        def function(tensors: list[Tensor]) -> dict[str, Any]:
+            with self._kept.used(tensors[count:]):
+                return self._compute(question, given.like(tensors[:count]))
+
+        return compiled(
+            function, self._jit_compile, given.flat(), self._variables, self._precision, further=self._kept.tensors
+        )
+
+    def _compute(self, question: Question, given: Given) -> dict[str, Any]:
+        execution, graph, inputs = self._execution, self._execution.graph, given.inputs
+        references = execution.at_baseline(inputs, given.baseline) if question.baseline else None
+        shifts = dict(zip(question.shifts, given.shifts, strict=True))
+        if not question.relevance:
+            values = execution.run(inputs, shifts, references=references)
+            return self._told(question, given, values, references)[0]
+        wanted = tuple(dict.fromkeys([*question.taps, *(Tap("output", b.node.name) for b in execution.boundaries)]))
+        taps = [
+            shifts.get(tap, tensor)
+            for tap, tensor in zip(wanted, self._tap_tensors(wanted, inputs, references), strict=True)
+        ]
+        conditions = self._conditions(question, given)
+
+        wanted_inputs = [value for value in graph.inputs if value.is_float and question.inputs]
+
+        def forward(real: Sequence[Tensor], taps: Sequence[Tensor]) -> tuple[Tensor, dict[Value, Tensor]]:
+            given_real = dict(zip(wanted_inputs, real, strict=True))
+            xs = [given_real.get(value, x) for value, x in zip(graph.inputs, inputs, strict=True)]
+            by_tap = dict(zip(wanted, taps, strict=True))
+            remat = self._remat and references is None
+            values = execution.run(xs, by_tap, references=references, conditions=conditions, remat=remat)
+            return values[graph.explained], values
+
+        with relevance_pass():
+            real = [x for value, x in zip(graph.inputs, inputs, strict=True) if value in wanted_inputs]
+            y, values, pullback = pull_back(forward, real, taps)
+            result, weights, flat = self._told(question, given, values, references)
+            start = weights
+            if question.start != "one":
+                start = weights * (flat if question.start == "output" else given.start)
+            start = self._method.started(start)
+            of_inputs, of_taps = pullback(start if flat is y else ops.reshape(start, ops.shape(y)))
+
+        differences = _Differences(values, references)
+        read = {tap: self._at_tap(tap, differences, signal) for tap, signal in zip(wanted, of_taps, strict=True)}
+        relevance = self._of_inputs(given, differences, dict(zip(wanted_inputs, of_inputs, strict=True)), read)
+        at_taps = {tap: self._per_sample(tap, read[tap]) for tap in question.taps}
+        return {
+            **result,
+            "relevance": relevance,
+            "taps": [_summed(at) if tap in question.summed else at for tap, at in at_taps.items()],
+            "started": ops.sum(start, axis=-1),
+            "outside": [self._outside(rule, values[node.inputs[0]]) for node, rule in self.bounded],
+        }
+
+    def _of_inputs(
+        self,
+        given: Given,
+        values: _Differences,
+        signals: Mapping[Value, Tensor],
+        read: Mapping[Tap, Tensor],
+    ) -> list[Tensor]:
+        """What the inputs get, through real numbers and through what is looked up by whole ones."""
+        graph = self._execution.graph
+        of_indices = self._of_indices(read, dict(zip(graph.inputs, given.inputs, strict=True)))
+        relevance = []
+        for value, x in zip(graph.inputs, given.inputs, strict=True):
+            own = ops.zeros(ops.shape(x), dtype=self._execution.dtype_of_relevance)
+            if value in signals:
+                own = self._read(value, values, signals[value])
+            own = own + of_indices[value] if value in of_indices else own
+            relevance.append(self._method.finished(x, own) if value.is_float else own)
+        return relevance
+
+    def _told(
+        self,
+        question: Question,
+        given: Given,
+        values: Mapping[Value, Tensor],
+        references: Mapping[Value, Tensor] | None,
+    ) -> tuple[dict[str, Any], Tensor, Tensor]:
+        """What can be told without relevance, the weights of what is explained, and the flat output."""
+        graph = self._execution.graph
+        y = values[graph.explained]
+        flat = flattened(y)
+        # Logits of different heads say less than their probabilities which output is the largest.
+        ranking = flat if graph.ranking is None else flattened(values[graph.ranking])
+        weights, index = mask(question.selection, given.selection, flat, ranking)
+        explained = ops.sum(weights * flat, axis=-1)
+        result = {
+            "outputs": [values[value] for value in graph.outputs],
+            "explained": explained,
+            "started": explained,
+            "outside": [],
+        }
+        if references is not None:
+            result["reference"] = ops.sum(weights * flattened(references[graph.explained]), axis=-1)
+        if index is not None:
+            result.update(index=index if flat is y else unravelled(index, ops.shape(y)[1:]), flat_index=index)
+        return result, weights, flat
+
+    def _conditions(self, question: Question, given: Given) -> dict[str, Tensor]:
+        """Factors for what the conditioned operations give, with an axis of one for every axis but the channels'."""
+        conditions = {}
+        for name, factors in zip(question.conditions, given.conditions, strict=True):
+            node = self._nodes[name]
+            rank, axis = len(node.outputs[0].shape), self._execution.graph.channel_axes[node.outputs[0]]
+            spread = [ops.shape(factors)[1] if i == axis % rank else 1 for i in range(1, rank)]
+            conditions[name] = ops.reshape(factors, (-1, *spread))
+        return conditions
+
+    def _per_sample(self, tap: Tap, relevance: Tensor) -> Tensor:
+        """What was read at a tap, with one row per sample: rows that code made of one sample become an axis."""
+        if tap.kind == "bias":
+            return relevance
+        value = self._tapped(tap)
+        if value.batch_axis:
+            relevance = ops.moveaxis(relevance, value.batch_axis, 0)
+        return relevance if value.fold == 1 else ops.reshape(relevance, (-1, value.fold, *ops.shape(relevance)[1:]))
+
+    def _of_indices(self, read: Mapping[Tap, Tensor], inputs: Mapping[Value, Tensor]) -> dict[Value, Tensor]:
+        """What the inputs get through what is looked up by them."""
+        relevance: dict[Value, Tensor] = {}
+        for boundary in self._execution.boundaries:
+            if boundary.sources:
+                of_index = boundary.at_index(read[Tap("output", boundary.node.name)])
+                for value, part in boundary.at_inputs(of_index, inputs).items():
+                    relevance[value] = relevance.get(value, 0) + part
+        return relevance
+
+    def _read(self, value: Value, values: _Differences, signal: Tensor) -> Tensor:
+        if self._execution.signals.get(value) is Signal.R:
+            return signal
+        return self._method.attribution(values[value], signal)
+
+    def _at_tap(self, tap: Tap, values: _Differences, signal: Tensor) -> Tensor:
+        if tap.kind == "bias":
+            return signal  # the tap is 1, and its relevance is what the bias takes
+        return self._read(self._tapped(tap), values, signal)
+
+    def _tapped(self, tap: Tap) -> Value:
+        node = self._nodes[tap.node]
+        return node.inputs[tap.index] if tap.kind == "edge" else node.outputs[tap.index]
+
+    def _tap_tensors(
+        self, taps: Sequence[Tap], inputs: Sequence[Tensor], references: Mapping[Value, Tensor] | None
+    ) -> list[Tensor]:
+        if not taps:
+            return []
+        batch, dtype = ops.shape(inputs[0])[0], self._execution.dtype_of_relevance
+        shapes = self._execution.bias_taps()
+        unknown = any(tap.kind != "bias" and None in self._tapped(tap).sample_shape for tap in taps)
+        values = self._execution.run(inputs, dict.fromkeys(taps), references=references) if unknown else {}
+        tensors = []
+        for tap in taps:
+            if tap.kind == "bias":
+                tensors.append(ops.ones((batch, *shapes[tap]), dtype=dtype))
+            elif unknown:
+                value = self._tapped(tap)
+                tensors.append(ops.zeros(_with_batch(ops.shape(values[value]), value, batch), dtype=dtype))
+            else:
+                value = self._tapped(tap)
+                tensors.append(ops.zeros(_with_batch(value.shape, value, batch), dtype=dtype))
+        return tensors
+
+    @staticmethod
+    def _outside(rule: ZB, x: Tensor) -> Tensor:
+        """By how much each sample leaves the box of the rule."""
+        below = ops.convert_to_tensor(np.asarray(rule.low), dtype=x.dtype) - x
+        above = x - ops.convert_to_tensor(np.asarray(rule.high), dtype=x.dtype)
+        return ops.max(ops.maximum(below, above), axis=list(range(1, len(x.shape))))
+
+
+class _Differences:
+    """The values of a graph, or what they are more than at the baseline."""
+
+    def __init__(self, values: Mapping[Value, Tensor], references: Mapping[Value, Tensor] | None) -> None:
+        self._values, self._references = values, references
+
+    def __getitem__(self, value: Value) -> Tensor:
+        own = self._values[value]
+        return own if self._references is None else own - self._references[value]
+
+
+def _with_batch(shape: Sequence[Any], value: Value, batch: Any) -> tuple[Any, ...]:
+    """A shape like that value's, for a batch of that size."""
+    return (*shape[: value.batch_axis], batch * value.fold, *shape[value.batch_axis + 1 :])
+
+
+def _summed(x: Tensor) -> Tensor:
+    return ops.sum(x, axis=list(range(1, len(x.shape)))) if len(x.shape) > 1 else x

@@ -1,0 +1,1 @@
+"""Errors, argument checks, configuration and files: what knows nothing of relevance."""

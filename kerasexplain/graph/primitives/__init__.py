@@ -1,0 +1,1 @@
+"""The few kinds of operation that every graph is made of."""

@@ -1,0 +1,336 @@
+"""Running a model's code on symbolic tensors, and writing down every operation that it calls.
+
+Whatever Keras can build on symbolic inputs can be recorded: Sequential, Functional and subclassed models, custom
+layers, composite layers. Layers that are understood as they are become one record; any other layer is *opened*: its
+own `call` runs, after Keras' preamble (masks, `training`, casts), and what it calls is recorded, at every depth.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import dataclasses
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+from keras import ops
+
+from kerasexplain.foundation.errors import UnsupportedModelError, plain
+
+SymbolicTensor = Any
+#: Says how an operation is recorded: None to open it, else a text, empty where it is understood as it is.
+Keep = Callable[[Any, tuple[Any, ...], dict[str, Any]], "str | None"]
+Refusal = Callable[[Any, tuple[Any, ...], dict[str, Any]], str]
+#: Gives the function that runs instead of an operation: it calls the simpler operations that the one is made of.
+Expand = Callable[[Any], "Callable[..., Any] | None"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Record:
+    """One call of an operation.
+
+    Attributes:
+        operation: The layer or operation.
+        args, kwargs: What its `call` was given, with symbolic tensors.
+        outputs: The symbolic tensors it gave, flattened.
+        path: Names of the opened layers that it was called in, outermost first, with a number for each call.
+        name: Its own name.
+        outermost: The layer called by the model itself that this was called in: often the operation.
+        reason: Why the operation could not be opened; empty where it needed no opening.
+        region: The opened layer whose code reads its weights directly, around this call; None where none does.
+    """
+
+    operation: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    outputs: list[SymbolicTensor]
+    path: tuple[str, ...]
+    name: str
+    outermost: Any
+    reason: str = ""
+    region: Opened | None = None
+
+    @property
+    def full_name(self) -> str:
+        return "/".join([*self.path, self.name])
+
+    def constants(self) -> list[Any]:
+        """The tensors among its arguments that do not depend on the model's inputs, and are no variables."""
+        return [leaf for leaf in keras.tree.flatten((self.args, self.kwargs)) if is_constant_tensor(leaf)]
+
+
+@dataclasses.dataclass(eq=False)
+class Opened:
+    """A call of a layer that was opened.
+
+    Attributes:
+        layer: The layer, or an operation that is run as simpler ones.
+        args, kwargs: What it was called with.
+        name: Its full name; empty for the model itself.
+        reads_weights: Whether its own code reads the value of a variable.
+        outputs: What it gave.
+        decisions: How the layers that were called in it were recorded, as `Keep` says.
+    """
+
+    layer: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    name: str
+    reads_weights: bool = False
+    outputs: Any = None
+    decisions: tuple[str | None, ...] = ()
+
+
+def is_constant_tensor(leaf: Any) -> bool:
+    return ops.is_tensor(leaf) and not isinstance(leaf, (keras.KerasTensor, keras.Variable))
+
+
+class Recorder:
+    """Writes down the operations that are called on symbolic tensors while it is active.
+
+    Args:
+        keep: Decides, per layer, whether it is recorded as it is.
+        expand: Gives the function that runs instead of an operation, if there is one.
+        refusal: Says what is known against a layer that was opened in vain.
+    """
+
+    def __init__(self, keep: Keep, expand: Expand, refusal: Refusal = lambda *_: "") -> None:
+        self.records: list[Record] = []
+        self.opened: list[Opened] = []
+        self._decisions: list[str | None] = []
+        self._keep, self._expand, self._refusal = keep, expand, refusal
+        self._stack: list[Opened] = []
+        self._calls: dict[tuple[str, ...], dict[str, int]] = {}
+        self._outermost: Any = None
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        return () if len(self._stack) < 2 else tuple(self._stack[-1].name.split("/"))
+
+    def open(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Runs a layer's own code; the first one opened is the model."""
+        if len(self._stack) == 1:
+            self._outermost = layer
+        path, start, decided = self.path, len(self.records), len(self._decisions)
+        counts = dict(self._calls.get(path, {}))
+        name = self._numbered(_own_name(layer)) if self._stack else ""
+        opened = Opened(layer, args, kwargs, "/".join([*path, name]))
+        self._stack.append(opened)
+        try:
+            outputs = self._body(layer)(*args, **kwargs)
+        except BaseException:
+            del self.records[start:]
+            self._calls[path] = counts
+            raise
+        finally:
+            self._stack.pop()
+        opened.outputs, opened.decisions = outputs, tuple(self._decisions[decided:])
+        self.opened.append(opened)
+        if opened.reads_weights:
+            # The outermost such layer is run again, to get what it computes from its weights, when they have changed.
+            self.records[start:] = [dataclasses.replace(record, region=opened) for record in self.records[start:]]
+        return outputs
+
+    def run(self, function: Callable[[Any], Any], *args: Any) -> Any:
+        """Runs a function as if it were the code of an opened layer."""
+        self._stack.append(Opened(None, args, {}, ""))
+        try:
+            return function(*args)
+        finally:
+            self._stack.pop()
+
+    def _body(self, layer: Any) -> Callable[..., Any]:
+        expansion = self._expand(layer)
+        if expansion is not None:
+            return lambda *args, **kwargs: expansion(layer, *args, **kwargs)
+        quantized = getattr(layer, "quantization_mode", None) is not None
+        return layer.quantized_call if quantized else layer.call
+
+    def layer(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A layer that is called on symbolic tensors, after Keras' preamble."""
+        if not self._stack:
+            return self.open(layer, args, kwargs)
+        reason = self._keep(layer, args, kwargs)
+        self._decisions.append(reason)
+        if reason is None:
+            try:
+                return self.open(layer, args, kwargs)
+            except Exception as error:
+                reason = self._refusal(layer, args, kwargs)
+                reason = reason or _why_not(error)
+        try:
+            return self._record(layer, args, kwargs, reason)
+        except UnsupportedModelError:
+            raise
+        except Exception as error:
+            name = "/".join([*self.path, layer.name])
+            raise UnsupportedModelError(
+                f"the layer {name!r} ({type(layer).__name__}) can neither be opened nor kept in one piece: "
+                f"{reason or _why_not(error)}, and Keras cannot tell the shape of its output. Choose by ops.where "
+                "instead of Python's control flow and ops.cond"
+            ) from error
+
+    def operation(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """An operation of `keras.ops` that is called on symbolic tensors."""
+        if type(operation).__name__ == "Cast" and args[0].dtype == operation.dtype:
+            return args[0]  # as at run time, where the tensor keeps its mask
+        if self._expand(operation) is not None:
+            return self.open(operation, args, kwargs)
+        if any(map(_closes_over_tensors, keras.tree.flatten((args, kwargs, vars(operation))))):
+            raise UnsupportedModelError(
+                f"the operation {type(operation).__name__!r} is given functions that close over tensors, which have no "
+                "values while they are traced: choose by ops.where, or pass the tensors as arguments"
+            )
+        return self._record(operation, args, kwargs, "")
+
+    def _record(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any], reason: str) -> Any:
+        try:
+            outputs = operation.compute_output_spec(*args, **kwargs)
+        except TypeError:  # a layer's own may not take all that its call does
+            outputs = keras.Operation.compute_output_spec(operation, *args, **kwargs)
+        if _open_sizes(outputs) and not _open_sizes((args, kwargs)):
+            # Some layers forget sizes that they could know (EinsumDense); running their code on placeholders does not.
+            outputs = keras.Operation.compute_output_spec(operation, *args, **kwargs)
+        if not any(getattr(leaf, "sparse", False) for leaf in keras.tree.flatten((args, kwargs))):
+            for leaf in keras.tree.flatten(outputs):
+                # Keras takes the product with a variable, which has no `sparse`, for a sparse tensor.
+                if isinstance(leaf, keras.KerasTensor):
+                    leaf._sparse = False
+        outermost = operation if len(self._stack) == 1 else self._outermost
+        name = self._numbered(_own_name(operation))
+        flat = [leaf for leaf in keras.tree.flatten(outputs) if leaf is not None]
+        self.records.append(Record(operation, args, kwargs, flat, self.path, name, outermost, reason))
+        return outputs
+
+    def _numbered(self, name: str) -> str:
+        """The name, made unique among the calls of one opened layer."""
+        taken = self._calls.setdefault(self.path, {})
+        number = taken[name] = taken.get(name, 0) + 1
+        while number > 1 and f"{name}@{number}" in taken:  # a layer may itself be called "dense@2"
+            number = taken[name] = number + 1
+        unique = name if number == 1 else f"{name}@{number}"
+        taken.setdefault(unique, 1)
+        return unique
+
+    def weights_were_read(self) -> None:
+        if self._stack:
+            self._stack[-1].reads_weights = True
+
+
+def _open_sizes(structure: Any) -> bool:
+    """Whether a symbolic tensor has an axis of unknown size besides the batch."""
+    tensors = (leaf for leaf in keras.tree.flatten(structure) if isinstance(leaf, keras.KerasTensor))
+    return any(None in tensor.shape[1:] for tensor in tensors)
+
+
+def _own_name(operation: Any) -> str:
+    # An operation made during the call has a name from a counter that goes on from call to call.
+    if isinstance(operation, keras.layers.Layer) or operation._inbound_nodes:
+        return str(operation.name)
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(operation).__name__).lower()
+
+
+def _closes_over_tensors(leaf: Any) -> bool:
+    """Whether a function reads symbolic tensors that it is not given as arguments."""
+    cells = getattr(leaf, "__closure__", None) or ()
+    held = []
+    for cell in cells:
+        with contextlib.suppress(ValueError):  # an empty cell
+            held.append(cell.cell_contents)
+    return any(isinstance(tensor, keras.KerasTensor) for tensor in keras.tree.flatten(held))
+
+
+def _why_not(error: BaseException) -> str:
+    """Why code does not run on symbolic tensors, in words of ours where Keras' own say little."""
+    if isinstance(error, UnsupportedModelError):
+        return plain(error)
+    text = _first_line(error)
+    of_values = ("KerasTensor", "symbolic", "Failed to convert", "placeholder", "convert_to_tensor", "__array__")
+    if any(word in text for word in of_values):
+        return (
+            "its code does not run on symbolic tensors, for it needs their values: Python's control flow, ops.cond and "
+            "loops whose functions close over tensors, or functions of the backend"
+        )
+    return f"its code does not run on symbolic tensors ({text})"
+
+
+def _first_line(error: BaseException) -> str:
+    text = plain(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+_active: contextvars.ContextVar[Recorder | None] = contextvars.ContextVar("kerasexplain_recorder", default=None)
+_patching = threading.RLock()
+#: Between a variable and a symbolic tensor, Keras leaves them to the backend, which knows no symbolic tensors.
+_OPERATORS = tuple(f"__{name}__" for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"))
+
+
+class _Watch(keras.StatelessScope):
+    """Lets code read variables and change none; what reads one's value directly is noted."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__(initialize_variables=False)
+        self._recorder = recorder
+
+    def get_current_value(self, variable: Any) -> Any:
+        self._recorder.weights_were_read()
+        value = super().get_current_value(variable)
+        if value is None and self.original_scope is not None:
+            value = self.original_scope.get_current_value(variable)
+        return value
+
+
+@contextlib.contextmanager
+def recording(recorder: Recorder) -> Iterator[None]:
+    """While active, symbolic calls of this thread are written down; no Keras node is made, and no model changes."""
+    layer_module = sys.modules[keras.layers.Layer.__module__]
+    variable = next(kind for kind in keras.Variable.__mro__ if _OPERATORS[0] in vars(kind))
+    with _patching, contextlib.ExitStack() as stack:
+        for owner, name, replacement in (
+            (keras.layers.Layer, "symbolic_call", _layer_call(keras.layers.Layer.symbolic_call)),
+            (keras.Operation, "symbolic_call", _operation_call(keras.Operation.symbolic_call)),
+            (layer_module, "Node", _node(layer_module.Node)),  # type: ignore[attr-defined]
+            *((variable, name, _operator(getattr(variable, name))) for name in _OPERATORS),
+        ):
+            stack.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, replacement)
+        token = _active.set(recorder)
+        stack.callback(_active.reset, token)
+        with _Watch(recorder):
+            yield
+
+
+def _layer_call(original: Any) -> Any:
+    def symbolic_call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        recorder = _active.get()
+        return original(self, *args, **kwargs) if recorder is None else recorder.layer(self, args, kwargs)
+
+    return symbolic_call
+
+
+def _operation_call(original: Any) -> Any:
+    def symbolic_call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        recorder = _active.get()
+        return original(self, *args, **kwargs) if recorder is None else recorder.operation(self, args, kwargs)
+
+    return symbolic_call
+
+
+def _node(original: Any) -> Any:
+    def node(*args: Any, **kwargs: Any) -> Any:
+        return original(*args, **kwargs) if _active.get() is None else None
+
+    return node
+
+
+def _operator(original: Any) -> Any:
+    def operator(self: Any, other: Any) -> Any:
+        if _active.get() is not None and isinstance(other, keras.KerasTensor):
+            return NotImplemented  # Python then asks the symbolic tensor, which records it
+        return original(self, other)
+
+    return operator
