@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-import kerasexplain.compiler.kept
+import kerasexplain.compiler.weight_cache
 from kerasexplain import create_analyzer
 from kerasexplain.analyzer import Analyzer
 
@@ -54,7 +54,7 @@ def test_every_way_to_change_weights_is_noticed(name: str, jit_compile: bool, mo
         change()
         live = create_analyzer(name, model, jit_compile=jit_compile)
         with monkeypatch.context() as patch:
-            patch.setattr(kerasexplain.compiler.kept, "MOST_BYTES", 0)
+            patch.setattr(kerasexplain.compiler.weight_cache, "MOST_BYTES", 0)
             expected = live.analyze(X)
             assert live._first.program._kept.tensors() == []
         np.testing.assert_allclose(analyzer.analyze(X), expected, rtol=1e-4, atol=1e-6)
@@ -93,7 +93,7 @@ def test_what_is_the_weight_itself_is_not_kept() -> None:
 def test_too_much_is_made_in_every_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     model = network()
     expected = create_analyzer("lrp.z_plus", model).analyze(X)
-    monkeypatch.setattr(kerasexplain.compiler.kept, "MOST_BYTES", 100)
+    monkeypatch.setattr(kerasexplain.compiler.weight_cache, "MOST_BYTES", 100)
     analyzer = create_analyzer("lrp.z_plus", model)
     np.testing.assert_allclose(analyzer.analyze(X), expected, rtol=1e-4, atol=1e-6)
     assert analyzer._first.program._kept.tensors() == []

@@ -12,10 +12,11 @@ from keras import ops
 
 from kerasexplain.backend import delayed, pull_back
 from kerasexplain.backend import override as overriding
-from kerasexplain.compiler.baseline import Apply, comparing_steps, in_doubles, reveal_cancel
+from kerasexplain.compiler.comparison import Apply, in_doubles, reveal_cancel
 from kerasexplain.compiler.composite import Composite
-from kerasexplain.compiler.linear import LinearOverride
+from kerasexplain.compiler.linear_override import LinearOverride
 from kerasexplain.compiler.override import Overridden, overridden, quotient_at, relevance_at
+from kerasexplain.compiler.recurrence import comparing_steps, overridden_steps
 from kerasexplain.compiler.remat import Cut, Segment, cut
 from kerasexplain.compiler.rows import Row
 from kerasexplain.graph.graph import Graph, Node, Shape, Value, outputs_of, tensors_of
@@ -118,37 +119,12 @@ class Execution:
         return overridden(row, arriving, self._composite)
 
     def _steps(self, recurrent: Recurrent, row: Row) -> Overridden:
-        """A recurrent layer: its cell's graph runs overridden in every step, and Q goes back from step to step."""
-        cell = recurrent.cell
-        starts = dict.fromkeys(cell.outputs, Signal.Q)
-        execution = Execution(cell, row.steps, self._composite, starts, self.dtype_of_relevance, self._unroll)
-        if self._composite.against_baseline:
-            return Overridden(comparing_steps(recurrent, execution, self._unroll), Signal.Q, Signal.Q, compares=True)
-        of_x, *of_states = (execution.signals.get(value, Signal.Q) for value in cell.inputs)
-        biases = {tap: shape for tap, shape in execution.bias_taps().items() if tap.kind == "bias"}
-
-        def apply(xs: Sequence[Tensor], tap: Tensor | None) -> list[Tensor]:
-            taps = {} if tap is None else {bias: _spread(tap, shape) for bias, shape in biases.items()}
-
-            def step(x: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-                # What goes from step to step is Q.
-                given = [
-                    quotient_at(state, self._composite.stabilizer) if signal is Signal.R else state
-                    for state, signal in zip(states, of_states, strict=True)
-                ]
-                values = execution.run([x, *given], taps)
-                output, *new = (
-                    relevance_at(values[value]) if execution.signals[value] is Signal.R else values[value]
-                    for value in cell.outputs
-                )
-                return output, new
-
-            if of_x is Signal.R:  # then so do the initial states
-                carrying = zip(xs[1:], row.carrying[1:], strict=True)
-                xs = [xs[0], *(relevance_at(x) if carries else x for x, carries in carrying)]
-            return recurrent.over_time(step, xs, self._unroll)
-
-        return Overridden(apply, Signal.Q, of_x, () if biases else None)
+        cell, composite, dtype = recurrent.cell, self._composite, self.dtype_of_relevance
+        execution = Execution(cell, row.steps, composite, dict.fromkeys(cell.outputs, Signal.Q), dtype, self._unroll)
+        if composite.against_baseline:
+            apply = comparing_steps(recurrent, execution, self._unroll)
+            return Overridden(apply, Signal.Q, Signal.Q, compares=True)
+        return overridden_steps(recurrent, execution, row.carrying, composite.stabilizer, self._unroll)
 
     def _joined(self) -> dict[Node, Pair]:
         """Linear operations that run as one with what alone reads them: for a rule of both, or to save keeping z."""
@@ -367,12 +343,6 @@ class Execution:
             if not boundary.sources:
                 taps[Tap("output", boundary.node.name)] = boundary.node.outputs[0].shape[1:]
         return taps if self._composite.biases else {}
-
-
-def _spread(tap: Tensor, shape: Sequence[int | None]) -> Tensor:
-    """One number per sample, as a tensor of that shape for each."""
-    per_sample = ops.reshape(tap, (-1,) + (1,) * len(shape))
-    return ops.broadcast_to(per_sample, (ops.shape(tap)[0], *shape))
 
 
 def _conditioned(y: Tensor, factors: Tensor) -> Tensor:

@@ -13,9 +13,9 @@ from typing import Any
 from keras import ops
 
 from kerasexplain.backend import override, pull_back, transposed
-from kerasexplain.compiler.baseline import Apply, against_baseline, handed_back
+from kerasexplain.compiler.comparison import Apply, against_baseline, handed_back
 from kerasexplain.compiler.composite import Composite
-from kerasexplain.compiler.linear import LinearOverride
+from kerasexplain.compiler.linear_override import LinearOverride
 from kerasexplain.compiler.rows import Row
 from kerasexplain.graph.primitives.base import (
     Affine,

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasexplain.compiler.canonize import split_into_primitives
+from kerasexplain.compiler.split import split_into_primitives
 from kerasexplain.foundation.errors import UnsupportedModelError, plain
 from kerasexplain.graph.graph import Graph, Value, outputs_of
 from kerasexplain.graph.indices import boundaries

@@ -12,7 +12,7 @@ from keras import ops
 
 from kerasexplain.backend import compiled, pull_back, relevance_pass
 from kerasexplain.compiler.execution import Execution
-from kerasexplain.compiler.kept import Kept
+from kerasexplain.compiler.weight_cache import WeightCache
 from kerasexplain.graph.graph import Value
 from kerasexplain.graph.signal import Signal
 from kerasexplain.graph.taps import Tap
@@ -163,9 +163,9 @@ class Program:
         self._remat, self._precision = remat, precision
 
     @functools.cached_property
-    def _kept(self) -> Kept:
+    def _cache(self) -> WeightCache:
         execution = self._execution
-        return Kept(execution.linear_overrides(), self._variables, execution.dtype_of_relevance)
+        return WeightCache(execution.linear_overrides(), self._variables, execution.dtype_of_relevance)
 
     @property
     def traces(self) -> int:
@@ -194,11 +194,11 @@ class Program:
         count = len(given.flat())
 
         def function(tensors: list[Tensor]) -> dict[str, Any]:
-            with self._kept.used(tensors[count:]):
+            with self._cache.used(tensors[count:]):
                 return self._compute(question, given.like(tensors[:count]))
 
         return compiled(
-            function, self._jit_compile, given.flat(), self._variables, self._precision, further=self._kept.tensors
+            function, self._jit_compile, given.flat(), self._variables, self._precision, further=self._cache.tensors
         )
 
     def _compute(self, question: Question, given: Given) -> dict[str, Any]:

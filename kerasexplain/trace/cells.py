@@ -13,7 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasexplain.graph.primitives.recurrent import Preactivation
+from kerasexplain.operations.layers.recurrent import Preactivation
 from kerasexplain.trace.expansions import expands
 
 Tensor = Any

@@ -1,22 +1,17 @@
-"""Recurrent layers: one cell, run step after step; and the cells' gates, as linear operations on x and h together."""
+"""Recurrent layers: one cell, run step after step."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 from keras import ops
 
-from kerasexplain.graph.primitives.base import Call, Primitive, live
-from kerasexplain.graph.primitives.linear import Linear
-from kerasexplain.operations.catalogue import describes, describes_class
-
-if TYPE_CHECKING:
-    from kerasexplain.graph.graph import Graph
+from kerasexplain.graph.graph import Graph
+from kerasexplain.graph.primitives.base import Call, Primitive
 
 Tensor = Any
 Step = Callable[[Tensor, Sequence[Tensor]], "tuple[Tensor, list[Tensor]]"]
@@ -24,22 +19,26 @@ Step = Callable[[Tensor, Sequence[Tensor]], "tuple[Tensor, list[Tensor]]"]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Recurrent(Primitive):
-    """A recurrent layer. What it is to relevance, the graph of its cell says."""
+    """A recurrent layer. What it is to relevance, the graph of its cell says.
+
+    Attributes:
+        call: The call of the layer.
+        graph: The graph of its cell; None until it has been traced.
+    """
 
     call: Call
+    graph: Graph | None = None
     bias_shape: tuple[int, ...] = ()  # type: ignore[misc]
 
     def __call__(self, *xs: Tensor, tap: Tensor | None = None) -> Tensor:
         args, kwargs = self.call.fill(*xs)
         return self.call.operation.call(*args, **kwargs)
 
-    @functools.cached_property
+    @property
     def cell(self) -> Graph:
         """The graph of one step: inputs are `x, *states`, outputs `output, *new states`."""
-        # Tracing a cell is tracing a model, which needs this catalogue.
-        from kerasexplain.compiler.cell_graph import trace_cell
-
-        return trace_cell(self.call.operation, self.call.inputs[0])
+        assert self.graph is not None, "canonize adds the graph"
+        return self.graph
 
     def over_time(
         self, step: Step, xs: Sequence[Tensor], unroll: bool, baseline: Sequence[Tensor] | None = None
@@ -137,59 +136,3 @@ def _packed(xs: Tensor, masks: Tensor) -> Tensor:
 
 def _unpacked(packed: Tensor, xs: Tensor) -> tuple[Tensor, Tensor]:
     return ops.reshape(packed[:, :-1], (-1, *xs.shape[2:])), packed[:, -1] > 0.5
-
-
-@describes("layers.LSTM", "layers.GRU", "layers.SimpleRNN", "layers.RNN", masked=True)
-@describes("layers.ConvLSTM1D", "layers.ConvLSTM2D", "layers.ConvLSTM3D", masked=True)
-def _recurrent(call: Call) -> Primitive:
-    return Recurrent(call)
-
-
-class Preactivation(keras.Operation):
-    """`x W + h U + b` for some units of a cell: on `[x, h]` one linear operation, with one denominator.
-
-    Args:
-        cell: A recurrent cell with `kernel`, `recurrent_kernel` and perhaps `bias`.
-        units: Which of the columns of its kernels.
-    """
-
-    def __init__(self, cell: Any, units: slice = slice(None)) -> None:
-        super().__init__()
-        self.cell, self.units = cell, units
-
-    def kernel(self) -> Tensor:
-        both = ops.concatenate([live(self.cell.kernel), live(self.cell.recurrent_kernel)], axis=0)
-        return both[:, self.units]
-
-    def bias(self) -> Tensor:
-        bias = live(self.cell.bias)
-        return (bias if len(bias.shape) == 1 else ops.sum(bias, axis=0))[self.units]
-
-    @property
-    def has_bias(self) -> bool:
-        return self.cell.bias is not None
-
-    @property
-    def count(self) -> int:
-        return len(range(*self.units.indices(self.cell.kernel.shape[-1])))
-
-    def call(self, x_and_h: Tensor) -> Tensor:
-        z = ops.matmul(x_and_h, ops.cast(self.kernel(), x_and_h.dtype))
-        return z + ops.cast(self.bias(), x_and_h.dtype) if self.has_bias else z
-
-    def compute_output_spec(self, x_and_h: Tensor) -> Any:
-        return keras.KerasTensor((*x_and_h.shape[:-1], self.count), x_and_h.dtype)
-
-
-@describes_class(Preactivation)
-def _preactivation(call: Call) -> Primitive:
-    operation = call.operation
-    return Linear(
-        product=ops.matmul,
-        kernel=operation.kernel,
-        bias=operation.bias if operation.has_bias else None,
-        bias_shape=(operation.count,) if operation.has_bias else None,
-        bias_axis=None,
-        scaled=None,
-        is_derived=True,
-    )

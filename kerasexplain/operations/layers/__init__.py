@@ -9,6 +9,7 @@ from kerasexplain.operations.layers import (
     normalization,
     pooling,
     preprocessing,
+    recurrent,
     reshaping,
 )
 from kerasexplain.operations.layers.merging import affine_constant, operand_positions
@@ -24,5 +25,6 @@ __all__ = [
     "operand_positions",
     "pooling",
     "preprocessing",
+    "recurrent",
     "reshaping",
 ]

@@ -1,4 +1,4 @@
-"""What passes make of the weights alone, such as their positive parts: made once, and anew when the weights change."""
+"""The weight cache: what passes make of weights alone, their positive parts say, until the weights change."""
 
 from __future__ import annotations
 
@@ -6,45 +6,50 @@ import contextlib
 import contextvars
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 
 from kerasexplain.backend import states
 
-if TYPE_CHECKING:
-    from kerasexplain.compiler.linear import LinearOverride
-
 Tensor = Any
 
-#: More bytes than this are not kept: what takes so much is made in every pass, of one operation after the other.
+#: More bytes than this are not cached: what takes so much is made in every pass, of one operation after the other.
 MOST_BYTES = 2**30
 
-_in_use: contextvars.ContextVar[Mapping[LinearOverride, dict[str, Any]] | None] = contextvars.ContextVar(
-    "kerasexplain_kept", default=None
+
+class OfWeights(Protocol):
+    """An operation that makes something of its weights alone."""
+
+    def of_weights(self, dtype: str) -> dict[str, Any]:
+        """What it makes, the same in every pass until the weights change."""
+
+
+_in_use: contextvars.ContextVar[Mapping[OfWeights, dict[str, Any]] | None] = contextvars.ContextVar(
+    "kerasexplain_weight_cache", default=None
 )
 
 
-def kept(override: LinearOverride) -> dict[str, Any]:
-    """What is kept of the weights of an operation; empty where it has to be made."""
-    return (_in_use.get() or {}).get(override, {})
+def cached(operation: OfWeights) -> dict[str, Any]:
+    """What is cached of the weights of an operation; empty where it has to be made."""
+    return (_in_use.get() or {}).get(operation, {})
 
 
-class Kept:
-    """What a program keeps.
+class WeightCache:
+    """What is cached for a program.
 
     Whether weights have changed is told by where the backend holds them, so no change is missed, whoever made it. Where
-    that cannot be told, nothing is kept.
+    that cannot be told, nothing is cached.
 
     Args:
-        overrides: The linear operations of the program.
+        operations: The operations of the program.
         variables: The model's.
         dtype: The floating dtype that relevance is computed in.
     """
 
-    def __init__(self, overrides: Sequence[LinearOverride], variables: Sequence[Any], dtype: str) -> None:
-        self._overrides, self._variables, self._dtype = overrides, variables, dtype
+    def __init__(self, operations: Sequence[OfWeights], variables: Sequence[Any], dtype: str) -> None:
+        self._operations, self._variables, self._dtype = operations, variables, dtype
         self._seen: list[tuple[int, Any]] | None = None
         self._tensors: list[Tensor] = []
         self._structure = [] if states(variables) is None else self._made()
@@ -52,15 +57,15 @@ class Kept:
     def _made(self) -> list[dict[str, Any]]:
         """What each of the operations makes; nothing if that is too much."""
         made, size = [], 0
-        for override in self._overrides:
-            made.append(override.of_weights(self._dtype))
+        for operation in self._operations:
+            made.append(operation.of_weights(self._dtype))
             size += sum(math.prod(tensor.shape) for tensor in keras.tree.flatten(made[-1]))
             if size * np.dtype(self._dtype).itemsize > MOST_BYTES:
                 return []
         return made
 
     def tensors(self) -> list[Tensor]:
-        """What is kept, flattened, of the weights as they are now."""
+        """What is cached, flattened, of the weights as they are now."""
         if not keras.tree.flatten(self._structure):
             return []
         now = states(self._variables)
@@ -72,7 +77,7 @@ class Kept:
     def used(self, tensors: Sequence[Tensor]) -> Iterator[None]:
         """While active, the operations take these tensors, given as by `tensors`, for what they would make."""
         packed = keras.tree.pack_sequence_as(self._structure, list(tensors)) if self._structure else []
-        token = _in_use.set(dict(zip(self._overrides, packed, strict=False)))
+        token = _in_use.set(dict(zip(self._operations, packed, strict=False)))
         try:
             yield
         finally:

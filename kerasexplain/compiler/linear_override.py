@@ -8,7 +8,7 @@ from typing import Any
 from keras import ops
 
 from kerasexplain.backend import override
-from kerasexplain.compiler.kept import kept
+from kerasexplain.compiler.weight_cache import cached
 from kerasexplain.graph.primitives.elementwise import Elementwise
 from kerasexplain.graph.primitives.linear import Linear
 from kerasexplain.graph.signal import Signal
@@ -55,7 +55,7 @@ class LinearOverride:
         return {"W": W, **made} if self._linear.is_derived else made
 
     def __call__(self, xs: Sequence[Tensor], tap: Tensor | None) -> Tensor:
-        known = dict(kept(self))
+        known = dict(cached(self))
         W = known.pop("W", None)
         kernel = ops.cast(self._linear.kernel(), xs[0].dtype) if W is None else W
         bias = self._linear.placed_bias(xs[0], tap)

@@ -6,24 +6,20 @@ Each operation's multipliers add up exactly: the sum of `m_i (x_i - x'_i)` over 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from keras import ops
 
 from kerasexplain.backend import override, pull_back, transposed
-from kerasexplain.compiler.linear import FEW_TERMS
+from kerasexplain.compiler.linear_override import FEW_TERMS
+from kerasexplain.graph.graph import Node
 from kerasexplain.graph.primitives.base import Primitive, Product, Statistics
 from kerasexplain.graph.primitives.elementwise import Elementwise
 from kerasexplain.graph.primitives.linear import Linear
 from kerasexplain.graph.primitives.maximum import Maximum, Minimum
-from kerasexplain.graph.primitives.recurrent import Recurrent
 from kerasexplain.rules import BaselineSlope, MaximumRule, RevealCancel, Rule
 from kerasexplain.rules.step import LinearStep
-
-if TYPE_CHECKING:
-    from kerasexplain.compiler.execution import Execution
-    from kerasexplain.graph.graph import Node
 
 Tensor = Any
 Apply = Callable[[Sequence[Tensor], "Tensor | None"], Tensor]
@@ -199,25 +195,6 @@ def reveal_cancel(linear: Linear, nonlinearity: Elementwise, rule: RevealCancel)
         bias = linear.placed_bias(x, None)
         kernel = ops.cast(linear.kernel(), x.dtype)
         return override(forward, backward, x, reference, kernel, *([] if bias is None else [bias]))
-
-    return apply
-
-
-def comparing_steps(recurrent: Recurrent, execution: Execution, unroll: bool) -> Apply:
-    """A recurrent layer whose cell runs at the baseline beside the input, with states of its own, in every step."""
-    cell = execution.graph
-
-    def step(both: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        count = len(states) // 2
-        inputs, baseline = [both[:, 0], *states[:count]], [both[:, 1], *states[count:]]
-        references = execution.run(baseline, {})
-        values = execution.run(inputs, {}, references=references)
-        output, *new = cell.outputs
-        return values[output], [at[value] for at in (values, references) for value in new]
-
-    def apply(operands: Sequence[Tensor], tap: Tensor | None) -> list[Tensor]:
-        count = len(operands) // 2
-        return recurrent.over_time(step, operands[:count], unroll, baseline=operands[count:])
 
     return apply
 
