@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -23,8 +24,9 @@ from kerasexplain.foundation.storage import write_analyzer
 from kerasexplain.graph.graph import Graph
 from kerasexplain.options import COMMON_OPTIONS, checked
 from kerasexplain.request import Request
+from kerasexplain.runtime.batch_size import BatchSizes
 from kerasexplain.runtime.fitting import Fitting
-from kerasexplain.runtime.inputs import as_arrays, by_input
+from kerasexplain.runtime.inputs import as_arrays, by_input, model_inputs
 from kerasexplain.runtime.method import Method
 from kerasexplain.runtime.results import deliver
 from kerasexplain.runtime.selection import one_of
@@ -112,6 +114,7 @@ class Analyzer:
         self._description: dict[str, Any] | None = None
         self._found: Pipelines | None = None
         self._known: Specification | None = None
+        self._batch_sizes = BatchSizes()
         self._has_remarked = False
         if example is not None or not needs_example(model):
             self._look_at(example)
@@ -336,8 +339,8 @@ class Analyzer:
             )
         names = pipelines.first.graph.input_names
         asked = self.options["batch_size"] if batch_size is None else batch_size
-        size = pipelines.batch_sizes.of(asked, pipelines, by_input(stream.first, names)[0])
-        batches = ahead(stream.batches(names, pipelines.arrays, size))
+        size = self._batch_sizes.of(asked, pipelines, by_input(stream.first, names)[0])
+        batches = ahead(stream.batches(names, functools.partial(model_inputs, pipelines), size))
         method = self.method.fitted(Fitting(pipelines, batches, size.now, verbose))
         if method is not self.method:
             self._found = Pipelines(self.model, method, self.options, pipelines.specification)
@@ -370,8 +373,11 @@ class Analyzer:
         self, x: Any, request: Request, batch_size: int | str | None, verbose: int
     ) -> Iterator[tuple[Batch, Explanation]]:
         data = Data(x)
+        pipelines = self._pipelines_for(data.first)
+        given, _ = by_input(data.first, pipelines.first.graph.input_names)
         asked = self.options["batch_size"] if batch_size is None else batch_size
-        return request.explanations(data, self._pipelines_for(data.first), asked, verbose)
+        size = self._batch_sizes.of(asked, pipelines, given)
+        return request.explanations(data, pipelines, size, verbose)
 
     def get_config(self) -> dict[str, Any]:
         """The configuration, without the model, as plain data that JSON can hold."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from kerasexplain.graph.taps import Tap
 from kerasexplain.runtime.batch_size import BatchSize
 from kerasexplain.runtime.conditions import conditions_of
 from kerasexplain.runtime.finite import check_finite
-from kerasexplain.runtime.inputs import by_input, count_of
+from kerasexplain.runtime.inputs import by_input, count_of, model_inputs
 from kerasexplain.runtime.method import Method
 from kerasexplain.runtime.passes import Passes
 from kerasexplain.runtime.results import Progress
@@ -88,23 +89,22 @@ class Request:
             raise ValueError(f"{method.name!r} propagates no relevance that could be audited: use an lrp method")
 
     def explanations(
-        self, data: Data, pipelines: Pipelines, asked: int | str, verbose: int
+        self, data: Data, pipelines: Pipelines, size: BatchSize, verbose: int
     ) -> Iterator[tuple[Batch, Explanation]]:
         """Explanations batch by batch: while one is made, the next batch is prepared.
 
         Args:
             data: The samples.
             pipelines: Of the analyzer.
-            asked: How many samples are to run at once, or "auto".
+            size: How many samples run at once.
             verbose: 1 shows a progress bar.
         """
         names = pipelines.first.graph.input_names
         given, _ = by_input(data.first, names)
-        size = pipelines.batch_sizes.of(asked, pipelines, given)
         total = None if data.is_stream else count_of(given, names)
         progress = Progress(total) if verbose else None
         running = Running(pipelines, size, progress=progress)
-        batches = data.batches(names, pipelines.arrays, size)
+        batches = data.batches(names, functools.partial(model_inputs, pipelines), size)
         with contextlib.closing(batches if total is not None and total <= size.now else ahead(batches)) as coming:
             for batch in coming:
                 running = dataclasses.replace(running, usual=max(running.usual, batch.count))

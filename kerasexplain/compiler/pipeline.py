@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -14,7 +13,7 @@ from kerasexplain.compiler.assign import assign
 from kerasexplain.compiler.canonize import canonize
 from kerasexplain.compiler.composite import Composite
 from kerasexplain.compiler.probe import traced
-from kerasexplain.compiler.program import Program
+from kerasexplain.compiler.program import Program, Readout
 from kerasexplain.compiler.reverse_graph import ReverseGraph
 from kerasexplain.compiler.rows import Row
 from kerasexplain.compiler.verification import Verification
@@ -22,12 +21,16 @@ from kerasexplain.graph.graph import Graph, Shape
 from kerasexplain.graph.primitives.base import Call
 from kerasexplain.graph.primitives.recurrent import Recurrent
 from kerasexplain.operations import describe
-from kerasexplain.runtime.batch_size import BatchSizes
-from kerasexplain.runtime.inputs import check_range, model_inputs
-from kerasexplain.runtime.method import Method
 from kerasexplain.trace.fingerprint import Fingerprint
 from kerasexplain.trace.specification import Specification
 from kerasexplain.trace.trace import trace
+
+
+class Compilable(Readout, Protocol):
+    """The part of a method that the compiler needs."""
+
+    def composite(self) -> Composite:
+        """Which rule every operation follows."""
 
 
 class Pipeline:
@@ -40,7 +43,7 @@ class Pipeline:
         options: The analyzer's common options.
     """
 
-    def __init__(self, model: keras.Model, graph: Graph, method: Method, options: dict[str, Any]) -> None:
+    def __init__(self, model: keras.Model, graph: Graph, method: Compilable, options: dict[str, Any]) -> None:
         self._model, self._method, self._options = model, method, options
         self.composite: Composite = method.composite()
         self.graph = canonize(graph, output=options["output"], explain=options["explain"])
@@ -80,12 +83,11 @@ class Pipelines:
     """
 
     def __init__(
-        self, model: keras.Model, method: Method, options: dict[str, Any], specification: Specification
+        self, model: keras.Model, method: Compilable, options: dict[str, Any], specification: Specification
     ) -> None:
         self._model, self._method, self._options = model, method, options
         self.specification = specification
         self._fingerprint = Fingerprint(model)
-        self.batch_sizes = BatchSizes()
         self._explained_shapes: dict[tuple[Shape, ...], Shape] = {}
         graph, is_static = traced(model, specification, options["output"])
         # XLA cannot differentiate a loop of unknown length.
@@ -98,21 +100,10 @@ class Pipelines:
         #: The model's inputs as it declares them: sizes that were only filled in to trace it are open.
         self.inputs = tuple(given.shape for given in specification.inputs)
 
-    def arrays(self, given: Sequence[Any], begin: int = 0) -> list[np.ndarray]:
-        """The model's inputs, ready to run, with every promise about them checked.
-
-        Args:
-            given: From `by_input`.
-            begin: The number of the first sample, for messages.
-
-        Raises:
-            InputError: They do not fit.
-        """
-        graph, promised = self.first.graph, self._options["input_range"]
-        arrays = model_inputs(given, graph, self.dtype, self.inputs, begin)
-        if promised is not None:
-            check_range(arrays, graph.input_names, promised)
-        return arrays
+    @property
+    def input_range(self) -> tuple[Any, Any] | None:
+        """The promised bounds of the inputs."""
+        return self._options["input_range"]  # type: ignore[no-any-return]
 
     @property
     def fixed(self) -> int | None:

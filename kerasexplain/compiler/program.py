@@ -5,22 +5,34 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from keras import ops
 
 from kerasexplain.backend import compiled, pull_back, relevance_pass
 from kerasexplain.compiler.execution import Execution
+from kerasexplain.compiler.neurons import flattened, mask, unravelled
 from kerasexplain.compiler.weight_cache import WeightCache
 from kerasexplain.graph.graph import Value
 from kerasexplain.graph.signal import Signal
 from kerasexplain.graph.taps import Tap
 from kerasexplain.rules import ZB
-from kerasexplain.runtime.method import Method
-from kerasexplain.runtime.selection import flattened, mask, unravelled
 
 Tensor = Any
+
+
+class Readout(Protocol):
+    """The functions of a method that are compiled into a program."""
+
+    def started(self, start: Tensor) -> Tensor:
+        """The relevance that the pass starts with, given what it would start with."""
+
+    def attribution(self, x: Tensor, q: Tensor) -> Tensor:
+        """The result at x, from the relevance per unit of it, or the gradient."""
+
+    def finished(self, x: Tensor, relevance: Tensor) -> Tensor:
+        """The result at an input of the model, in the end."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +151,7 @@ class Program:
 
     Args:
         execution: The graph to run.
-        method: What is done with the signal at the inputs.
+        readout: What is done with the signal at the start and at the inputs.
         jit_compile: Whether XLA compiles.
         variables: The model's, which stay live.
         remat: Whether the backward pass runs parts of the forward pass again.
@@ -149,14 +161,14 @@ class Program:
     def __init__(
         self,
         execution: Execution,
-        method: Method,
+        readout: Readout,
         jit_compile: bool,
         variables: Sequence[Any] = (),
         remat: bool = False,
         precision: str = "auto",
     ) -> None:
         self._variables = variables
-        self._execution, self._method, self._jit_compile = execution, method, jit_compile
+        self._execution, self._readout, self._jit_compile = execution, readout, jit_compile
         self._functions: dict[Question, compiled] = {}
         self._nodes = {node.name: node for node in execution.graph.nodes}
         self.bounded = execution.bounded
@@ -232,7 +244,7 @@ class Program:
             start = weights
             if question.start != "one":
                 start = weights * (flat if question.start == "output" else given.start)
-            start = self._method.started(start)
+            start = self._readout.started(start)
             of_inputs, of_taps = pullback(start if flat is y else ops.reshape(start, ops.shape(y)))
 
         differences = _Differences(values, references)
@@ -263,7 +275,7 @@ class Program:
             if value in signals:
                 own = self._read(value, values, signals[value])
             own = own + of_indices[value] if value in of_indices else own
-            relevance.append(self._method.finished(x, own) if value.is_float else own)
+            relevance.append(self._readout.finished(x, own) if value.is_float else own)
         return relevance
 
     def _told(
@@ -325,7 +337,7 @@ class Program:
     def _read(self, value: Value, values: _Differences, signal: Tensor) -> Tensor:
         if self._execution.signals.get(value) is Signal.R:
             return signal
-        return self._method.attribution(values[value], signal)
+        return self._readout.attribution(values[value], signal)
 
     def _at_tap(self, tap: Tap, values: _Differences, signal: Tensor) -> Tensor:
         if tap.kind == "bias":

@@ -7,18 +7,16 @@ import math
 import pathlib
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from kerasexplain import backend
+from kerasexplain.compiler.pipeline import Pipelines
 from kerasexplain.foundation.checks import check_count
 from kerasexplain.graph.graph import Graph
 from kerasexplain.graph.primitives.recurrent import Recurrent
 from kerasexplain.runtime.inputs import check_shapes
-
-if TYPE_CHECKING:
-    from kerasexplain.compiler.pipeline import Pipelines
 
 #: More samples at once make nothing quicker.
 MOST = 256

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
+from kerasexplain.compiler.pipeline import Pipelines
 from kerasexplain.runtime.streams import Batch
-
-if TYPE_CHECKING:
-    from kerasexplain.compiler.pipeline import Pipelines
 
 
 @dataclasses.dataclass(frozen=True)

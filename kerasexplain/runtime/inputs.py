@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasexplain.compiler.pipeline import Pipelines
 from kerasexplain.foundation.errors import InputError, plain
 from kerasexplain.graph.graph import Graph, Shape, Value
 
@@ -51,25 +52,25 @@ def count_of(given: Sequence[Any], names: Sequence[str]) -> int:
     return int(counts[0] or 1)  # what has no sample, or is symbolic, is refused where it is read
 
 
-def model_inputs(
-    given: Sequence[Any], graph: Graph, dtype: str, shapes: Sequence[Shape], begin: int = 0
-) -> list[np.ndarray]:
-    """The model's inputs as numpy arrays of the dtypes that it runs with.
+def model_inputs(pipelines: Pipelines, given: Sequence[Any], begin: int = 0) -> list[np.ndarray]:
+    """The model's inputs as numpy arrays of the dtypes that it runs with, every promise about them checked.
 
     Args:
+        pipelines: What is to run.
         given: From `by_input`.
-        graph: The traced model.
-        dtype: The floating dtype that relevance is computed in.
-        shapes: The inputs' shapes as the model declares them.
         begin: The number of the first sample, for messages.
 
     Raises:
         InputError: They do not fit the model: the input is named, with what was expected.
     """
-    return [
+    graph, dtype = pipelines.first.graph, pipelines.dtype
+    arrays = [
         _array(value, name, known, shape, dtype, begin, _after_lookup(graph, known))
-        for value, name, known, shape in zip(given, graph.input_names, graph.inputs, shapes, strict=True)
+        for value, name, known, shape in zip(given, graph.input_names, graph.inputs, pipelines.inputs, strict=True)
     ]
+    if pipelines.input_range is not None:
+        check_range(arrays, graph.input_names, pipelines.input_range)
+    return arrays
 
 
 def _after_lookup(graph: Graph, value: Value) -> str:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from kerasexplain.compiler.composite import GRADIENT, Composite
+from kerasexplain.compiler.pipeline import Pipeline
+from kerasexplain.compiler.program import Answer
 from kerasexplain.foundation.config import Configurable
-
-if TYPE_CHECKING:
-    from kerasexplain.compiler.pipeline import Pipeline
-    from kerasexplain.compiler.program import Answer
-    from kerasexplain.runtime.fitting import Fitting
-    from kerasexplain.runtime.passes import Passes
+from kerasexplain.runtime.fitting import Fitting
+from kerasexplain.runtime.passes import Passes
 
 Tensor = Any
 

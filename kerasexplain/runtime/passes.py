@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kerasexplain.compiler.pipeline import Pipelines
 from kerasexplain.compiler.program import Answer, Given, Program, Question
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.graph.indices import check_indices
-
-if TYPE_CHECKING:
-    from kerasexplain.compiler.pipeline import Pipelines
-    from kerasexplain.runtime.batch_size import BatchSize
+from kerasexplain.runtime.batch_size import BatchSize
 
 #: Makes a batch: `(rows, copies) -> inputs`, for copies of samples, both told by number.
 Make = Callable[[np.ndarray, np.ndarray], "list[np.ndarray]"]
