@@ -12,10 +12,10 @@ from keras import ops
 
 from kerasexplain.compiler.rows import named
 from kerasexplain.foundation.errors import UnsupportedModelError
-from kerasexplain.graph.primitives.base import Affine, Mixing, Pooling, Product, Routing, Scale, Statistics
-from kerasexplain.graph.primitives.elementwise import Elementwise
-from kerasexplain.graph.primitives.linear import Linear
-from kerasexplain.graph.primitives.maximum import Maximum
+from kerasexplain.graph.elementwise import Elementwise
+from kerasexplain.graph.linear import Linear
+from kerasexplain.graph.maximum import Maximum
+from kerasexplain.graph.primitives import Affine, Mixing, Pooling, Product, Routing, Scale, Statistics
 from kerasexplain.graph.taps import Tap
 from kerasexplain.runtime.method import Method
 

@@ -12,7 +12,10 @@ import keras
 
 from kerasexplain.create import create_analyzer
 from kerasexplain.foundation.errors import UnsupportedModelError
-from kerasexplain.graph.primitives.base import (
+from kerasexplain.graph.elementwise import Elementwise
+from kerasexplain.graph.linear import Linear
+from kerasexplain.graph.maximum import Maximum
+from kerasexplain.graph.primitives import (
     Affine,
     Lookup,
     Mixing,
@@ -25,10 +28,7 @@ from kerasexplain.graph.primitives.base import (
     Source,
     Statistics,
 )
-from kerasexplain.graph.primitives.elementwise import Elementwise
-from kerasexplain.graph.primitives.linear import Linear
-from kerasexplain.graph.primitives.maximum import Maximum
-from kerasexplain.graph.primitives.recurrent import Recurrent
+from kerasexplain.graph.recurrent import Recurrent
 from kerasexplain.operations.layers.reshaping import Inactive
 from kerasexplain.trace.trace import trace
 

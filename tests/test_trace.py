@@ -15,7 +15,7 @@ from kerasexplain import UnsupportedModelError
 from kerasexplain.compiler.assign import assign
 from kerasexplain.compiler.canonize import canonize
 from kerasexplain.compiler.composite import GRADIENT
-from kerasexplain.graph.primitives.base import Opaque
+from kerasexplain.graph.primitives import Opaque
 from kerasexplain.trace.trace import trace
 
 X = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")

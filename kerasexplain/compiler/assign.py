@@ -12,12 +12,12 @@ from kerasexplain.compiler.composite import Composite, Match
 from kerasexplain.compiler.refusal import refuse_mixed_samples, refuse_unsupported, refused
 from kerasexplain.compiler.rows import Row, rows_towards, with_steps
 from kerasexplain.graph.domains import ANY, Interval
+from kerasexplain.graph.elementwise import Elementwise
 from kerasexplain.graph.graph import Graph
-from kerasexplain.graph.primitives.base import Constant, Nonlinear, Pooling, Product, Statistics
-from kerasexplain.graph.primitives.elementwise import Elementwise
-from kerasexplain.graph.primitives.linear import Linear
-from kerasexplain.graph.primitives.maximum import Maximum, Minimum
-from kerasexplain.graph.primitives.recurrent import Recurrent
+from kerasexplain.graph.linear import Linear
+from kerasexplain.graph.maximum import Maximum, Minimum
+from kerasexplain.graph.primitives import Constant, Nonlinear, Pooling, Product, Statistics
+from kerasexplain.graph.recurrent import Recurrent
 from kerasexplain.rules import (
     BaselineSlope,
     DetachStatistics,

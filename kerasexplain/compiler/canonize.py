@@ -18,8 +18,10 @@ from kerasexplain.compiler.rows import infer_domains
 from kerasexplain.compiler.split import split_into_primitives
 from kerasexplain.foundation.errors import UnsupportedModelError, nearest
 from kerasexplain.graph.domains import ANY, Interval
+from kerasexplain.graph.elementwise import Elementwise
 from kerasexplain.graph.graph import Graph, Node, Value
-from kerasexplain.graph.primitives.base import (
+from kerasexplain.graph.linear import Linear
+from kerasexplain.graph.primitives import (
     Affine,
     Mixing,
     Nonlinear,
@@ -28,9 +30,7 @@ from kerasexplain.graph.primitives.base import (
     Routing,
     Scale,
 )
-from kerasexplain.graph.primitives.elementwise import Elementwise
-from kerasexplain.graph.primitives.linear import Linear
-from kerasexplain.graph.primitives.recurrent import Recurrent
+from kerasexplain.graph.recurrent import Recurrent
 from kerasexplain.operations import BatchNorm
 from kerasexplain.trace.specification import Input, Specification
 from kerasexplain.trace.trace import trace_function

@@ -13,11 +13,11 @@ from keras import ops
 
 from kerasexplain.backend import override, pull_back, transposed
 from kerasexplain.compiler.linear_override import FEW_TERMS
+from kerasexplain.graph.elementwise import Elementwise
 from kerasexplain.graph.graph import Node
-from kerasexplain.graph.primitives.base import Primitive, Product, Statistics
-from kerasexplain.graph.primitives.elementwise import Elementwise
-from kerasexplain.graph.primitives.linear import Linear
-from kerasexplain.graph.primitives.maximum import Maximum, Minimum
+from kerasexplain.graph.linear import Linear
+from kerasexplain.graph.maximum import Maximum, Minimum
+from kerasexplain.graph.primitives import Primitive, Product, Statistics
 from kerasexplain.rules import BaselineSlope, MaximumRule, RevealCancel, Rule
 from kerasexplain.rules.step import LinearStep
 

@@ -19,11 +19,11 @@ from kerasexplain.compiler.override import Overridden, overridden, quotient_at, 
 from kerasexplain.compiler.recurrence import comparing_steps, overridden_steps
 from kerasexplain.compiler.remat import Cut, Segment, cut
 from kerasexplain.compiler.rows import Row
+from kerasexplain.graph.elementwise import Elementwise
 from kerasexplain.graph.graph import Graph, Node, Shape, Value, outputs_of, tensors_of
 from kerasexplain.graph.indices import boundaries
-from kerasexplain.graph.primitives.elementwise import Elementwise
-from kerasexplain.graph.primitives.linear import Linear
-from kerasexplain.graph.primitives.recurrent import Recurrent
+from kerasexplain.graph.linear import Linear
+from kerasexplain.graph.recurrent import Recurrent
 from kerasexplain.graph.signal import Signal
 from kerasexplain.graph.taps import Tap
 from kerasexplain.rules import ZB, Ignore, LinearRule, RevealCancel

@@ -9,8 +9,8 @@ from keras import ops
 
 from kerasexplain.backend import override
 from kerasexplain.compiler.weight_cache import cached
-from kerasexplain.graph.primitives.elementwise import Elementwise
-from kerasexplain.graph.primitives.linear import Linear
+from kerasexplain.graph.elementwise import Elementwise
+from kerasexplain.graph.linear import Linear
 from kerasexplain.graph.signal import Signal
 from kerasexplain.rules import LinearRule
 from kerasexplain.rules.linear import SingleShare

@@ -6,9 +6,9 @@ import dataclasses
 
 import keras
 
+from kerasexplain.graph.elementwise import Elementwise
 from kerasexplain.graph.graph import Graph, Node, Value
-from kerasexplain.graph.primitives.base import Mixing, Opaque, Routing, Scale
-from kerasexplain.graph.primitives.elementwise import Elementwise
+from kerasexplain.graph.primitives import Mixing, Opaque, Routing, Scale
 from kerasexplain.operations.layers.activations import activation_name
 
 #: Activations at the output that are set aside when logits are explained.

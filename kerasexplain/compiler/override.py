@@ -17,7 +17,10 @@ from kerasexplain.compiler.comparison import Apply, against_baseline, handed_bac
 from kerasexplain.compiler.composite import Composite
 from kerasexplain.compiler.linear_override import LinearOverride
 from kerasexplain.compiler.rows import Row
-from kerasexplain.graph.primitives.base import (
+from kerasexplain.graph.elementwise import Elementwise
+from kerasexplain.graph.linear import Linear
+from kerasexplain.graph.maximum import Maximum
+from kerasexplain.graph.primitives import (
     Affine,
     Lookup,
     Nonlinear,
@@ -29,9 +32,6 @@ from kerasexplain.graph.primitives.base import (
     Statistics,
     StopGradient,
 )
-from kerasexplain.graph.primitives.elementwise import Elementwise
-from kerasexplain.graph.primitives.linear import Linear
-from kerasexplain.graph.primitives.maximum import Maximum
 from kerasexplain.graph.signal import Signal
 from kerasexplain.operations import Custom
 from kerasexplain.rules import (

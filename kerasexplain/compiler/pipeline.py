@@ -18,8 +18,8 @@ from kerasexplain.compiler.reverse_graph import ReverseGraph
 from kerasexplain.compiler.rows import Row
 from kerasexplain.compiler.verification import Verification
 from kerasexplain.graph.graph import Graph, Shape
-from kerasexplain.graph.primitives.base import Call
-from kerasexplain.graph.primitives.recurrent import Recurrent
+from kerasexplain.graph.primitives import Call
+from kerasexplain.graph.recurrent import Recurrent
 from kerasexplain.operations import describe
 from kerasexplain.trace.fingerprint import Fingerprint
 from kerasexplain.trace.specification import Specification

@@ -10,7 +10,7 @@ from keras import ops
 from kerasexplain.compiler.comparison import Apply
 from kerasexplain.compiler.override import Overridden, quotient_at, relevance_at
 from kerasexplain.graph.graph import Graph, Value
-from kerasexplain.graph.primitives.recurrent import Recurrent
+from kerasexplain.graph.recurrent import Recurrent
 from kerasexplain.graph.signal import Signal
 from kerasexplain.graph.taps import Tap
 

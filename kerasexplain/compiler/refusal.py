@@ -8,13 +8,13 @@ from collections.abc import Sequence, Set
 from kerasexplain.compiler.composite import Composite
 from kerasexplain.compiler.rows import Row
 from kerasexplain.foundation.errors import UnsupportedModelError
+from kerasexplain.graph.elementwise import Elementwise
 from kerasexplain.graph.graph import Graph, Value
 from kerasexplain.graph.indices import Boundary, boundaries
-from kerasexplain.graph.primitives.base import Nonlinear, Opaque, Statistics
-from kerasexplain.graph.primitives.elementwise import Elementwise
-from kerasexplain.graph.primitives.linear import Linear
-from kerasexplain.graph.primitives.maximum import Minimum
-from kerasexplain.graph.primitives.recurrent import Recurrent
+from kerasexplain.graph.linear import Linear
+from kerasexplain.graph.maximum import Minimum
+from kerasexplain.graph.primitives import Nonlinear, Opaque, Statistics
+from kerasexplain.graph.recurrent import Recurrent
 from kerasexplain.operations import Custom
 from kerasexplain.operations.batches import MIXES, axes_of
 from kerasexplain.rules import GradientRule, GuidedReLU, OnRelevance, Pattern, Repeat

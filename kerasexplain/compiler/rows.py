@@ -8,12 +8,12 @@ from typing import Any
 
 from kerasexplain.foundation.errors import nearest
 from kerasexplain.graph.domains import ANY, Interval, union
+from kerasexplain.graph.elementwise import Elementwise
 from kerasexplain.graph.graph import Graph, Node, Shape, Value
-from kerasexplain.graph.primitives.base import Affine, Lookup, Mixing, Opaque, Product, Routing, Scale
-from kerasexplain.graph.primitives.elementwise import Elementwise
-from kerasexplain.graph.primitives.linear import Linear
-from kerasexplain.graph.primitives.maximum import Maximum
-from kerasexplain.graph.primitives.recurrent import Recurrent
+from kerasexplain.graph.linear import Linear
+from kerasexplain.graph.maximum import Maximum
+from kerasexplain.graph.primitives import Affine, Lookup, Mixing, Opaque, Product, Routing, Scale
+from kerasexplain.graph.recurrent import Recurrent
 from kerasexplain.operations import Custom
 from kerasexplain.rules import Ignore, Rule
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from kerasexplain.graph.graph import Graph, Node, Value
-from kerasexplain.graph.primitives.base import Affine, Call, Lookup, Opaque, Routing, Source
+from kerasexplain.graph.primitives import Affine, Call, Lookup, Opaque, Routing, Source
 from kerasexplain.operations import catalogue_key, describe
 
 

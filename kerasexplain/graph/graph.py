@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasexplain.graph.primitives.base import Opaque, Primitive
+from kerasexplain.graph.primitives import Opaque, Primitive
 
 Shape = tuple["int | None", ...]
 Tensor = Any

@@ -11,9 +11,9 @@ from keras import ops
 
 from kerasexplain.backend import transposed
 from kerasexplain.foundation.errors import InputError
+from kerasexplain.graph.elementwise import Elementwise
 from kerasexplain.graph.graph import Graph, Node, Value, outputs_of
-from kerasexplain.graph.primitives.base import Affine, Lookup, Routing, Scale
-from kerasexplain.graph.primitives.elementwise import Elementwise
+from kerasexplain.graph.primitives import Affine, Lookup, Routing, Scale
 
 Tensor = Any
 #: Element by element, whatever they are to relevance.

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasexplain.graph.primitives.base import Call
+from kerasexplain.graph.primitives import Call
 
 MIXES = "it mixes the samples of a batch"
 MOVES = "it moves values from one sample of the batch to another"

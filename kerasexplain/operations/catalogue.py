@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from kerasexplain.graph.primitives.base import Call, Opaque, Primitive
+from kerasexplain.graph.primitives import Call, Opaque, Primitive
 from kerasexplain.operations.batches import AWAY_FROM_FRONT
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import ops
 
-from kerasexplain.graph.primitives.base import Call, Mixing, Primitive, Routing
+from kerasexplain.graph.primitives import Call, Mixing, Primitive, Routing
 from kerasexplain.operations.catalogue import opaque
 
 Tensor = Any

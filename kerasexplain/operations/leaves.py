@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from kerasexplain.foundation.checks import check_choice
-from kerasexplain.graph.primitives.base import Call, Mixing, Nonlinear, Primitive, Routing
+from kerasexplain.graph.primitives import Call, Mixing, Nonlinear, Primitive, Routing
 from kerasexplain.operations.catalogue import describes_class
 
 Tensor = Any

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import ops
 
-from kerasexplain.graph.primitives.base import Statistics, placed
+from kerasexplain.graph.primitives import Statistics, placed
 
 Tensor = Any
 #: Gives a weight as it is now; None where there is none.

@@ -15,7 +15,7 @@ from kerasexplain import backend
 from kerasexplain.compiler.pipeline import Pipelines
 from kerasexplain.foundation.checks import check_count
 from kerasexplain.graph.graph import Graph
-from kerasexplain.graph.primitives.recurrent import Recurrent
+from kerasexplain.graph.recurrent import Recurrent
 from kerasexplain.runtime.inputs import check_shapes
 
 #: More samples at once make nothing quicker.

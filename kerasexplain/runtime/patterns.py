@@ -12,10 +12,10 @@ import numpy as np
 from keras import ops
 
 from kerasexplain.backend import compiled, in_doubles, transposed
+from kerasexplain.graph.elementwise import Elementwise
 from kerasexplain.graph.graph import Graph, Node, Value
-from kerasexplain.graph.primitives.base import Routing
-from kerasexplain.graph.primitives.elementwise import Elementwise
-from kerasexplain.graph.primitives.linear import Linear
+from kerasexplain.graph.linear import Linear
+from kerasexplain.graph.primitives import Routing
 from kerasexplain.runtime.fitting import Fitting
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import numpy as np
 from keras import ops
 
 from kerasexplain.graph.domains import UNIT
-from kerasexplain.graph.primitives.base import Call, Nonlinear, Primitive
-from kerasexplain.graph.primitives.elementwise import Elementwise
+from kerasexplain.graph.elementwise import Elementwise
+from kerasexplain.graph.primitives import Call, Nonlinear, Primitive
 from kerasexplain.operations import catalogue_key
 from kerasexplain.operations.catalogue import describes_class
 

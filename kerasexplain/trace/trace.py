@@ -12,7 +12,7 @@ import keras
 
 from kerasexplain.foundation.errors import UnsupportedModelError, plain
 from kerasexplain.graph.graph import Graph, Node, OpenedCall, Shape, Value
-from kerasexplain.graph.primitives.base import Call, Opaque
+from kerasexplain.graph.primitives import Call, Opaque
 from kerasexplain.operations import describe, is_described
 from kerasexplain.operations.batches import moved_batch_axis
 

@@ -13,7 +13,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
-from kerasexplain.graph.primitives.base import LiveConstant
+from kerasexplain.graph.primitives import LiveConstant
 from kerasexplain.trace.recorder import Expand, Opened, Recorder, recording
 
 Tensor = Any

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 
 from kerasexplain.graph.domains import ANY, NONNEGATIVE, UNIT, Interval
-from kerasexplain.graph.primitives import elementwise
-from kerasexplain.graph.primitives.base import Call, Nonlinear, Primitive
+from kerasexplain.graph.primitives import Call, Nonlinear, Primitive, elementwise
 from kerasexplain.operations.batches import MIXES, has_batch_axis
 from kerasexplain.operations.catalogue import describes, opaque
 

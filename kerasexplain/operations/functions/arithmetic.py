@@ -10,9 +10,9 @@ import numpy as np
 from keras import ops
 
 from kerasexplain.graph.domains import NONNEGATIVE, Interval
-from kerasexplain.graph.primitives.base import Call, LiveConstant, Mixing, Nonlinear, Primitive, Product, Scale
-from kerasexplain.graph.primitives.elementwise import Elementwise
-from kerasexplain.graph.primitives.maximum import maximum_of_operands, minimum_of_operands
+from kerasexplain.graph.elementwise import Elementwise
+from kerasexplain.graph.maximum import maximum_of_operands, minimum_of_operands
+from kerasexplain.graph.primitives import Call, LiveConstant, Mixing, Nonlinear, Primitive, Product, Scale
 from kerasexplain.operations.catalogue import describes, opaque
 from kerasexplain.operations.layers import affine_constant, operand_positions
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kerasexplain.graph.primitives.base import Call, Mixing, Primitive
+from kerasexplain.graph.primitives import Call, Mixing, Primitive
 from kerasexplain.operations.batches import MIXES
 from kerasexplain.operations.catalogue import describes, opaque
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasexplain.graph.primitives.base import Call, Primitive, now
+from kerasexplain.graph.primitives import Call, Primitive, now
 from kerasexplain.operations.batches import MIXES, axes_of, has_batch_axis
 from kerasexplain.operations.catalogue import describes, opaque
 from kerasexplain.operations.normalization import Weight, layer_statistics, unit_statistics

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasexplain.graph.primitives.base import Call, Mixing, Primitive, Product, now
-from kerasexplain.graph.primitives.linear import Linear
+from kerasexplain.graph.linear import Linear
+from kerasexplain.graph.primitives import Call, Mixing, Primitive, Product, now
 from kerasexplain.operations.batches import MIXES
 from kerasexplain.operations.catalogue import describes, opaque
 

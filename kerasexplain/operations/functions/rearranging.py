@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from kerasexplain.graph.domains import UNIT
-from kerasexplain.graph.primitives.base import Call, Constant, Lookup, Mixing, Primitive, Routing, StopGradient
+from kerasexplain.graph.primitives import Call, Constant, Lookup, Mixing, Primitive, Routing, StopGradient
 from kerasexplain.operations.batches import MOVES, keeps_samples_apart
 from kerasexplain.operations.catalogue import describes, opaque
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kerasexplain.graph.domains import NONNEGATIVE, Interval
-from kerasexplain.graph.primitives.base import Call, Mixing, Nonlinear, Pooling, Primitive, Routing
-from kerasexplain.graph.primitives.maximum import Maximum, Minimum, reduction_candidates
+from kerasexplain.graph.maximum import Maximum, Minimum, reduction_candidates
+from kerasexplain.graph.primitives import Call, Mixing, Nonlinear, Pooling, Primitive, Routing
 from kerasexplain.operations.batches import MIXES, axes_of, has_batch_axis
 from kerasexplain.operations.catalogue import describes, opaque
 

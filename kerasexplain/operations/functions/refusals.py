@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kerasexplain.graph.primitives.base import Call, Primitive
+from kerasexplain.graph.primitives import Call, Primitive
 from kerasexplain.operations.batches import MOVES
 from kerasexplain.operations.catalogue import describes, opaque
 

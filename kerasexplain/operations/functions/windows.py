@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kerasexplain.graph.primitives.base import Call, Mixing, Pooling, Primitive
-from kerasexplain.graph.primitives.maximum import adaptive_maximum, pooling_maximum
+from kerasexplain.graph.maximum import adaptive_maximum, pooling_maximum
+from kerasexplain.graph.primitives import Call, Mixing, Pooling, Primitive
 from kerasexplain.operations.catalogue import describes
 from kerasexplain.operations.images import resampling
 

@@ -9,9 +9,8 @@ import keras
 import numpy as np
 
 from kerasexplain.graph.domains import UNIT, Interval
-from kerasexplain.graph.primitives import elementwise
-from kerasexplain.graph.primitives.base import Call, Nonlinear, Primitive, Routing
-from kerasexplain.graph.primitives.elementwise import Elementwise
+from kerasexplain.graph.elementwise import Elementwise
+from kerasexplain.graph.primitives import Call, Nonlinear, Primitive, Routing, elementwise
 from kerasexplain.operations.catalogue import Step, describe, describes, opaque
 
 

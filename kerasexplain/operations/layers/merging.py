@@ -9,8 +9,8 @@ import numpy as np
 from keras import ops
 
 from kerasexplain.graph.domains import ANY, Interval
-from kerasexplain.graph.primitives.base import Affine, Call, Mixing, Primitive, Product, now
-from kerasexplain.graph.primitives.maximum import maximum_of_operands, minimum_of_operands
+from kerasexplain.graph.maximum import maximum_of_operands, minimum_of_operands
+from kerasexplain.graph.primitives import Affine, Call, Mixing, Primitive, Product, now
 from kerasexplain.operations.catalogue import describes, opaque
 
 Tensor = Any

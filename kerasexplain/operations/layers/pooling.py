@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kerasexplain.graph.primitives.base import Call, Pooling, Primitive
-from kerasexplain.graph.primitives.maximum import Maximum, adaptive_maximum, pooling_maximum, reduction_candidates
+from kerasexplain.graph.maximum import Maximum, adaptive_maximum, pooling_maximum, reduction_candidates
+from kerasexplain.graph.primitives import Call, Pooling, Primitive
 from kerasexplain.operations.catalogue import describes
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from keras import ops
 
 from kerasexplain.graph.domains import NONNEGATIVE, Interval
-from kerasexplain.graph.primitives.base import Affine, Call, Mixing, Nonlinear, Primitive, Routing, Scale
-from kerasexplain.graph.primitives.elementwise import Elementwise
+from kerasexplain.graph.elementwise import Elementwise
+from kerasexplain.graph.primitives import Affine, Call, Mixing, Nonlinear, Primitive, Routing, Scale
 from kerasexplain.operations.catalogue import describes, opaque
 from kerasexplain.operations.images import in_single_precision, resampling
 from kerasexplain.operations.layers.merging import affine_constant

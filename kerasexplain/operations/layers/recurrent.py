@@ -7,9 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasexplain.graph.primitives.base import Call, Primitive, live
-from kerasexplain.graph.primitives.linear import Linear
-from kerasexplain.graph.primitives.recurrent import Recurrent
+from kerasexplain.graph.linear import Linear
+from kerasexplain.graph.primitives import Call, Primitive, live
+from kerasexplain.graph.recurrent import Recurrent
 from kerasexplain.operations.catalogue import describes, describes_class
 
 Tensor = Any

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kerasexplain.graph.primitives.base import Call, Mixing, Primitive, Routing
+from kerasexplain.graph.primitives import Call, Mixing, Primitive, Routing
 from kerasexplain.operations.catalogue import describes
 
 

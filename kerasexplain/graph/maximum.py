@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from kerasexplain.graph.domains import Interval, union
-from kerasexplain.graph.primitives.base import Call, Primitive, Routing
+from kerasexplain.graph.primitives import Call, Primitive, Routing
 
 Tensor = Any
 

@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from kerasexplain.backend import transposed
-from kerasexplain.graph.primitives.base import Primitive, live, placed
+from kerasexplain.graph.primitives import Primitive, live, placed
 
 Tensor = Any
 

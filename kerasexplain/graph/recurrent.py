@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from kerasexplain.graph.graph import Graph
-from kerasexplain.graph.primitives.base import Call, Primitive
+from kerasexplain.graph.primitives import Call, Primitive
 
 Tensor = Any
 Step = Callable[[Tensor, Sequence[Tensor]], "tuple[Tensor, list[Tensor]]"]

@@ -12,7 +12,7 @@ from keras import ops
 
 from kerasexplain.backend import transposed
 from kerasexplain.graph.domains import ANY, NONNEGATIVE, UNIT, Interval
-from kerasexplain.graph.primitives.base import Primitive
+from kerasexplain.graph.primitives import Primitive
 
 Tensor = Any
 

@@ -1,1 +1,0 @@
-"""The few kinds of operation that every graph is made of."""
