@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
+from kerasexplain.graph import elementwise
 from kerasexplain.graph.domains import ANY, NONNEGATIVE, UNIT, Interval
-from kerasexplain.graph.primitives import Call, Nonlinear, Primitive, elementwise
+from kerasexplain.graph.primitives import Call, Nonlinear, Primitive
 from kerasexplain.operations.batches import MIXES, has_batch_axis
 from kerasexplain.operations.catalogue import describes, opaque
 

@@ -8,9 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasexplain.graph import elementwise
 from kerasexplain.graph.domains import UNIT, Interval
 from kerasexplain.graph.elementwise import Elementwise
-from kerasexplain.graph.primitives import Call, Nonlinear, Primitive, Routing, elementwise
+from kerasexplain.graph.primitives import Call, Nonlinear, Primitive, Routing
 from kerasexplain.operations.catalogue import Step, describe, describes, opaque
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import keras
 from keras import ops
 
+from kerasexplain.graph import linear
 from kerasexplain.graph.elementwise import Elementwise
 from kerasexplain.graph.linear import Linear
-from kerasexplain.graph.primitives import Call, Lookup, Primitive, linear, live
+from kerasexplain.graph.primitives import Call, Lookup, Primitive, live
 from kerasexplain.operations.catalogue import Step, describes, keras_class, opaque
 from kerasexplain.operations.layers.activations import activation_steps
 
