@@ -76,3 +76,25 @@ def test_masks_are_those_of_run_time(name: str) -> None:
     parts = [found.relevance, *found.bias.values()]
     total = sum(part.reshape(len(x), -1).sum(axis=1) for part in parts)
     np.testing.assert_allclose(total, found.explained, rtol=0, atol=1e-5)
+
+
+def test_the_gradient_of_attention_is_the_function_s_where_a_query_sees_nothing(double_precision: None) -> None:
+    """Where all keys of a query are masked, PyTorch's own gradient is not: scores next to -1e308 do not count."""
+    given = keras.Input((5, 3))
+    masked = layers.Masking()(given)
+    attended = layers.MultiHeadAttention(2, 2)(masked, masked)
+    model = keras.Model(given, layers.Dense(2)(layers.Flatten()(attended)))
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3, 5, 3))
+    x[1, 2:] = x[2, 1] = 0
+
+    found = create_analyzer("gradient", model).analyze(x, 1)
+
+    step = 1e-6
+    entries = list(np.ndindex(5, 3))
+    moved = np.stack([x + step * sign * np.eye(15)[i].reshape(5, 3) for i in range(15) for sign in (1, -1)])
+    values = np.stack([np.asarray(ops.convert_to_numpy(model(batch)))[:, 1] for batch in moved])
+    differences = (values[::2] - values[1::2]) / (2 * step)
+    for i, entry in enumerate(entries):
+        seen = np.any(x != 0, axis=-1)[:, entry[0]]  # moving a masked token unmasks it
+        np.testing.assert_allclose(found[(seen, *entry)], differences[i][seen], rtol=0, atol=1e-7)
