@@ -73,7 +73,7 @@ setup(
         "demo": [*VIZ, "scikit-learn>=1.4"],
         "examples": [*VIZ, "scikit-image>=0.22"],
         "test": TEST,
-        "dev": [*BACKENDS["tensorflow"], *TEST, "ruff==0.17.5", "mypy==2.4.1", "pre-commit>=4", "tox>=4.21"],
+        "dev": [*BACKENDS["tensorflow"], *TEST, "ruff==0.17.5", "mypy==2.4.1", "import-linter>=2.7,<3", "pre-commit>=4", "tox>=4.21"],
     },
     entry_points={
         "console_scripts": ["kerasexplain = kerasexplain.cli:main"],
