@@ -15,6 +15,7 @@ BOARD = ["tensorboard>=2.18", *VIZ]
 TEST = ["pytest>=8", "pytest-cov>=5", "pytest-xdist>=3.5", "hypothesis>=6.100", *BOARD, "scikit-learn>=1.4"]
 #: Drives the browser in the tests of TensorBoard's tab; the browser itself is the system's.
 TEST += ["playwright>=1.50,<2"]
+LINT = ["ruff==0.17.5", "mypy==2.4.1", "import-linter>=2.7,<3"]
 
 METHODS = {
     "controls": ["Input", "Random"],
@@ -73,7 +74,15 @@ setup(
         "demo": [*VIZ, "scikit-learn>=1.4"],
         "examples": [*VIZ, "scikit-image>=0.22"],
         "test": TEST,
-        "dev": [*BACKENDS["tensorflow"], *TEST, "ruff==0.17.5", "mypy==2.4.1", "import-linter>=2.7,<3", "pre-commit>=4", "tox>=4.21"],
+        "dev": [
+            *BACKENDS["tensorflow"],
+            *TEST,
+            "ruff==0.17.5",
+            "mypy==2.4.1",
+            "import-linter>=2.7,<3",
+            "pre-commit>=4",
+            "tox>=4.21",
+        ],
     },
     entry_points={
         "console_scripts": ["kerasexplain = kerasexplain.cli:main"],

@@ -5,34 +5,17 @@ from __future__ import annotations
 import dataclasses
 import fnmatch
 from collections.abc import Sequence
-from typing import Any
 
 from kerasexplain import rules as rule_catalogue
 from kerasexplain.compiler.composite import Composite, Match
 from kerasexplain.compiler.refusal import refuse_mixed_samples, refuse_unsupported, refused
 from kerasexplain.compiler.rows import Row, rows_towards, with_steps
+from kerasexplain.compiler.treatments import treatment_of
 from kerasexplain.graph.domains import ANY, Interval
-from kerasexplain.graph.elementwise import Elementwise
 from kerasexplain.graph.graph import Graph
 from kerasexplain.graph.linear import Linear
-from kerasexplain.graph.maximum import Maximum, Minimum
-from kerasexplain.graph.primitives import Constant, Nonlinear, Pooling, Product, Statistics
 from kerasexplain.graph.recurrent import Recurrent
-from kerasexplain.rules import (
-    BaselineSlope,
-    DetachStatistics,
-    ElementwiseRule,
-    GradientRule,
-    Halve,
-    LinearRule,
-    MaximumRule,
-    MeanGradient,
-    PassThrough,
-    ProductRule,
-    RevealCancel,
-    Rule,
-    SignalTakesAll,
-)
+from kerasexplain.rules import BaselineSlope, PassThrough, RevealCancel, Rule
 
 
 def assign(
@@ -51,14 +34,19 @@ def assign(
     of_input = Interval(*input_range) if input_range else ANY
     rows = rows_towards(graph, [graph.explained], dict.fromkeys(graph.inputs, of_input), set(graph.inputs))
     if not composite.overrides:
-        return rows
+        return list(map(_in_words, rows))
     composite = _with_full_names(with_steps(rows), composite)
     _check_matches(with_steps(rows), composite)
     rows = refused(graph, [_with_rule(row, composite) for row in rows], composite)
     if on_unsupported == "error":
         refuse_unsupported(with_steps(rows), composite)
         refuse_mixed_samples(graph)
-    return _paired(graph, rows)
+    return list(map(_in_words, _paired(graph, rows)))
+
+
+def _in_words(row: Row) -> Row:
+    treatment = treatment_of(row.node.primitive).in_words(row)
+    return dataclasses.replace(row, treatment=treatment, steps=tuple(map(_in_words, row.steps)))
 
 
 def _with_rule(row: Row, composite: Composite) -> Row:
@@ -85,7 +73,7 @@ def _rule(row: Row, composite: Composite) -> tuple[Rule | None, str]:
             return rule_catalogue.with_stabilizer(rule, composite.stabilizer), described(match)
     if isinstance(row.node.primitive, Linear) and not composite.plain:
         raise ValueError(f"no rule matches the operation {row.name!r} ({row.type}): end the list with a rule for it")
-    return _default_rule(row, composite), ""
+    return treatment_of(row.node.primitive).default(row, composite), ""
 
 
 def described(match: Match) -> str:
@@ -95,49 +83,11 @@ def described(match: Match) -> str:
     return getattr(match, "__name__", None) or repr(match)
 
 
-def _default_rule(row: Row, composite: Composite) -> Rule | None:
-    primitive = row.node.primitive
-    if isinstance(primitive, Elementwise):
-        return composite.elementwise
-    if isinstance(primitive, Maximum) or (composite.against_baseline and isinstance(primitive, Minimum)):
-        return composite.maximum
-    if composite.plain:
-        return MeanGradient() if composite.against_baseline and _is_curved(row) else None
-    if isinstance(primitive, Product):
-        if sum(row.carrying) < 2:
-            return None  # the one operand that carries relevance takes it all
-        gates = [domain.is_gate for domain in row.input_domains]
-        gated = primitive.elementwise and any(gates) and not all(gates)
-        return composite.product or (SignalTakesAll() if gated else Halve())
-    if isinstance(primitive, Nonlinear):
-        return GradientRule()
-    if isinstance(primitive, Statistics):
-        return DetachStatistics()
-    return None
-
-
-def _is_curved(row: Row) -> bool:
-    """Whether a gradient says too little of a difference: of whole vectors, and of products of two that differ."""
-    primitive = row.node.primitive
-    if isinstance(primitive, Product):
-        return sum(row.carrying) > 1 or (primitive.denominator is not None and row.carrying[primitive.denominator])
-    return isinstance(primitive, (Nonlinear, Statistics)) and not isinstance(primitive, Constant)
-
-
 def applicable(rule: Rule, row: Row) -> bool:
     """Whether the rule is for that kind of operation."""
-    primitive = row.node.primitive
     if isinstance(rule, PassThrough):
         return len(row.input_shapes) == 1 and row.input_shapes == row.output_shapes
-    kinds: list[tuple[type[Rule], Any]] = [
-        (LinearRule, (Linear, Pooling)),
-        (GradientRule, (Elementwise, Nonlinear)),
-        (ElementwiseRule, Elementwise),
-        (MaximumRule, Maximum),
-        (ProductRule, Product),
-        (DetachStatistics, Statistics),
-    ]
-    return any(isinstance(rule, kind) and isinstance(primitive, primitives) for kind, primitives in kinds)
+    return isinstance(rule, treatment_of(row.node.primitive).takes)
 
 
 def _with_full_names(rows: Sequence[Row], composite: Composite) -> Composite:

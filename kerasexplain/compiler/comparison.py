@@ -1,4 +1,4 @@
-"""Overrides that compare with a baseline: what travels is a multiplier, how much the output changes per unit of change.
+"""The arithmetic of comparing with a baseline: what travels is the change of the output per unit of change.
 
 Each operation's multipliers add up exactly: the sum of `m_i (x_i - x'_i)` over its inputs is `m_y (y - y')`.
 """
@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from kerasexplain.backend import override, pull_back, transposed
+from kerasexplain.backend import override, pull_back
 from kerasexplain.compiler.linear_override import FEW_TERMS
 from kerasexplain.graph.elementwise import Elementwise
 from kerasexplain.graph.graph import Node
 from kerasexplain.graph.linear import Linear
-from kerasexplain.graph.maximum import Maximum, Minimum
-from kerasexplain.graph.primitives import Primitive, Product, Statistics
-from kerasexplain.rules import BaselineSlope, MaximumRule, RevealCancel, Rule
+from kerasexplain.graph.primitives import Primitive, Statistics
+from kerasexplain.rules import RevealCancel
 from kerasexplain.rules.step import LinearStep
 
 Tensor = Any
@@ -28,34 +27,13 @@ Apply = Callable[[Sequence[Tensor], "Tensor | None"], Tensor]
 NODES = 16
 
 
-def against_baseline(primitive: Primitive, rule: Rule) -> Apply:
-    """An operation as a function of its inputs, followed by their values at the baseline."""
-    if isinstance(primitive, Elementwise):
-        assert isinstance(rule, BaselineSlope)
-        return _comparing(primitive, lambda xs, refs, s: [rule.against(primitive, xs[0], refs[0], s)])
-    if isinstance(primitive, (Maximum, Minimum)):
-        assert isinstance(rule, MaximumRule)
-        sign = -1.0 if isinstance(primitive, Minimum) else 1.0  # a minimum is the maximum of the negatives
-
-        def of_candidates(xs: Sequence[Tensor], refs: Sequence[Tensor], s: Tensor) -> Any:
-            shares = rule.slopes(sign * primitive.candidates(*xs), sign * primitive.candidates(*refs))
-            return handed_back(primitive, xs, shares, s)
-
-        return _comparing(primitive, of_candidates)
-    if isinstance(primitive, Statistics) and primitive.quadratic:
-        return _comparing(primitive, lambda xs, refs, s: [normalization(primitive, xs[0], refs[0], s)])
-    # The gradient of a product of n factors is a polynomial of degree n - 1 along the line.
-    exact = isinstance(primitive, Product) and primitive.denominator is None
-    return _comparing(primitive, lambda xs, refs, s: mean_gradient(primitive, xs, refs, s, None if exact else NODES))
-
-
-def handed_back(maximum: Maximum | Minimum, xs: Sequence[Tensor], shares: Tensor, s: Tensor) -> Any:
-    """What the inputs of a maximum get, given what each candidate gets of s."""
-    return transposed(lambda xs: maximum.candidates(*xs), tuple(xs), shares * ops.expand_dims(s, -1))
-
-
 def mean_gradient(
-    function: Callable[..., Tensor], xs: Sequence[Tensor], refs: Sequence[Tensor], s: Tensor, nodes: int | None
+    function: Callable[..., Tensor],
+    xs: Sequence[Tensor],
+    refs: Sequence[Tensor],
+    s: Tensor,
+    *,
+    is_product: bool = False,
 ) -> list[Tensor | None]:
     """`int_0^1 J(x' + t (x - x'))^T s dt` by Gauss-Legendre quadrature; None for what is not a real number.
 
@@ -63,10 +41,10 @@ def mean_gradient(
         function: `(*xs) -> y`.
         xs, refs: Its inputs, and their values at the baseline.
         s: Shaped like y.
-        nodes: How many nodes; None for as many as a product of the inputs needs to be exact.
+        is_product: Whether the function is a product of the inputs, for which fewer nodes are exact.
     """
     real = [i for i, x in enumerate(xs) if "float" in str(x.dtype)]
-    at, weights = gauss_legendre(nodes or (len(real) + 1) // 2)
+    at, weights = gauss_legendre((len(real) + 1) // 2 if is_product else NODES)
     total: list[Tensor | None] = [None] * len(xs)
     for t, weight in zip(at, weights, strict=True):
 
@@ -158,7 +136,7 @@ def gauss_legendre(nodes: int) -> tuple[np.ndarray, np.ndarray]:
     return (at + 1.0) / 2.0, weights / 2.0
 
 
-def _comparing(primitive: Primitive, backward: Callable[..., Sequence[Tensor | None]]) -> Apply:
+def comparing(primitive: Primitive, backward: Callable[..., Sequence[Tensor | None]]) -> Apply:
     """`backward` is `(xs, their values at the baseline, what y gets) -> what each x gets`."""
 
     def apply(operands: Sequence[Tensor], tap: Tensor | None) -> Tensor:

@@ -15,10 +15,10 @@ from kerasexplain.backend import override as overriding
 from kerasexplain.compiler.comparison import Apply, in_doubles, reveal_cancel
 from kerasexplain.compiler.composite import Composite
 from kerasexplain.compiler.linear_override import LinearOverride
-from kerasexplain.compiler.override import Overridden, overridden, quotient_at, relevance_at
-from kerasexplain.compiler.recurrence import comparing_steps, overridden_steps
 from kerasexplain.compiler.remat import Cut, Segment, cut
 from kerasexplain.compiler.rows import Row
+from kerasexplain.compiler.treatments import Context, Overridden, overridden
+from kerasexplain.compiler.treatments.base import quotient_at, relevance_at
 from kerasexplain.graph.elementwise import Elementwise
 from kerasexplain.graph.graph import Graph, Node, Shape, Value, outputs_of, tensors_of
 from kerasexplain.graph.indices import boundaries
@@ -98,8 +98,8 @@ class Execution:
 
         A value carries R if it is where the relevance starts, or if one of its readers gives R; else Q.
         """
-        signals = dict(starts)
-        overrides = {}
+        signals, overrides = dict(starts), {}
+        context = Context(self._composite, self._unroll, self._cell)
         for node in reversed(self.graph.nodes):
             row = self.rows.get(node)
             if row is None:
@@ -107,24 +107,18 @@ class Execution:
             arriving = [signals.setdefault(value, Signal.Q) for value in node.outputs]
             signal = Signal.R if Signal.R in arriving else Signal.Q
             signals.update(dict.fromkeys(node.outputs, signal))
-            overrides[node] = self._overridden(row, signal)
+            overrides[node] = overridden(row, signal, context)
             for value, carries in zip(node.inputs, row.carrying, strict=True):
                 if carries and (overrides[node].gives is Signal.R or value not in signals):
                     signals[value] = overrides[node].gives
         return overrides, signals
 
-    def _overridden(self, row: Row, arriving: Signal) -> Overridden:
-        if isinstance(row.node.primitive, Recurrent) and self._composite.overrides:
-            return self._steps(row.node.primitive, row)
-        return overridden(row, arriving, self._composite)
-
-    def _steps(self, recurrent: Recurrent, row: Row) -> Overridden:
-        cell, composite, dtype = recurrent.cell, self._composite, self.dtype_of_relevance
-        execution = Execution(cell, row.steps, composite, dict.fromkeys(cell.outputs, Signal.Q), dtype, self._unroll)
-        if composite.against_baseline:
-            apply = comparing_steps(recurrent, execution, self._unroll)
-            return Overridden(apply, Signal.Q, Signal.Q, compares=True)
-        return overridden_steps(recurrent, execution, row.carrying, composite.stabilizer, self._unroll)
+    def _cell(self, row: Row) -> Execution:
+        """The cell of a recurrent layer, from whose outputs Q goes back."""
+        recurrent = row.node.primitive
+        assert isinstance(recurrent, Recurrent)
+        starts = dict.fromkeys(recurrent.cell.outputs, Signal.Q)
+        return Execution(recurrent.cell, row.steps, self._composite, starts, self.dtype_of_relevance, self._unroll)
 
     def _joined(self) -> dict[Node, Pair]:
         """Linear operations that run as one with what alone reads them: for a rule of both, or to save keeping z."""

@@ -7,17 +7,14 @@ from collections.abc import Sequence, Set
 
 from kerasexplain.compiler.composite import Composite
 from kerasexplain.compiler.rows import Row
+from kerasexplain.compiler.treatments import treatment_of
 from kerasexplain.foundation.errors import UnsupportedModelError
-from kerasexplain.graph.elementwise import Elementwise
 from kerasexplain.graph.graph import Graph, Value
 from kerasexplain.graph.indices import Boundary, boundaries
-from kerasexplain.graph.linear import Linear
-from kerasexplain.graph.maximum import Minimum
-from kerasexplain.graph.primitives import Nonlinear, Opaque, Statistics
+from kerasexplain.graph.primitives import Opaque
 from kerasexplain.graph.recurrent import Recurrent
-from kerasexplain.operations import Custom
 from kerasexplain.operations.batches import MIXES, axes_of
-from kerasexplain.rules import GradientRule, GuidedReLU, OnRelevance, Pattern, Repeat
+from kerasexplain.rules import GradientRule
 
 
 def _decided(graph: Graph) -> set[Value]:
@@ -87,36 +84,16 @@ def refuse_mixed_samples(graph: Graph) -> None:
             )
 
 
-def _by_kernels(composite: Composite) -> bool:
-    """Whether the signal goes through other kernels than the operations' own."""
-    return any(isinstance(rule, Pattern) for _, rule in composite.rules)
-
-
 def _why_not(row: Row, composite: Composite, decisions: set[Value], carriers: Set[Value]) -> str:
     """Why an operation cannot follow its rule; "" where it can."""
-    primitive, rule = row.node.primitive, row.rule
-    applied = rule.rule if isinstance(rule, OnRelevance) else rule
-    if isinstance(primitive, Elementwise):
-        if isinstance(applied, GuidedReLU) and not primitive.is_relu:
-            return "guided backpropagation is defined for ReLU alone"
-        if isinstance(applied, Repeat) and primitive.at_zero != 0:
-            return f"Repeat is for functions with f(0) = 0, and here it is {primitive.at_zero:g}"
-    if composite.plain and isinstance(primitive, Linear) and rule is None and _by_kernels(composite):
-        return "there is no pattern for it"
-    if composite.plain and not row.node.detached and any(value in decisions for value in row.node.inputs):
+    node = row.node
+    reason = treatment_of(node.primitive).refusal(row, composite)
+    if reason:
+        return reason
+    if composite.plain and not node.detached and any(value in decisions for value in node.inputs):
         return "it depends on a comparison of numbers, which is a nonlinearity that has no rule"
-    if not composite.against_baseline:
-        return ""
-    if isinstance(primitive, Nonlinear) and not primitive.smooth:
-        return "its gradient jumps between input and baseline"
-    if isinstance(primitive, Statistics) and not primitive.quadratic:
-        return "its gradient jumps between input and baseline; of norms only that of order 2 does not"
-    if isinstance(primitive, Custom):
-        return "its relevance was registered, which says nothing of a baseline"
-    if any(row.node.inputs[i] in carriers for i in row.node.detached):
+    if composite.against_baseline and any(node.inputs[i] in carriers for i in node.detached):
         return "it is scaled by what depends on the input: layers that normalise can be compared, but not this"
-    if primitive.chooses and not isinstance(primitive, Minimum):
-        return "what it chooses at the baseline may be something else"
     return ""
 
 

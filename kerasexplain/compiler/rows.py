@@ -8,14 +8,12 @@ from typing import Any
 
 from kerasexplain.foundation.errors import nearest
 from kerasexplain.graph.domains import ANY, Interval, union
-from kerasexplain.graph.elementwise import Elementwise
 from kerasexplain.graph.graph import Graph, Node, Shape, Value
 from kerasexplain.graph.linear import Linear
 from kerasexplain.graph.maximum import Maximum
-from kerasexplain.graph.primitives import Affine, Lookup, Mixing, Opaque, Product, Routing, Scale
+from kerasexplain.graph.primitives import Affine, Lookup, Mixing, Opaque, Routing, Scale
 from kerasexplain.graph.recurrent import Recurrent
-from kerasexplain.operations import Custom
-from kerasexplain.rules import Ignore, Rule
+from kerasexplain.rules import Rule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +38,7 @@ class Row:
         preprocesses: Whether it is elementwise affine, between an input and the first operation that mixes.
         steps: The operations of the cell of a recurrent layer.
         matched: What of the composite it matched; "" where it follows a default.
+        treatment: The rule, or what happens to relevance where there is none, in words.
     """
 
     name: str
@@ -62,6 +61,7 @@ class Row:
     preprocesses: bool = dataclasses.field(default=False, repr=False, compare=False)
     steps: tuple[Row, ...] = dataclasses.field(default=(), repr=False, compare=False)
     matched: str = ""
+    treatment: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -75,28 +75,6 @@ class Row:
             return ()
         inputs = enumerate(zip(self.node.inputs, self.carrying, strict=True))
         return tuple(i for i, (value, carries) in inputs if not carries and value.is_float)
-
-    @property
-    def treatment(self) -> str:
-        """The rule, or what happens to relevance where there is none, in words."""
-        if self.rule is not None:
-            primitive = self.node.primitive
-            if isinstance(self.rule, Ignore) and isinstance(primitive, Elementwise) and primitive.at_zero:
-                return f"{self.rule!r}, though f(0) = {primitive.at_zero:.3g}"
-            return repr(self.rule)
-        if isinstance(self.node.primitive, Opaque):
-            return "gradient"
-        if isinstance(self.node.primitive, Lookup):
-            return "ends here"
-        if self.preprocesses and isinstance(self.node.primitive, Affine):
-            return "preprocessing"
-        if self.steps:
-            return "step by step"
-        if isinstance(self.node.primitive, Custom):
-            return f"its own: {getattr(self.node.primitive.relevance, '__name__', 'a function')}"
-        if isinstance(self.node.primitive, (Routing, Scale, Product)):
-            return "routing"
-        return "proportional"
 
 
 def named(rows: Sequence[Row], name: Any) -> Row:

@@ -1,54 +1,65 @@
-"""Recurrent layers under rules: the graph of the cell runs overridden in every step."""
+"""Recurrent layers: the graph of the cell runs overridden in every step."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 from keras import ops
 
 from kerasexplain.compiler.comparison import Apply
-from kerasexplain.compiler.override import Overridden, quotient_at, relevance_at
-from kerasexplain.graph.graph import Graph, Value
+from kerasexplain.compiler.rows import Row
+from kerasexplain.compiler.treatments.base import (
+    Cell,
+    Context,
+    Overridden,
+    Treatment,
+    quotient_at,
+    relevance_at,
+    treats,
+)
 from kerasexplain.graph.recurrent import Recurrent
 from kerasexplain.graph.signal import Signal
-from kerasexplain.graph.taps import Tap
 
 Tensor = Any
 
 
-class Cell(Protocol):
-    """The graph of one step, ready to run."""
+@treats(Recurrent)
+class OfRecurrent(Treatment):
+    """What the layer is to relevance, the operations of its cell say, in every step."""
 
-    graph: Graph
-    signals: dict[Value, Signal]
+    words = "step by step"
 
-    def run(
-        self,
-        inputs: Sequence[Tensor],
-        taps: Mapping[Tap, Tensor],
-        *,
-        references: Mapping[Value, Tensor] | None = None,
-    ) -> dict[Value, Tensor]: ...
+    def of_relevance(self, row: Row, plain: Overridden, arriving: Signal, context: Context) -> Overridden:
+        return self._steps(row, context)
 
-    def bias_taps(self) -> dict[Tap, tuple[int | None, ...]]: ...
+    def of_gradient(self, row: Row, plain: Overridden, context: Context) -> Overridden:
+        return self._steps(row, context) if context.composite.overrides else plain
+
+    def _steps(self, row: Row, context: Context) -> Overridden:
+        recurrent, cell = row.node.primitive, context.cell(row)
+        assert isinstance(recurrent, Recurrent)
+        if context.composite.against_baseline:
+            apply = comparing_steps(recurrent, cell, context.unroll)
+            return Overridden(apply, Signal.Q, Signal.Q, compares=True)
+        return steps_under_rules(recurrent, cell, row.carrying, context.composite.stabilizer, context.unroll)
 
 
-def overridden_steps(
-    recurrent: Recurrent, execution: Cell, carrying: Sequence[bool], stabilizer: float | None, unroll: bool
+def steps_under_rules(
+    recurrent: Recurrent, cell: Cell, carrying: Sequence[bool], stabilizer: float | None, unroll: bool
 ) -> Overridden:
     """A recurrent layer whose relevance goes back from step to step as Q.
 
     Args:
         recurrent: The layer.
-        execution: Its cell.
+        cell: Its cell, ready to run.
         carrying: Which of the layer's inputs relevance goes to.
         stabilizer: For the divisions that turn R into Q.
         unroll: Whether steps are laid out one after the other; else they are a loop.
     """
-    cell = execution.graph
-    of_x, *of_states = (execution.signals.get(value, Signal.Q) for value in cell.inputs)
-    biases = {tap: shape for tap, shape in execution.bias_taps().items() if tap.kind == "bias"}
+    graph = cell.graph
+    of_x, *of_states = (cell.signals.get(value, Signal.Q) for value in graph.inputs)
+    biases = {tap: shape for tap, shape in cell.bias_taps().items() if tap.kind == "bias"}
 
     def apply(xs: Sequence[Tensor], tap: Tensor | None) -> list[Tensor]:
         taps = {} if tap is None else {bias: _spread(tap, shape) for bias, shape in biases.items()}
@@ -58,10 +69,10 @@ def overridden_steps(
                 quotient_at(state, stabilizer) if signal is Signal.R else state
                 for state, signal in zip(states, of_states, strict=True)
             ]
-            values = execution.run([x, *given], taps)
+            values = cell.run([x, *given], taps)
             output, *new = (
-                relevance_at(values[value]) if execution.signals[value] is Signal.R else values[value]
-                for value in cell.outputs
+                relevance_at(values[value]) if cell.signals[value] is Signal.R else values[value]
+                for value in graph.outputs
             )
             return output, new
 
@@ -72,16 +83,16 @@ def overridden_steps(
     return Overridden(apply, Signal.Q, of_x, () if biases else None)
 
 
-def comparing_steps(recurrent: Recurrent, execution: Cell, unroll: bool) -> Apply:
+def comparing_steps(recurrent: Recurrent, cell: Cell, unroll: bool) -> Apply:
     """A recurrent layer whose cell runs at the baseline beside the input, with states of its own, in every step."""
-    cell = execution.graph
+    graph = cell.graph
 
     def step(both: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         count = len(states) // 2
         inputs, baseline = [both[:, 0], *states[:count]], [both[:, 1], *states[count:]]
-        references = execution.run(baseline, {})
-        values = execution.run(inputs, {}, references=references)
-        output, *new = cell.outputs
+        references = cell.run(baseline, {})
+        values = cell.run(inputs, {}, references=references)
+        output, *new = graph.outputs
         return values[output], [at[value] for at in (values, references) for value in new]
 
     def apply(operands: Sequence[Tensor], tap: Tensor | None) -> list[Tensor]:
