@@ -69,7 +69,7 @@ class GradCAM(Method):
         tap = Tap("output", self._node(passes.pipelines.first).name)
         taps = tuple(dict.fromkeys([*passes.question.taps, tap]))
         question = dataclasses.replace(passes.question, taps=taps, inputs=False)
-        answer = dataclasses.replace(passes, question=question).run()
+        answer = super().answer(dataclasses.replace(passes, question=question))
         small = answer.taps[taps.index(tap)]
         relevance = [_enlarged(small, x.shape) for x in passes.inputs]
         return dataclasses.replace(answer, relevance=relevance, taps=answer.taps[: len(passes.question.taps)])

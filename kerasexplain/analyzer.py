@@ -208,7 +208,7 @@ class Analyzer:
             >>> relevance = analyzer.analyze(images, neuron_selection=3)
             >>> analyzer.analyze(dataset, lambda batch: batch[1], out=np.memmap("r.f32", "float32", "w+", shape=shape))
         """
-        found = self._explanations(x, self._request(neuron_selection, target), batch_size, verbose)
+        found = self._explanations(x, one_of(neuron_selection, target), batch_size, verbose)
         if out is None and callback is None:
             return joined([explanation.relevance for _, explanation in found])
         return deliver(((batch, explanation.relevance) for batch, explanation in found), out, callback)
@@ -248,8 +248,9 @@ class Analyzer:
             ValueError: A layer is not known, or the method says nothing of layers, or has nothing to be audited.
             InputError, NotFiniteError, MemoryError: As for `analyze`.
         """
-        request = self._request(neuron_selection, target, layers, bias, conditions, audit)
-        found = Explanation.joined([found for _, found in self._explanations(x, request, batch_size, verbose)])
+        selection = one_of(neuron_selection, target)
+        batches = self._explanations(x, selection, batch_size, verbose, layers, bias, conditions, audit)
+        found = Explanation.joined([found for _, found in batches])
         if found.audit is not None:
             self._remark(found.audit)
         return found
@@ -281,8 +282,9 @@ class Analyzer:
             >>> for rows, explanation in analyzer.explain_batches(dataset, layers=["conv3"]):
             ...     file[rows] = explanation.layers["conv3"]
         """
-        request = self._request(neuron_selection, target, layers, bias, conditions, audit)
-        return ((batch.rows, found) for batch, found in self._explanations(x, request, batch_size, verbose))
+        selection = one_of(neuron_selection, target)
+        batches = self._explanations(x, selection, batch_size, verbose, layers, bias, conditions, audit)
+        return ((batch.rows, found) for batch, found in batches)
 
     def audit(self, x: Any, neuron_selection: Any = None, *, target: Any = None) -> Audit:
         """Where relevance went: per operation what it received, delivered, gave to its bias, and lost.
@@ -297,8 +299,8 @@ class Analyzer:
             ValueError: The method is of the gradient family.
             InputError, NotFiniteError, MemoryError: As for `analyze`.
         """
-        request = self._request(neuron_selection, target, audit=True)
-        audits = [found.audit for _, found in self._explanations(x, request, None, 0) if found.audit]
+        batches = self._explanations(x, one_of(neuron_selection, target), None, 0, audit=True)
+        audits = [found.audit for _, found in batches if found.audit]
         return self._remark(Audit.joined(audits))
 
     def _remark(self, audit: Audit) -> Audit:
@@ -357,27 +359,25 @@ class Analyzer:
             pipelines = self._look_at(as_arrays(x))
         return pipelines
 
-    def _request(
+    def _explanations(
         self,
+        x: Any,
         neuron_selection: Any,
-        target: Any,
+        batch_size: int | str | None,
+        verbose: int,
         layers: Sequence[str] = (),
         bias: bool = False,
         conditions: Any = None,
         audit: bool = False,
-    ) -> Request:
-        selection = one_of(neuron_selection, target)
-        return Request(self.method, self.options, self.description, selection, layers, bias, conditions, audit)
-
-    def _explanations(
-        self, x: Any, request: Request, batch_size: int | str | None, verbose: int
     ) -> Iterator[tuple[Batch, Explanation]]:
+        request = Request(
+            self.method, self.options, self.description, neuron_selection, layers, bias, conditions, audit
+        )
         data = Data(x)
         pipelines = self._pipelines_for(data.first)
         given, _ = by_input(data.first, pipelines.first.graph.input_names)
         asked = self.options["batch_size"] if batch_size is None else batch_size
-        size = self._batch_sizes.of(asked, pipelines, given)
-        return request.explanations(data, pipelines, size, verbose)
+        return request.explanations(data, pipelines, self._batch_sizes.of(asked, pipelines, given), verbose)
 
     def get_config(self) -> dict[str, Any]:
         """The configuration, without the model, as plain data that JSON can hold."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -13,7 +13,7 @@ import numpy as np
 
 from kerasexplain.audit import books, by_node
 from kerasexplain.compiler.pipeline import Pipeline, Pipelines
-from kerasexplain.compiler.program import Given, Question
+from kerasexplain.compiler.program import Answer, Given, Question
 from kerasexplain.compiler.rows import named
 from kerasexplain.explanation import Explanation
 from kerasexplain.foundation.errors import InputError
@@ -31,25 +31,25 @@ from kerasexplain.runtime.streams import Batch, Data, ahead
 
 
 @dataclasses.dataclass(frozen=True)
-class Running:
-    """What a batch runs on.
+class Readings:
+    """Where relevance is read off besides the inputs.
 
     Attributes:
-        pipelines: Of the analyzer.
-        size: How many samples run at once.
-        usual: How many samples the largest batch so far has.
-        progress: Is told how many samples have been done.
+        at_layers: By the names that were asked for.
+        of_biases: At every bias.
+        at_edges: At every edge, for the audit.
+        sums: Those of which only the sum per sample is wanted.
     """
 
-    pipelines: Pipelines
-    size: BatchSize
-    usual: int = 1
-    progress: Callable[[float], None] | None = None
+    at_layers: Mapping[str, Tap]
+    of_biases: Sequence[Tap]
+    at_edges: Sequence[Tap]
+    sums: tuple[Tap, ...]
 
-    def pipeline(self, batch: Batch) -> Pipeline:
-        """What runs the batch, filled up as it will be."""
-        full = self.pipelines.fixed or min(self.size.now, max(batch.count, self.usual))
-        return self.pipelines.of(batch.arrays, full)
+    @property
+    def taps(self) -> tuple[Tap, ...]:
+        """All of them, once each: of two at one place only one would be read, and folded layers share theirs."""
+        return tuple(dict.fromkeys([*self.at_layers.values(), *self.of_biases, *self.at_edges]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,66 +100,66 @@ class Request:
             verbose: 1 shows a progress bar.
         """
         names = pipelines.first.graph.input_names
-        given, _ = by_input(data.first, names)
-        total = None if data.is_stream else count_of(given, names)
+        total = None if data.is_stream else count_of(by_input(data.first, names)[0], names)
         progress = Progress(total) if verbose else None
-        running = Running(pipelines, size, progress=progress)
+        usual = 1  # how many samples the largest batch so far has
+        again = self.method.answer if type(self.method).answer is Method.answer else None
         batches = data.batches(names, functools.partial(model_inputs, pipelines), size)
         with contextlib.closing(batches if total is not None and total <= size.now else ahead(batches)) as coming:
             for batch in coming:
-                running = dataclasses.replace(running, usual=max(running.usual, batch.count))
-                yield batch, self._explanation(batch, running)
+                usual = max(usual, batch.count)
+                pipeline = pipelines.of(batch.arrays, pipelines.fixed or min(size.now, usual))
+                readings = self._readings(pipeline)
+                selection, question, operands = self._asked(batch, pipelines, pipeline, readings)
+                passes = Passes(pipelines, question, operands, size, usual, progress)
+                answer = self.method.answer(passes)
+                check_finite(answer, passes, pipeline, again, batch.begin)
+                yield batch, self._explanation(batch, pipeline, readings, answer, selection)
         if progress is not None and total is None:
             progress.end()
 
-    def _explanation(self, batch: Batch, running: Running) -> Explanation:
-        pipeline = running.pipeline(batch)
+    def _readings(self, pipeline: Pipeline) -> Readings:
         layers = [self.layers] if isinstance(self.layers, (str, keras.layers.Layer)) else self.layers
-        output_taps = {
-            getattr(layer, "name", layer): Tap("output", named(pipeline.rows, layer).name) for layer in layers
-        }
+        at_layers = {getattr(layer, "name", layer): Tap("output", named(pipeline.rows, layer).name) for layer in layers}
         execution = pipeline.twin.execution
-        bias_taps = list(execution.bias_taps()) if self.bias or self.audit else []
-        edge_taps = list(execution.edge_taps()) if self.audit else []
-        # Once each: of two taps at one place only one would be read, and folded layers share theirs.
-        taps = tuple(dict.fromkeys([*output_taps.values(), *bias_taps, *edge_taps]))
-        summed = (*edge_taps, *([] if self.bias else bias_taps))
-        passes, selection = self._passes(batch, running, pipeline, taps, summed)
-        answer = self.method.answer(passes)
-        in_one_pass = type(self.method).answer is Method.answer
-        check_finite(answer, passes, pipeline, in_one_pass, batch.begin)
-        through = dict(zip(taps, answer.taps, strict=True))
+        of_biases = list(execution.bias_taps()) if self.bias or self.audit else []
+        at_edges = list(execution.edge_taps()) if self.audit else []
+        return Readings(at_layers, of_biases, at_edges, sums=(*at_edges, *([] if self.bias else of_biases)))
+
+    def _explanation(
+        self, batch: Batch, pipeline: Pipeline, readings: Readings, answer: Answer, selection: Selection
+    ) -> Explanation:
+        through = dict(zip(readings.taps, answer.taps, strict=True))
         return Explanation(
             relevance=batch.structure(answer.relevance),
-            bias=self.method.of_biases(by_node(bias_taps, through)) if self.bias else {},
-            layers={name: through[tap] for name, tap in output_taps.items()},
+            bias=self.method.of_biases(by_node(readings.of_biases, through)) if self.bias else {},
+            layers={name: through[tap] for name, tap in readings.at_layers.items()},
             output=_as_model_output(pipeline.graph, answer.outputs),
             neuron=selection.neuron if answer.index is None else answer.index,
             explained=answer.explained,
             analyzer=self.description,
             reference=answer.reference,
-            audit=books(execution, answer, through) if self.audit else None,
+            audit=books(pipeline.twin.execution, answer, through) if self.audit else None,
         )
 
-    def _passes(
-        self, batch: Batch, running: Running, pipeline: Pipeline, taps: tuple[Tap, ...], summed: tuple[Tap, ...]
-    ) -> tuple[Passes, Selection]:
-        sizes = tuple(array.shape[1:] for array in batch.arrays)
+    def _asked(
+        self, batch: Batch, pipelines: Pipelines, pipeline: Pipeline, readings: Readings
+    ) -> tuple[Selection, Question, Given]:
+        """What is asked of a batch: the neurons, the question, and its operands."""
         shape = pipeline.graph.explained.shape
         needs_sizes = self.neuron_selection is not None or self.options["neuron_selection_mode"] == "all"
         if None in shape[1:] and needs_sizes:
-            shape = running.pipelines.explained_shape(sizes)
+            shape = pipelines.explained_shape(tuple(array.shape[1:] for array in batch.arrays))
         selection = self._selection(batch, shape)
         conditions = self.method.conditions if self.conditions is None else self.conditions
         each = isinstance(conditions, Sequence) and not isinstance(conditions, str)
-        conditions = _of_batch("conditions", conditions, each, batch)
-        masks = conditions_of(conditions, pipeline, batch.count)
+        masks = conditions_of(_of_batch("conditions", conditions, each, batch), pipeline, batch.count)
         start = self._start(batch, pipeline)
         array = start if isinstance(start, np.ndarray) else None
-        question = Question(selection.kind, start if array is None else "array", taps, summed, tuple(masks))
-        given = Given(batch.arrays, selection=selection.values, start=array, conditions=list(masks.values()))
-        usual = max(batch.count, running.usual)
-        return Passes(running.pipelines, question, given, running.size, usual, running.progress), selection
+        start = start if array is None else "array"
+        question = Question(selection.kind, start, readings.taps, readings.sums, tuple(masks))
+        operands = Given(batch.arrays, selection=selection.values, start=array, conditions=list(masks.values()))
+        return selection, question, operands
 
     def _selection(self, batch: Batch, shape: Shape) -> Selection:
         given = self.neuron_selection

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -14,13 +14,14 @@ from kerasexplain.backend import delayed, pull_back
 from kerasexplain.backend import override as overriding
 from kerasexplain.compiler.comparison import Apply, in_doubles, reveal_cancel
 from kerasexplain.compiler.composite import Composite
+from kerasexplain.compiler.environment import ORDINARY, Environment
 from kerasexplain.compiler.linear_override import LinearOverride
 from kerasexplain.compiler.remat import Cut, Segment, cut
 from kerasexplain.compiler.rows import Row
 from kerasexplain.compiler.treatments import Context, Overridden, overridden
 from kerasexplain.compiler.treatments.base import quotient_at, relevance_at
 from kerasexplain.graph.elementwise import Elementwise
-from kerasexplain.graph.graph import Graph, Node, Shape, Value, outputs_of, tensors_of
+from kerasexplain.graph.graph import Evaluate, Graph, Node, Shape, Value, interpret, outputs_of, tensors_of
 from kerasexplain.graph.indices import boundaries
 from kerasexplain.graph.linear import Linear
 from kerasexplain.graph.recurrent import Recurrent
@@ -148,63 +149,42 @@ class Execution:
         passes = self.overrides[last].is_plain if relu.rectifies else isinstance(self.rows[last].rule, Ignore)
         return passes and not self.overrides[node].is_plain
 
-    def run(
-        self,
-        inputs: Sequence[Tensor],
-        taps: Mapping[Tap, Tensor],
-        *,
-        references: Mapping[Value, Tensor] | None = None,
-        conditions: Mapping[str, Tensor] | None = None,
-        held: Mapping[Value, Tensor] | None = None,
-        remat: bool = False,
-    ) -> dict[Value, Tensor]:
-        """All values of the graph.
-
-        Args:
-            inputs: The model's inputs, flattened.
-            taps: Tensors to be differentiated by: ones for "bias" taps, zeros for the others.
-            references: What a run at the baseline gave, where the composite compares with one.
-            conditions: By operation, factors for the relevance of its output, shaped to be multiplied by it.
-            held: Values of another run that take the place of what carries no relevance, masks above all.
-            remat: Whether the first parts of the graph run again in the backward pass, except where something inside is
-                read off. The values inside are not told.
-        """
+    def run(self, inputs: Sequence[Tensor], environment: Environment = ORDINARY) -> dict[Value, Tensor]:
+        """All values of the graph, where the model's inputs, flattened, are these."""
         dtype = self.dtype_of_relevance
         values = {
             value: ops.cast(x, dtype) if value.is_float else ops.convert_to_tensor(x)
             for value, x in zip(self.graph.inputs, inputs, strict=True)
         }
-        conditions = conditions or {}
-        pairs = {} if self._composite.against_baseline and references is None else self._pairs
-        between = {node for node, pair in pairs.items() if _read_between(node, pair.last, taps, conditions)}
-        for node in between:
-            if pairs[node].compares:
-                raise ValueError(
-                    f"under RevealCancel the relevance of {node.name!r} cannot be read off or conditioned, for it is "
-                    f"one operation with {pairs[node].last.name!r}: name that one"
-                )
-        merged = {node: pair for node, pair in pairs.items() if node not in between}
+        merged = self._merged(environment)
         closed = {pair.last for pair in merged.values()}
 
-        def run(nodes: Sequence[Node], values: dict[Value, Tensor]) -> None:
-            for node in nodes:
-                if node not in closed:
-                    seen = values if held is None else self._with_held(node, values, held)
-                    ys = self._run_node(node, merged.get(node), seen, taps, references, conditions)
-                    last = merged[node].last if node in merged else node
-                    values.update(zip(last.outputs, ys, strict=True))
+        def evaluate(node: Node, values: Mapping[Value, Tensor]) -> dict[Value, Tensor]:
+            return {} if node in closed else self._evaluated(node, merged.get(node), values, environment)
 
-        parts = self._parts if remat else Cut((), (), self.graph.nodes)
-        names = {tap.node for tap in taps} | set(conditions)
+        parts = self._parts if environment.remat else Cut((), (), self.graph.nodes)
         with computed_once():
-            run(parts.before, values)
+            interpret(parts.before, values, evaluate)
             for segment in parts.segments:
-                if segment.holds(names, [node.inputs[0] for node, _ in self.bounded]):
-                    run(segment.nodes, values)
+                if segment.holds(environment.read, [node.inputs[0] for node, _ in self.bounded]):
+                    interpret(segment.nodes, values, evaluate)
                 else:
-                    values[segment.output] = self._run_again(segment, values, run)
-            run(parts.after, values)
+                    values[segment.output] = self._run_again(segment, values, evaluate)
+            interpret(parts.after, values, evaluate)
         return values
+
+    def _merged(self, environment: Environment) -> dict[Node, Pair]:
+        """The pairs that run as one: those between which nothing is read off."""
+        if self._composite.against_baseline and environment.references is None:
+            return {}
+        apart = {node for node, pair in self._pairs.items() if environment.reads_between(node.name, pair.last.name)}
+        for node in apart:
+            if self._pairs[node].compares:
+                raise ValueError(
+                    f"under RevealCancel the relevance of {node.name!r} cannot be read off or conditioned, for it is "
+                    f"one operation with {self._pairs[node].last.name!r}: name that one"
+                )
+        return {node: pair for node, pair in self._pairs.items() if node not in apart}
 
     def at_baseline(self, inputs: Sequence[Tensor], baseline: Sequence[Tensor]) -> dict[Value, Tensor]:
         """All values at a baseline to compare the inputs with.
@@ -214,7 +194,7 @@ class Execution:
         """
         graph = self.graph
         decides = any(value not in graph.carriers for value in graph.values())
-        return self.run(baseline, {}, held=self.run(inputs, {}) if decides else None)
+        return self.run(baseline, Environment(held=self.run(inputs) if decides else None))
 
     @functools.cached_property
     def _exact(self) -> frozenset[Node]:
@@ -228,20 +208,13 @@ class Execution:
     def _parts(self) -> Cut:
         return cut(self.graph, joined={node.outputs[0] for node in self._pairs})
 
-    def _run_again(
-        self,
-        segment: Segment,
-        values: Mapping[Value, Tensor],
-        run: Callable[[Sequence[Node], dict[Value, Tensor]], None],
-    ) -> Tensor:
+    def _run_again(self, segment: Segment, values: Mapping[Value, Tensor], evaluate: Evaluate) -> Tensor:
         """The output of a segment, of which nothing is kept but what it reads."""
         read, carrying = (*segment.carriers, *segment.others), len(segment.carriers)
 
         def forward(*given: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
             known = dict(zip(read, given, strict=True))
-            for node in segment.nodes:
-                ys = self._in_one_precision(outputs_of(node, known))
-                known.update(zip(node.outputs, ys, strict=True))
+            interpret(segment.nodes, known, self._plainly)
             return known[segment.output], given
 
         def backward(given: Sequence[Tensor], signal: Tensor) -> list[Tensor | None]:
@@ -250,7 +223,7 @@ class Execution:
             def output(*carriers: Tensor) -> tuple[Tensor, None]:
                 known = dict(zip(read, (*carriers, *given[carrying:]), strict=True))
                 with computed_once():
-                    run(segment.nodes, known)
+                    interpret(segment.nodes, known, evaluate)
                 return known[segment.output], None
 
             _, _, pullback = pull_back(output, *given[:carrying])
@@ -258,62 +231,59 @@ class Execution:
 
         return overriding(forward, backward, *(values[value] for value in read))
 
-    def _with_held(
-        self, node: Node, values: Mapping[Value, Tensor], held: Mapping[Value, Tensor]
-    ) -> Mapping[Value, Tensor]:
-        """The values as a node sees them: what it looks up by indices of the input is this run's own."""
-        if node in self._looking_up or node not in self.rows:
-            return values
-        carriers = self.graph.carriers
-        return {value: (values if value in carriers else held)[value] for value in node.inputs}
+    def _plainly(self, node: Node, values: Mapping[Value, Tensor]) -> dict[Value, Tensor]:
+        return dict(zip(node.outputs, self._in_one_precision(outputs_of(node, values)), strict=True))
 
-    def _run_node(
-        self,
-        node: Node,
-        pair: Pair | None,
-        values: Mapping[Value, Tensor],
-        taps: Mapping[Tap, Tensor],
-        references: Mapping[Value, Tensor] | None,
-        conditions: Mapping[str, Tensor],
-    ) -> list[Tensor]:
-        """The outputs of the node, or of the pair that it is the first of."""
-        xs = [values[value] for value in node.inputs]
+    def _evaluated(
+        self, node: Node, pair: Pair | None, values: Mapping[Value, Tensor], environment: Environment
+    ) -> dict[Value, Tensor]:
+        """What a node gives, or the pair that it is the first of."""
         override = self.overrides.get(node)
         if override is None:
-            return self._in_one_precision(tensors_of(node.primitive(*xs)))
+            return self._plainly(node, values)
         last = node if pair is None else pair.last
-        carrying = self.rows[node].carrying
-        for i, value in enumerate(node.inputs):
-            if not carrying[i] and not self._composite.plain:
-                xs[i] = ops.stop_gradient(xs[i])
-            edge = taps.get(Tap("edge", node.name, i))
-            if edge is not None:
-                xs[i] = xs[i] + edge
-            if carrying[i] and override.gives is Signal.Q and self.signals[value] is Signal.R:
-                xs[i] = relevance_at(xs[i])
-        if node in self._exact:
-            xs = [ops.cast(x, "float64") if keras.backend.is_float_dtype(x.dtype) else x for x in xs]
         apply, compares = (override.apply, override.compares) if pair is None else (pair.apply, pair.compares)
+        xs, references = self._operands(node, override, values, environment), environment.references
         if compares and references is None:
             apply = lambda xs, tap: node.primitive(*xs)  # noqa: E731 - the baseline's own run
         elif compares:
             assert references is not None
             # What carries nothing was held as it is, or is a constant.
-            at_baseline = zip(node.inputs, xs, carrying, strict=True)
+            at_baseline = zip(node.inputs, xs, self.rows[node].carrying, strict=True)
             xs += [references[value] if carries else x for value, x, carries in at_baseline]
-        bias = taps.get(Tap("bias", node.name))
+        bias = environment.taps.get(Tap("bias", node.name))
         if bias is not None and node.outputs[0].fold > 1:
             bias = ops.repeat(bias, node.outputs[0].fold, axis=0)
         ys = self._in_one_precision(tensors_of(apply(xs, bias)))
         for i, value in enumerate(last.outputs):
             if override.takes is Signal.Q and self.signals.get(value) is Signal.R:
                 ys[i] = quotient_at(ys[i], self._composite.stabilizer)
-            if i == 0 and last.name in conditions:
-                ys[i] = _conditioned(ys[i], conditions[last.name])
-            tap = taps.get(Tap("output", last.name, i))
+            if i == 0 and last.name in environment.conditions:
+                ys[i] = _conditioned(ys[i], environment.conditions[last.name])
+            tap = environment.taps.get(Tap("output", last.name, i))
             if tap is not None:
                 ys[i] = ys[i] + tap
-        return ys
+        return dict(zip(last.outputs, ys, strict=True))
+
+    def _operands(
+        self, node: Node, override: Overridden, values: Mapping[Value, Tensor], environment: Environment
+    ) -> list[Tensor]:
+        """The inputs of a node, as its override takes them."""
+        carrying, held = self.rows[node].carrying, environment.held
+        if held is not None and node not in self._looking_up:  # what is looked up by indices is this run's own
+            values = {value: (values if value in self.graph.carriers else held)[value] for value in node.inputs}
+        xs = [values[value] for value in node.inputs]
+        for i, value in enumerate(node.inputs):
+            if not carrying[i] and not self._composite.plain:
+                xs[i] = ops.stop_gradient(xs[i])
+            edge = environment.taps.get(Tap("edge", node.name, i))
+            if edge is not None:
+                xs[i] = xs[i] + edge
+            if carrying[i] and override.gives is Signal.Q and self.signals[value] is Signal.R:
+                xs[i] = relevance_at(xs[i])
+        if node in self._exact:
+            xs = [ops.cast(x, "float64") if keras.backend.is_float_dtype(x.dtype) else x for x in xs]
+        return xs
 
     def _in_one_precision(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         # A layer that is run as it is may give half precision, by its own policy.
@@ -342,8 +312,3 @@ class Execution:
 def _conditioned(y: Tensor, factors: Tensor) -> Tensor:
     """y, whose relevance is multiplied by the factors on its way back."""
     return overriding(lambda y, factors: (y, factors), lambda factors, s: (s * factors, None), y, factors)
-
-
-def _read_between(first: Node, last: Node, taps: Mapping[Tap, Tensor], conditions: Mapping[str, Tensor]) -> bool:
-    """Whether relevance is read off, or changed, between the two."""
-    return Tap("output", first.name) in taps or Tap("edge", last.name) in taps or first.name in conditions

@@ -12,7 +12,7 @@ from keras import ops
 
 from kerasexplain.compiler.split import split_into_primitives
 from kerasexplain.foundation.errors import UnsupportedModelError, plain
-from kerasexplain.graph.graph import Graph, Value, outputs_of
+from kerasexplain.graph.graph import Graph, Value, interpret
 from kerasexplain.graph.indices import boundaries
 from kerasexplain.trace.specification import Specification
 from kerasexplain.trace.trace import at_inference, trace
@@ -158,8 +158,7 @@ def run(graph: Graph, xs: Sequence[Tensor]) -> dict[Value, Tensor]:
     """All values of a graph, by ordinary computation."""
     values = dict(zip(graph.inputs, xs, strict=True))
     with computed_once():
-        for node in graph.nodes:
-            values.update(zip(node.outputs, outputs_of(node, values), strict=True))
+        interpret(graph.nodes, values)
     return values
 
 

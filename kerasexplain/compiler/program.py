@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from kerasexplain.backend import compiled, pull_back, relevance_pass
+from kerasexplain.compiler.environment import Environment
 from kerasexplain.compiler.execution import Execution
 from kerasexplain.compiler.neurons import flattened, mask, unravelled
 from kerasexplain.compiler.weight_cache import WeightCache
@@ -203,61 +204,76 @@ class Program:
             [(self._tapped(tap).shape, dtype) for tap in question.shifts],
         )
 
-        count = len(given.flat())
-
-        def function(tensors: list[Tensor]) -> dict[str, Any]:
-            with self._cache.used(tensors[count:]):
-                return self._compute(question, given.like(tensors[:count]))
-
+        compute = self._with_relevance if question.relevance else self._without_relevance
+        function = functools.partial(compute, question, given)
         return compiled(
             function, self._jit_compile, given.flat(), self._variables, self._precision, further=self._cache.tensors
         )
 
-    def _compute(self, question: Question, given: Given) -> dict[str, Any]:
-        execution, graph, inputs = self._execution, self._execution.graph, given.inputs
-        references = execution.at_baseline(inputs, given.baseline) if question.baseline else None
+    def _without_relevance(self, question: Question, like: Given, tensors: list[Tensor]) -> dict[str, Any]:
+        """What the model gives, compiled; arguments as of `_with_relevance`."""
+        count = len(like.flat())
+        given = like.like(tensors[:count])
+        with self._cache.used(tensors[count:]):
+            environment = self._environment(question, given)
+            values = self._execution.run(given.inputs, environment)
+            return self._told(question, given, values, environment.references)[0]
+
+    def _environment(self, question: Question, given: Given) -> Environment:
+        baseline = self._execution.at_baseline(given.inputs, given.baseline) if question.baseline else None
         shifts = dict(zip(question.shifts, given.shifts, strict=True))
-        if not question.relevance:
-            values = execution.run(inputs, shifts, references=references)
-            return self._told(question, given, values, references)[0]
-        wanted = tuple(dict.fromkeys([*question.taps, *(Tap("output", b.node.name) for b in execution.boundaries)]))
-        taps = [
-            shifts.get(tap, tensor)
-            for tap, tensor in zip(wanted, self._tap_tensors(wanted, inputs, references), strict=True)
-        ]
-        conditions = self._conditions(question, given)
+        remat = self._remat and question.relevance and baseline is None
+        return Environment(shifts, baseline, self._conditions(question, given), remat=remat)
 
-        wanted_inputs = [value for value in graph.inputs if value.is_float and question.inputs]
+    def _with_relevance(self, question: Question, like: Given, tensors: list[Tensor]) -> dict[str, Any]:
+        """All that is asked, compiled.
 
-        def forward(real: Sequence[Tensor], taps: Sequence[Tensor]) -> tuple[Tensor, dict[Value, Tensor]]:
-            given_real = dict(zip(wanted_inputs, real, strict=True))
-            xs = [given_real.get(value, x) for value, x in zip(graph.inputs, inputs, strict=True)]
-            by_tap = dict(zip(wanted, taps, strict=True))
-            remat = self._remat and references is None
-            values = execution.run(xs, by_tap, references=references, conditions=conditions, remat=remat)
-            return values[graph.explained], values
+        Args:
+            question: What is asked.
+            like: How the operands lie in the tensors.
+            tensors: The operands, and what is cached of the weights.
+        """
+        count = len(like.flat())
+        given = like.like(tensors[:count])
+        with self._cache.used(tensors[count:]):
+            execution, graph, inputs = self._execution, self._execution.graph, given.inputs
+            environment = self._environment(question, given)
+            shifts, references = environment.taps, environment.references
+            wanted = tuple(dict.fromkeys([*question.taps, *(Tap("output", b.node.name) for b in execution.boundaries)]))
+            taps = [
+                shifts.get(tap, tensor)
+                for tap, tensor in zip(wanted, self._tap_tensors(wanted, inputs, references), strict=True)
+            ]
+            wanted_inputs = [value for value in graph.inputs if value.is_float and question.inputs]
 
-        with relevance_pass():
-            real = [x for value, x in zip(graph.inputs, inputs, strict=True) if value in wanted_inputs]
-            y, values, pullback = pull_back(forward, real, taps)
-            result, weights, flat = self._told(question, given, values, references)
-            start = weights
-            if question.start != "one":
-                start = weights * (flat if question.start == "output" else given.start)
-            start = self._readout.started(start)
-            of_inputs, of_taps = pullback(start if flat is y else ops.reshape(start, ops.shape(y)))
+            def forward(real: Sequence[Tensor], taps: Sequence[Tensor]) -> tuple[Tensor, dict[Value, Tensor]]:
+                given_real = dict(zip(wanted_inputs, real, strict=True))
+                xs = [given_real.get(value, x) for value, x in zip(graph.inputs, inputs, strict=True)]
+                by_tap = dict(zip(wanted, taps, strict=True))
+                values = execution.run(xs, dataclasses.replace(environment, taps=by_tap))
+                return values[graph.explained], values
 
-        differences = _Differences(values, references)
-        read = {tap: self._at_tap(tap, differences, signal) for tap, signal in zip(wanted, of_taps, strict=True)}
-        relevance = self._of_inputs(given, differences, dict(zip(wanted_inputs, of_inputs, strict=True)), read)
-        at_taps = {tap: self._per_sample(tap, read[tap]) for tap in question.taps}
-        return {
-            **result,
-            "relevance": relevance,
-            "taps": [_summed(at) if tap in question.summed else at for tap, at in at_taps.items()],
-            "started": ops.sum(start, axis=-1),
-            "outside": [self._outside(rule, values[node.inputs[0]]) for node, rule in self.bounded],
-        }
+            with relevance_pass():
+                real = [x for value, x in zip(graph.inputs, inputs, strict=True) if value in wanted_inputs]
+                y, values, pullback = pull_back(forward, real, taps)
+                result, weights, flat = self._told(question, given, values, references)
+                start = weights
+                if question.start != "one":
+                    start = weights * (flat if question.start == "output" else given.start)
+                start = self._readout.started(start)
+                of_inputs, of_taps = pullback(start if flat is y else ops.reshape(start, ops.shape(y)))
+
+            differences = _Differences(values, references)
+            read = {tap: self._at_tap(tap, differences, signal) for tap, signal in zip(wanted, of_taps, strict=True)}
+            relevance = self._of_inputs(given, differences, dict(zip(wanted_inputs, of_inputs, strict=True)), read)
+            at_taps = {tap: self._per_sample(tap, read[tap]) for tap in question.taps}
+            return {
+                **result,
+                "relevance": relevance,
+                "taps": [_summed(at) if tap in question.summed else at for tap, at in at_taps.items()],
+                "started": ops.sum(start, axis=-1),
+                "outside": [self._outside(rule, values[node.inputs[0]]) for node, rule in self.bounded],
+            }
 
     def _of_inputs(
         self,
@@ -356,7 +372,7 @@ class Program:
         batch, dtype = ops.shape(inputs[0])[0], self._execution.dtype_of_relevance
         shapes = self._execution.bias_taps()
         unknown = any(tap.kind != "bias" and None in self._tapped(tap).sample_shape for tap in taps)
-        values = self._execution.run(inputs, dict.fromkeys(taps), references=references) if unknown else {}
+        values = self._execution.run(inputs, Environment(dict.fromkeys(taps), references)) if unknown else {}
         tensors = []
         for tap in taps:
             if tap.kind == "bias":

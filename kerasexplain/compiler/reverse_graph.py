@@ -48,7 +48,7 @@ class ReverseGraph(keras.Model):
         graph = self.execution.graph
         names = graph.input_names
         keyed = isinstance(inputs, dict) and set(names) <= set(inputs)
-        values = self.execution.run([inputs[name] for name in names] if keyed else keras.tree.flatten(inputs), {})
+        values = self.execution.run([inputs[name] for name in names] if keyed else keras.tree.flatten(inputs))
         return keras.tree.map_structure(lambda value: values.get(value, value), graph.structure)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -211,6 +211,26 @@ class Graph:
             shapes = ", ".join(str(value.shape) for value in node.outputs)
             lines.append(f"{node.name} = {node.type}({reads}) -> {shapes}")
         return "\n".join(lines)
+
+
+Evaluate = Callable[[Node, Mapping[Value, Tensor]], "dict[Value, Tensor]"]
+
+
+def evaluated(node: Node, values: Mapping[Value, Tensor]) -> dict[Value, Tensor]:
+    """What a node gives by ordinary computation."""
+    return dict(zip(node.outputs, outputs_of(node, values), strict=True))
+
+
+def interpret(nodes: Iterable[Node], values: dict[Value, Tensor], evaluate: Evaluate = evaluated) -> None:
+    """Runs nodes in order: the interpreter of graphs.
+
+    Args:
+        nodes: In an order in which they can run.
+        values: What they read, to which what they give is added.
+        evaluate: `(node, values) -> new values`.
+    """
+    for node in nodes:
+        values.update(evaluate(node, values))
 
 
 def outputs_of(node: Node, values: Mapping[Value, Tensor]) -> list[Tensor]:

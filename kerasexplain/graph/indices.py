@@ -12,7 +12,7 @@ from keras import ops
 from kerasexplain.backend import transposed
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.graph.elementwise import Elementwise
-from kerasexplain.graph.graph import Graph, Node, Value, outputs_of
+from kerasexplain.graph.graph import Graph, Node, Value, interpret, outputs_of
 from kerasexplain.graph.primitives import Affine, Lookup, Routing, Scale
 
 Tensor = Any
@@ -56,8 +56,7 @@ class Boundary:
     def computed(self, inputs: Mapping[Value, Any]) -> dict[Value, Tensor]:
         """The indices, and what they are computed from, where the model's inputs are these."""
         values = {value: ops.convert_to_tensor(x) for value, x in inputs.items()}
-        for node in self.nodes:
-            values.update(zip(node.outputs, outputs_of(node, values), strict=True))
+        interpret(self.nodes, values)
         return values
 
     def at_index(self, relevance: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -20,14 +20,16 @@ ADVICE = (
 )
 
 
-def check_finite(answer: Answer, passes: Passes, pipeline: Pipeline, in_one_pass: bool, begin: int) -> None:
+def check_finite(
+    answer: Answer, passes: Passes, pipeline: Pipeline, again: Callable[[Passes], Answer] | None, begin: int
+) -> None:
     """Raises NotFiniteError if relevance, or the model's output, holds NaN or infinity.
 
     Args:
         answer: What a method found.
         passes: The question it answers.
         pipeline: What has run.
-        in_one_pass: Whether the answer is that of one pass over the samples, which can then be repeated.
+        again: Answers a question by one pass over the samples, as it was answered; None where it took several.
         begin: The number of the first sample.
     """
     told = [answer.explained, *([] if answer.reference is None else [answer.reference])]
@@ -45,7 +47,7 @@ def check_finite(answer: Answer, passes: Passes, pipeline: Pipeline, in_one_pass
     samples = f"{len(bad)} of {passes.samples} samples, the first is number {begin + bad[0]}"
     if len(np.intersect1d(bad, _rows_with_gaps(answer.outputs))):
         raise NotFiniteError(f"the model's own output is NaN or infinite ({samples})")
-    where = _where(passes, pipeline.rows, int(bad[0])) if in_one_pass else ""
+    where = "" if again is None else _where(passes, pipeline.rows, int(bad[0]), again)
     advice = "" if pipeline.composite.plain else ADVICE
     raise NotFiniteError(f"what comes back grows beyond {dtype} ({samples}){where}.{advice}")
 
@@ -56,12 +58,12 @@ def _rows_with_gaps(arrays: Sequence[np.ndarray]) -> np.ndarray:
     return np.flatnonzero(~np.logical_and.reduce(finite)) if finite else np.array([], int)
 
 
-def _where(passes: Passes, rows: Sequence[Row], sample: int) -> str:
+def _where(passes: Passes, rows: Sequence[Row], sample: int, again: Callable[[Passes], Answer]) -> str:
     """The operation nearest to the output that gives such relevance, for one sample."""
     taps = tuple(Tap("output", row.name) for row in rows)
     question = dataclasses.replace(passes.question, taps=taps, summed=())
     given = passes.given.at(np.array([sample]))
-    answer = dataclasses.replace(passes, question=question, given=given, usual=1, progress=None).run()
+    answer = again(dataclasses.replace(passes, question=question, given=given, usual=1, progress=None))
     growing = [row for row, relevance in zip(rows, answer.taps, strict=True) if not np.isfinite(relevance).all()]
     if not growing:
         return " at the input"

@@ -48,10 +48,6 @@ class Passes:
         """How many samples there are."""
         return len(self.inputs[0])
 
-    def run(self) -> Answer:
-        """The answer for the samples themselves."""
-        return Answer.joined([answer for _, _, answer in self.copies(1, self.themselves)])
-
     def values(self) -> Answer:
         """What the model says of the samples, without relevance."""
         silent = dataclasses.replace(self, progress=None)
@@ -99,38 +95,24 @@ class Passes:
             full = fixed or min(self.size.now, max(self.samples, self.usual) * count)
             used = min(full, total - begin)
             rows, copies = np.divmod(np.minimum(np.arange(begin, begin + full), total - 1), count)
+            inputs = make(rows, copies)
+            references = [] if baseline is None else baseline(rows, copies)
+            shifts = [] if shift is None else shift(rows, copies)
+            pipeline = self.pipelines.of(inputs)
+            check_indices(pipeline.graph, pipeline.twin.execution.boundaries, [inputs, references])
+            operands = dataclasses.replace(of_samples.at(rows), inputs=inputs, baseline=references, shifts=shifts)
             try:
-                answer = self._answer(question, of_samples, rows, copies, make, baseline, shift)
+                answer = pipeline.program(question, operands)
             except MemoryError as error:
                 self.size.halve(full, fixed, error)
                 continue
+            if shift is None:  # else it is not the model's own answer
+                self.pipelines.verify(inputs, answer.outputs)
+            _check_boxes(pipeline.program, answer)
             yield rows[:used], copies[:used], answer.at(slice(used))
             begin += used
             if self.progress is not None:
                 self.progress(used / count)
-
-    def _answer(
-        self,
-        question: Question,
-        of_samples: Given,
-        rows: np.ndarray,
-        copies: np.ndarray,
-        make: Make,
-        baseline: Make | None,
-        shift: Make | None,
-    ) -> Answer:
-        """The answer for one full batch, checked."""
-        inputs = make(rows, copies)
-        pipeline = self.pipelines.of(inputs)
-        references = [] if baseline is None else baseline(rows, copies)
-        check_indices(pipeline.graph, pipeline.twin.execution.boundaries, [inputs, references])
-        shifts = [] if shift is None else shift(rows, copies)
-        given = dataclasses.replace(of_samples.at(rows), inputs=inputs, baseline=references, shifts=shifts)
-        answer = pipeline.program(question, given)
-        if shift is None:  # else it is not the model's own answer
-            self.pipelines.verify(inputs, answer.outputs)
-        _check_boxes(pipeline.program, answer)
-        return answer
 
     def averaged(
         self,

@@ -77,7 +77,7 @@ def _statistics(pipeline: Pipeline, pattern_type: str) -> compiled:
     rectified = {node: pattern_type == "relu" and _is_rectified(node, graph) for node in _kernels(pipeline)}
 
     def function(inputs: list[Tensor]) -> dict[str, list[Tensor]]:
-        values = execution.run(inputs, {})
+        values = execution.run(inputs)
         return {
             node.name: _sums(node.primitive, values[node.inputs[0]], values[node.outputs[0]], only_positive)
             for node, only_positive in rectified.items()

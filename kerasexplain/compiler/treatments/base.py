@@ -7,7 +7,7 @@ need no override at all: their plain gradient carries Q, and routing carries R a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from keras import ops
@@ -15,6 +15,7 @@ from keras import ops
 from kerasexplain.backend import override, transposed
 from kerasexplain.compiler.comparison import Apply, comparing, mean_gradient
 from kerasexplain.compiler.composite import Composite
+from kerasexplain.compiler.environment import Environment
 from kerasexplain.compiler.rows import Row
 from kerasexplain.graph.graph import Graph, Value
 from kerasexplain.graph.primitives import Primitive
@@ -53,13 +54,7 @@ class Cell(Protocol):
     graph: Graph
     signals: dict[Value, Signal]
 
-    def run(
-        self,
-        inputs: Sequence[Tensor],
-        taps: Mapping[Tap, Tensor],
-        *,
-        references: Mapping[Value, Tensor] | None = None,
-    ) -> dict[Value, Tensor]: ...
+    def run(self, inputs: Sequence[Tensor], environment: Environment = ...) -> dict[Value, Tensor]: ...
 
     def bias_taps(self) -> dict[Tap, tuple[int | None, ...]]: ...
 

@@ -8,6 +8,7 @@ from typing import Any
 from keras import ops
 
 from kerasexplain.compiler.comparison import Apply
+from kerasexplain.compiler.environment import Environment
 from kerasexplain.compiler.rows import Row
 from kerasexplain.compiler.treatments.base import (
     Cell,
@@ -69,7 +70,7 @@ def steps_under_rules(
                 quotient_at(state, stabilizer) if signal is Signal.R else state
                 for state, signal in zip(states, of_states, strict=True)
             ]
-            values = cell.run([x, *given], taps)
+            values = cell.run([x, *given], Environment(taps))
             output, *new = (
                 relevance_at(values[value]) if cell.signals[value] is Signal.R else values[value]
                 for value in graph.outputs
@@ -90,8 +91,8 @@ def comparing_steps(recurrent: Recurrent, cell: Cell, unroll: bool) -> Apply:
     def step(both: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
         count = len(states) // 2
         inputs, baseline = [both[:, 0], *states[:count]], [both[:, 1], *states[count:]]
-        references = cell.run(baseline, {})
-        values = cell.run(inputs, {}, references=references)
+        references = cell.run(baseline)
+        values = cell.run(inputs, Environment(references=references))
         output, *new = graph.outputs
         return values[output], [at[value] for at in (values, references) for value in new]
 
