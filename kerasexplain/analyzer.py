@@ -13,16 +13,15 @@ import keras
 from kerasexplain import registry
 from kerasexplain.audit import Audit
 from kerasexplain.backend import check_eager
+from kerasexplain.compiler.options import Options
 from kerasexplain.compiler.pipeline import Pipeline, Pipelines
 from kerasexplain.compiler.reverse_graph import ReverseGraph
 from kerasexplain.compiler.rows import Row, with_steps
 from kerasexplain.explanation import Explanation, joined
-from kerasexplain.foundation.checks import same
 from kerasexplain.foundation.config import deserialize, serialize
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.foundation.storage import write_analyzer
 from kerasexplain.graph.graph import Graph
-from kerasexplain.options import COMMON_OPTIONS, checked
 from kerasexplain.request import Request
 from kerasexplain.runtime.batch_size import BatchSizes
 from kerasexplain.runtime.fitting import Fitting
@@ -96,20 +95,20 @@ class Analyzer:
         check_eager()
         self.model = model
         self.method = method
-        given: dict[str, Any] = {
-            "neuron_selection_mode": neuron_selection_mode,
-            "start": start,
-            "output": output,
-            "explain": explain,
-            "jit_compile": jit_compile,
-            "batch_size": batch_size,
-            "input_range": input_range,
-            "remat": remat,
-            "precision": precision,
-            "on_unsupported": on_unsupported,
-            "verify": verify,
-        }
-        self.options = checked(given, method)
+        self.options = Options(
+            neuron_selection_mode=neuron_selection_mode,
+            start=start,
+            output=output,
+            explain=explain,
+            jit_compile=jit_compile,
+            batch_size=batch_size,
+            input_range=input_range,
+            remat=remat,
+            precision=precision,
+            on_unsupported=on_unsupported,
+            verify=verify,
+        )
+        method.check_start(start)
         method.composite()  # so that a bad rule is refused here
         self._description: dict[str, Any] | None = None
         self._found: Pipelines | None = None
@@ -340,7 +339,7 @@ class Analyzer:
                 "batches"
             )
         names = pipelines.first.graph.input_names
-        asked = self.options["batch_size"] if batch_size is None else batch_size
+        asked = self.options.batch_size if batch_size is None else batch_size
         size = self._batch_sizes.of(asked, pipelines, by_input(stream.first, names)[0])
         batches = ahead(stream.batches(names, functools.partial(model_inputs, pipelines), size))
         method = self.method.fitted(Fitting(pipelines, batches, size.now, verbose))
@@ -376,7 +375,7 @@ class Analyzer:
         data = Data(x)
         pipelines = self._pipelines_for(data.first)
         given, _ = by_input(data.first, pipelines.first.graph.input_names)
-        asked = self.options["batch_size"] if batch_size is None else batch_size
+        asked = self.options.batch_size if batch_size is None else batch_size
         return request.explanations(data, pipelines, self._batch_sizes.of(asked, pipelines, given), verbose)
 
     def get_config(self) -> dict[str, Any]:
@@ -384,8 +383,7 @@ class Analyzer:
         return {"analyzer": self.name, "method": self.method.get_config(), "options": self._changed_options()}
 
     def _changed_options(self) -> dict[str, Any]:
-        defaults = COMMON_OPTIONS
-        return {name: serialize(value) for name, value in self.options.items() if not same(value, defaults[name])}
+        return {name: serialize(value) for name, value in self.options.changed().items()}
 
     @property
     def description(self) -> dict[str, Any]:

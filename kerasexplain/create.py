@@ -10,9 +10,9 @@ import keras
 
 from kerasexplain import registry
 from kerasexplain.analyzer import Analyzer
+from kerasexplain.compiler import options as common_options
 from kerasexplain.foundation.errors import UnsupportedModelError, nearest, plain
 from kerasexplain.foundation.storage import read_analyzer
-from kerasexplain.options import COMMON_OPTIONS
 from kerasexplain.runtime.method import Method
 
 
@@ -47,7 +47,7 @@ def create_analyzer(name: str, model: keras.Model, **options: Any) -> Analyzer:
             f"create_analyzer({name!r}, model) takes a Keras model, got {_kind(model)}: pass the model itself, or a "
             "file of one by keras.saving.load_model"
         )
-    common = {option: value for option, value in options.items() if option in COMMON_OPTIONS}
+    common = {option: value for option, value in options.items() if option in common_options.NAMES}
     return Analyzer(model, create_method(name, **options), **common)
 
 
@@ -61,8 +61,8 @@ def create_method(name: str, **options: Any) -> Method:
     fields = dataclasses.fields(kind)  # type: ignore[arg-type]
     own = {field.name for field in fields} - set(kind.learnt)
     for option in options:
-        if option not in own and option not in COMMON_OPTIONS:
-            raise ValueError(f"{name!r} has no option {option!r}.{nearest(option, own | set(COMMON_OPTIONS))}")
+        if option not in own and option not in common_options.NAMES:
+            raise ValueError(f"{name!r} has no option {option!r}.{nearest(option, own | set(common_options.NAMES))}")
     missing = [field.name for field in fields if field.default is dataclasses.MISSING and field.name not in options]
     if missing:
         raise ValueError(f"{name!r} needs {' and '.join(f'{option}=' for option in missing)}")

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from kerasexplain.audit import books, by_node
+from kerasexplain.compiler.options import Options
 from kerasexplain.compiler.pipeline import Pipeline, Pipelines
 from kerasexplain.compiler.program import Answer, Given, Question
 from kerasexplain.compiler.rows import named
@@ -68,7 +69,7 @@ class Request:
     """
 
     method: Method
-    options: Mapping[str, Any]
+    options: Options
     description: dict[str, Any]
     neuron_selection: Any = None
     layers: Sequence[str] = ()
@@ -147,7 +148,7 @@ class Request:
     ) -> tuple[Selection, Question, Given]:
         """What is asked of a batch: the neurons, the question, and its operands."""
         shape = pipeline.graph.explained.shape
-        needs_sizes = self.neuron_selection is not None or self.options["neuron_selection_mode"] == "all"
+        needs_sizes = self.neuron_selection is not None or self.options.neuron_selection_mode == "all"
         if None in shape[1:] and needs_sizes:
             shape = pipelines.explained_shape(tuple(array.shape[1:] for array in batch.arrays))
         selection = self._selection(batch, shape)
@@ -170,10 +171,10 @@ class Request:
             given = Contrast(*(_of_batch("neuron_selection", side, np.ndim(side) > 0, batch) for side in sides))
         else:
             given = _of_batch("neuron_selection", given, is_per_sample(given, shape), batch)
-        return select(given, self.options["neuron_selection_mode"], batch.count, shape)
+        return select(given, self.options.neuron_selection_mode, batch.count, shape)
 
     def _start(self, batch: Batch, pipeline: Pipeline) -> Any:
-        start = self.options["start"]
+        start = self.options.start
         if start is None:
             return self.method.default_start
         if isinstance(start, str):

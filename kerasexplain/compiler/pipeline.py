@@ -12,6 +12,7 @@ from kerasexplain.backend import by_xla
 from kerasexplain.compiler.assign import assign
 from kerasexplain.compiler.canonize import canonize
 from kerasexplain.compiler.composite import Composite
+from kerasexplain.compiler.options import Options
 from kerasexplain.compiler.probe import traced
 from kerasexplain.compiler.program import Program, Readout
 from kerasexplain.compiler.reverse_graph import ReverseGraph
@@ -43,20 +44,20 @@ class Pipeline:
         options: The analyzer's common options.
     """
 
-    def __init__(self, model: keras.Model, graph: Graph, method: Compilable, options: dict[str, Any]) -> None:
+    def __init__(self, model: keras.Model, graph: Graph, method: Compilable, options: Options) -> None:
         self._model, self._method, self._options = model, method, options
         self.composite: Composite = method.composite()
-        self.graph = canonize(graph, output=options["output"], explain=options["explain"])
+        self.graph = canonize(graph, output=options.output, explain=options.explain)
         self.rows: list[Row] = assign(
             self.graph,
             self.composite,
-            input_range=options["input_range"],
-            on_unsupported=options["on_unsupported"],
+            input_range=options.input_range,
+            on_unsupported=options.on_unsupported,
         )
 
     @functools.cached_property
     def twin(self) -> ReverseGraph:
-        unroll = by_xla(self._options["jit_compile"])
+        unroll = by_xla(self._options.jit_compile)
         return ReverseGraph(self._model, self.graph, self.rows, self.composite, unroll=unroll)
 
     @functools.cached_property
@@ -65,10 +66,10 @@ class Pipeline:
         return Program(
             self.twin.execution,
             self._method,
-            by_xla(options["jit_compile"]),
+            by_xla(options.jit_compile),
             self._model.variables,
-            remat=options["remat"],
-            precision=options["precision"],
+            remat=options.remat,
+            precision=options.precision,
         )
 
 
@@ -82,19 +83,17 @@ class Pipelines:
         specification: What the model's inputs look like.
     """
 
-    def __init__(
-        self, model: keras.Model, method: Compilable, options: dict[str, Any], specification: Specification
-    ) -> None:
+    def __init__(self, model: keras.Model, method: Compilable, options: Options, specification: Specification) -> None:
         self._model, self._method, self._options = model, method, options
         self.specification = specification
         self._fingerprint = Fingerprint(model)
         self._explained_shapes: dict[tuple[Shape, ...], Shape] = {}
-        graph, is_static = traced(model, specification, options["output"])
+        graph, is_static = traced(model, specification, options.output)
         # XLA cannot differentiate a loop of unknown length.
-        self.is_static = is_static or (by_xla(options["jit_compile"]) and _loops_openly(graph))
+        self.is_static = is_static or (by_xla(options.jit_compile) and _loops_openly(graph))
         self.first = Pipeline(model, graph, method, options)
         #: Compares what a batch gave with the model's own output.
-        self.verify = Verification(model, specification, self.first.graph, options["verify"])
+        self.verify = Verification(model, specification, self.first.graph, options.verify)
         shapes = tuple(value.shape for value in graph.inputs)
         self._by_shape: dict[tuple[Shape, ...], Pipeline] = {shapes: self.first}
         #: The model's inputs as it declares them: sizes that were only filled in to trace it are open.
@@ -103,7 +102,7 @@ class Pipelines:
     @property
     def input_range(self) -> tuple[Any, Any] | None:
         """The promised bounds of the inputs."""
-        return self._options["input_range"]  # type: ignore[no-any-return]
+        return self._options.input_range
 
     @property
     def fixed(self) -> int | None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from kerasexplain import backend
 from kerasexplain.compiler.pipeline import Pipelines
-from kerasexplain.foundation.checks import check_count
+from kerasexplain.foundation.checks import check_batch_size
 from kerasexplain.graph.graph import Graph
 from kerasexplain.graph.recurrent import Recurrent
 from kerasexplain.runtime.inputs import check_shapes
@@ -32,14 +32,6 @@ CONTAINER = (
 UNTOLD = 2 * 2**30
 #: The share of the free memory that a pass may fill.
 SHARE = 0.5
-
-
-def check_batch_size(value: Any) -> None:
-    """Raises ValueError unless the value is "auto" or a whole number of at least 1."""
-    if isinstance(value, str) and value != "auto":
-        raise ValueError(f"batch_size must be a whole number of at least 1, or 'auto', got {value!r}")
-    if not isinstance(value, str):
-        check_count("batch_size", value)
 
 
 class BatchSize:

@@ -11,6 +11,7 @@ import numpy as np
 from kerasexplain.compiler.composite import GRADIENT, Composite
 from kerasexplain.compiler.pipeline import Pipeline
 from kerasexplain.compiler.program import Answer
+from kerasexplain.foundation.checks import check_choice
 from kerasexplain.foundation.config import Configurable
 from kerasexplain.runtime.fitting import Fitting
 from kerasexplain.runtime.passes import Passes
@@ -80,6 +81,11 @@ class Method(Configurable):
     def fitted(self, fitting: Fitting) -> Method:
         """The method with what it learnt from data; by default there is nothing to learn."""
         return self
+
+    def check_start(self, start: Any) -> None:
+        """Raises ValueError if the backward pass cannot start with that."""
+        if isinstance(start, str) or start is None or not self.takes_start_array:
+            check_choice(f"start of {self.name!r}", start, self.legal_starts)
 
     def check_fitted(self) -> None:
         """Raises ValueError if the method needs data that it has not been given."""

@@ -9,8 +9,6 @@ import numpy as np
 
 from kerasexplain.foundation.errors import InputError
 
-MODES = ("max_activation", "index", "all")
-
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
