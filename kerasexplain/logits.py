@@ -41,7 +41,8 @@ def explain_logits(graph: Graph) -> Graph:
             return None
         outputs = tuple(dataclasses.replace(output) for output in node.outputs)
         inputs = tuple(given for given in before if given is not None)
-        moved.append(dataclasses.replace(node, name=f"{node.name}/logits", inputs=inputs, outputs=outputs))
+        copy = dataclasses.replace(node, name=f"{node.name}/logits", gives=node.result)
+        moved.append(dataclasses.replace(copy, inputs=inputs, outputs=outputs))
         known.update(zip(node.outputs, outputs, strict=True))
         return known[value]
 
@@ -50,13 +51,22 @@ def explain_logits(graph: Graph) -> Graph:
         return graph
     names = ", ".join(f"{node.name} ({node.type})" for node in dict.fromkeys(left_out))
     are = "is" if len(set(left_out)) == 1 else "are"
-    joined = any(len(node.inputs) > 1 for node in moved)
+    same_order = all(map(_keeps_order, left_out)) and not any(len(node.inputs) > 1 for node in moved)
     return graph.replace(
         nodes=(*graph.nodes, *moved),
         explained=explained,
-        ranking=graph.explained if joined else None,
+        ranking=None if same_order else graph.explained,
         notes=(*graph.notes, f"{names} {are} left out: the logits are explained"),
     )
+
+
+def _keeps_order(activation: Node) -> bool:
+    """Whether the largest logit of a sample is its largest output: not where each position has a softmax of its own.
+
+    Then logits rank better, for outputs round to 1.
+    """
+    is_sigmoid = activation_of(activation) == "sigmoid"
+    return is_sigmoid or (len(activation.inputs) == 1 and len(activation.inputs[0].shape) == 2)
 
 
 def with_note_on_probabilities(graph: Graph) -> Graph:

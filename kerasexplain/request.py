@@ -115,8 +115,10 @@ class Request:
     def _explanation(self, batch: Batch, running: Running) -> Explanation:
         pipeline = running.pipeline(batch)
         layers = [self.layers] if isinstance(self.layers, (str, keras.layers.Layer)) else self.layers
+        exact = pipeline.composite.plain and not pipeline.composite.against_baseline
         output_taps = {
-            getattr(layer, "name", layer): Tap("output", named(pipeline.rows, layer).name) for layer in layers
+            getattr(layer, "name", layer): Tap("output", named(pipeline.rows, layer, exact=exact).name)
+            for layer in layers
         }
         execution = pipeline.twin.execution
         bias_taps = list(execution.bias_taps()) if self.bias or self.audit else []
