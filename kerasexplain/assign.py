@@ -58,13 +58,14 @@ def assign(
     of_input = Interval(*input_range) if input_range else ANY
     rows = rows_towards(graph, [graph.explained], dict.fromkeys(graph.inputs, of_input), set(graph.inputs))
     if not composite.overrides:
+        refuse_mixed_samples(graph, decisions=False)
         return rows
     composite = _with_full_names(with_steps(rows), composite)
     _check_matches(with_steps(rows), composite)
     rows = refused(graph, [_with_rule(row, composite) for row in rows], composite)
     if on_unsupported == "error":
         refuse_unsupported(with_steps(rows), composite)
-        refuse_mixed_samples(graph)
+    refuse_mixed_samples(graph, decisions=on_unsupported == "error")
     return _paired(graph, rows)
 
 
