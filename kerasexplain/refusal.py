@@ -71,7 +71,8 @@ def refuse_mixed_samples(graph: Graph, *, decisions: bool = True) -> None:
 
     Args:
         graph: The graph.
-        decisions: Whether that number may not decide either: a length that all samples are cut to, say, may change none.
+        decisions: Whether that number may not decide either, though a length that all samples are cut to, say, may
+            change none.
     """
     for node in graph.nodes_behind(graph.explained):
         primitive = node.primitive
