@@ -14,11 +14,11 @@ from kerasexplain.audit import Audit
 from kerasexplain.backend import check_eager
 from kerasexplain.checks import same
 from kerasexplain.config import deserialize, serialize
-from kerasexplain.errors import InputError
+from kerasexplain.errors import InputError, UnsupportedModelError
 from kerasexplain.explanation import Explanation, joined
 from kerasexplain.fitting import Fitting
 from kerasexplain.graph import Graph
-from kerasexplain.inputs import as_arrays, by_input
+from kerasexplain.inputs import as_arrays, by_input, check_example
 from kerasexplain.method import Method
 from kerasexplain.options import COMMON_OPTIONS, checked
 from kerasexplain.pipeline import Pipeline, Pipelines
@@ -119,6 +119,10 @@ class Analyzer:
     def _look_at(self, example: Any) -> Pipelines:
         """Traces the model, if that has not been done, for inputs like the example, or as the model knows them."""
         if self._found is None:
+            if isinstance(self.model, keras.Sequential) and not self.model.layers:
+                raise UnsupportedModelError(f"the model {self.model.name!r} has no layers")
+            if example is not None:
+                check_example(example)
             if example is not None and isinstance(self.model, keras.Sequential) and not self.model.built:
                 self.model.build((None, *as_arrays(example).shape[1:]))
             specification = Specification.of_example(example) if example is not None else self._known
@@ -369,6 +373,7 @@ class Analyzer:
     def _explanations(
         self, x: Any, request: Request, batch_size: int | str | None, verbose: int
     ) -> Iterator[tuple[Batch, Explanation]]:
+        check_eager()
         data = Data(x)
         asked = self.options["batch_size"] if batch_size is None else batch_size
         return request.explanations(data, self._pipelines_for(data.first), asked, verbose)

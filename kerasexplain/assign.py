@@ -23,7 +23,7 @@ from kerasexplain.operations import (
     Recurrent,
     Statistics,
 )
-from kerasexplain.refusal import refuse_mixed_samples, refuse_unsupported, refused
+from kerasexplain.refusal import refuse_mixed_samples, refuse_unfollowed, refuse_unsupported, refused
 from kerasexplain.rows import Row, rows_towards, with_steps
 from kerasexplain.rules import (
     BaselineSlope,
@@ -58,6 +58,7 @@ def assign(
     of_input = Interval(*input_range) if input_range else ANY
     rows = rows_towards(graph, [graph.explained], dict.fromkeys(graph.inputs, of_input), set(graph.inputs))
     if not composite.overrides:
+        refuse_unfollowed(graph, rows)
         refuse_mixed_samples(graph, decisions=False)
         return rows
     composite = _with_full_names(with_steps(rows), composite)
@@ -65,6 +66,7 @@ def assign(
     rows = refused(graph, [_with_rule(row, composite) for row in rows], composite)
     if on_unsupported == "error":
         refuse_unsupported(with_steps(rows), composite)
+    refuse_unfollowed(graph, rows)
     refuse_mixed_samples(graph, decisions=on_unsupported == "error")
     return _paired(graph, rows)
 

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from kerasexplain.errors import InputError
-from kerasexplain.indices import Boundary
+from kerasexplain.indices import Boundary, check_indices
 from kerasexplain.passes import Passes
 from kerasexplain.program import Answer
 from kerasexplain.taps import Tap
@@ -64,7 +64,12 @@ class Embedded:
         return cls(dataclasses.replace(passes, question=question), found, real)
 
     def looked_up(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """What is looked up where the model's inputs are these, one array for each lookup."""
+        """What is looked up where the model's inputs are these, one array for each lookup.
+
+        Raises:
+            InputError: An index is out of range.
+        """
+        check_indices(self.passes.pipelines.first.graph, self.boundaries, [inputs])
         given = dict(zip(self.passes.pipelines.first.graph.inputs, inputs, strict=True))
         indices = [boundary.computed(given)[boundary.index] for boundary in self.boundaries]
         return [

@@ -111,6 +111,7 @@ class Graph:
         structure: The model's outputs, as the model nests them, with values as leaves.
         opened: The calls of layers whose own code was run, innermost first; plain nested models are none.
         notes: What the passes did to the graph, for people.
+        casts: The dtypes of real numbers that the model casts to on the way, which relevance is not rounded to.
         ranking: What says which output is the largest; None where that is what is explained.
     """
 
@@ -123,6 +124,7 @@ class Graph:
     structure: Any
     opened: tuple[OpenedCall, ...] = ()
     notes: tuple[str, ...] = ()
+    casts: frozenset[str] = frozenset()
     ranking: Value | None = None
 
     @property

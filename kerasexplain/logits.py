@@ -7,7 +7,7 @@ import dataclasses
 import keras
 
 from kerasexplain.graph import Graph, Node, Value
-from kerasexplain.operations import Elementwise, Mixing, Opaque, Routing, Scale
+from kerasexplain.operations import Elementwise, Maximum, Minimum, Mixing, Opaque, Routing, Scale
 from kerasexplain.operations.layers.activations import activation_name
 
 #: Activations at the output that are set aside when logits are explained.
@@ -80,7 +80,7 @@ def with_note_on_probabilities(graph: Graph) -> Graph:
         if activation_of(node) in OUTPUT_ACTIVATIONS:
             note = f"what is explained is made of the probabilities of {node.name} ({node.type}), and not of logits"
             return graph.replace(notes=(*graph.notes, note))
-        if isinstance(node.primitive, (Routing, Mixing, Scale, Elementwise)):
+        if isinstance(node.primitive, (Routing, Mixing, Scale, Elementwise, Maximum, Minimum)):
             rest.extend(node.inputs)
     return graph
 

@@ -66,6 +66,13 @@ def _not_followed(lookup: Boundary) -> str:
     )
 
 
+def refuse_unfollowed(graph: Graph, rows: Sequence[Row]) -> None:
+    """Raises UnsupportedModelError if it is not known which number of an input something is looked up by."""
+    for boundary in boundaries(graph, [row.node for row in rows]):
+        if boundary.unfollowed is not None:
+            raise UnsupportedModelError(f"{boundary.node.name!r} ({boundary.node.type}): {_not_followed(boundary)}")
+
+
 def refuse_mixed_samples(graph: Graph, *, decisions: bool = True) -> None:
     """Raises UnsupportedModelError if what is explained depends on a number that is made of all samples of a batch.
 

@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 from kerasexplain.operations.base import Call, Primitive, live
-from kerasexplain.operations.catalogue import describes, describes_class
+from kerasexplain.operations.catalogue import describes, describes_class, opaque
 from kerasexplain.operations.linear import Linear
 
 if TYPE_CHECKING:
@@ -142,6 +142,9 @@ def _unpacked(packed: Tensor, xs: Tensor) -> tuple[Tensor, Tensor]:
 @describes("layers.LSTM", "layers.GRU", "layers.SimpleRNN", "layers.RNN", masked=True)
 @describes("layers.ConvLSTM1D", "layers.ConvLSTM2D", "layers.ConvLSTM3D", masked=True)
 def _recurrent(call: Call) -> Primitive:
+    mask = keras.tree.flatten(call.kwargs.get("mask"))
+    if any(len(getattr(leaf, "shape", (0, 0))) != 2 for leaf in mask[:1] if leaf is not None):
+        return opaque(call, "its mask has not one entry for each step")
     return Recurrent(call)
 
 
