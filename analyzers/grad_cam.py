@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -79,8 +80,7 @@ class GradCAM(Method):
         ranks = {len(value.shape) for value in pipeline.graph.inputs}
         if len(ranks) > 1 or min(ranks) < 3:
             raise UnsupportedModelError("Grad-CAM needs an input with positions and channels, or several alike")
-        (rank,) = ranks
-        spatial = _spatial(nodes, rank)
+        spatial = _spatial(nodes, pipeline.graph.inputs)
         if self.layer is not None:
             found = [named(pipeline.rows, self.layer).node]
         else:
@@ -90,38 +90,56 @@ class GradCAM(Method):
             what = f"{found[-1].name!r} ({found[-1].type}) has none" if found else "this model has none"
             raise UnsupportedModelError(
                 "Grad-CAM needs a layer whose axes are known to be positions in the input: a convolution, a pooling or "
-                f"what acts on every position alike behind one; {what}. Heads, channels and tokens are no positions: "
-                "name another layer, layer=, or take another analyzer"
+                f"what acts on every position alike, with nothing in front that moves positions; {what}. Heads, "
+                "channels and tokens are no positions: name another layer, layer=, cut off in front of the model what "
+                "crops, flips, pads or transposes, or take another analyzer"
             )
         if any(getattr(node.operation, "data_format", None) == "channels_first" for node in nodes):
             raise UnsupportedModelError("Grad-CAM needs channels in the last axis; this model has them first")
         return found[-1]
 
 
-def _spatial(nodes: Sequence[Node], rank: int) -> set[Value]:
-    """The values whose axes between the batch and the channels are positions in the input."""
-    found: set[Value] = set()
+def _spatial(nodes: Sequence[Node], inputs: Sequence[Value]) -> set[Value]:
+    """The values whose axes between the batch and the channels are positions in the input, and those of the input."""
+    found, rank = set(inputs), len(inputs[0].shape)
+    padded: dict[Value, Node] = {}
     for node in nodes:
         (output, *_), kind = node.outputs, type(node.operation).__name__
-        if len(output.shape) != rank:
+        given = [value for value in node.inputs if len(value.shape) == rank]
+        if len(output.shape) != rank or not given or not found.issuperset(given):
             continue
         windows = ("Conv" in kind or "Pool" in kind) and "LSTM" not in kind
-        given = [value for value in node.inputs if len(value.shape) == rank]
-        if windows or (given and all(value in found for value in given) and _keeps_positions(node, kind)):
+        if windows and all(value not in padded or _covers(node, padded[value]) for value in given):
             found.update(node.outputs)
-    return found
+        elif kind.startswith(("ZeroPadding", "Cropping")):
+            found.update(node.outputs)
+            if max(keras.tree.flatten(getattr(node.operation, "padding", None) or node.operation.cropping)) > 1:
+                padded[output] = node
+        elif padded.keys().isdisjoint(given) and _keeps_positions(node, kind):
+            found.update(node.outputs)
+    return found - padded.keys()
+
+
+def _covers(window: Node, padding: Node) -> bool:
+    """Whether padding is that of a window: no wider than what the window sees around a position."""
+    size = getattr(window.operation, "kernel_size", None) or getattr(window.operation, "pool_size", None)
+    sides = getattr(padding.operation, "padding", None)
+    return None not in (size, sides) and max(keras.tree.flatten(sides)) < max(keras.tree.flatten(size))
 
 
 def _keeps_positions(node: Node, kind: str) -> bool:
-    """Whether an operation acts on every position alike, or moves positions and nothing else."""
-    primitive = node.primitive
+    """Whether an operation acts on every position alike, and in their order."""
+    primitive, before, after = node.primitive, node.inputs[0].shape[1:-1], node.outputs[0].shape[1:-1]
+    if kind.startswith(("UpSampling", "Resizing", "Resize")):
+        cut = ("crop_to_aspect_ratio", "pad_to_aspect_ratio")
+        return not any(getattr(node.operation, name, False) for name in cut)
     if isinstance(primitive, Routing):
-        moves = ("Concatenate", "Identity", "Copy", "UpSampling", "ZeroPadding", "Cropping", "Activation", "Minimum")
-        return primitive.is_inactive or kind.startswith(moves)
+        moves = ("Concatenate", "Identity", "Copy", "Activation", "Minimum")
+        return primitive.is_inactive or (kind.startswith(moves) and before == after)
     if isinstance(primitive, Product):
         return primitive.elementwise
     on_each = (Affine, Elementwise, Linear, Maximum, Mixing, Scale, Statistics)
-    return isinstance(primitive, on_each) and node.inputs[0].shape[1:-1] == node.outputs[0].shape[1:-1]
+    return (isinstance(primitive, on_each) or node.type == "Cast") and before == after
 
 
 def _passes_on(node: Node) -> bool:

@@ -19,13 +19,13 @@ from kerasexplain.compiler.reverse_graph import ReverseGraph
 from kerasexplain.compiler.rows import Row, with_steps
 from kerasexplain.explanation import Explanation, joined
 from kerasexplain.foundation.config import deserialize, serialize
-from kerasexplain.foundation.errors import InputError
+from kerasexplain.foundation.errors import InputError, UnsupportedModelError
 from kerasexplain.foundation.storage import write_analyzer
 from kerasexplain.graph.graph import Graph
 from kerasexplain.request import Request
 from kerasexplain.runtime.batch_size import BatchSizes
 from kerasexplain.runtime.fitting import Fitting
-from kerasexplain.runtime.inputs import as_arrays, by_input, model_inputs
+from kerasexplain.runtime.inputs import as_arrays, by_input, check_example, model_inputs
 from kerasexplain.runtime.method import Method
 from kerasexplain.runtime.results import deliver
 from kerasexplain.runtime.selection import one_of
@@ -121,6 +121,10 @@ class Analyzer:
     def _look_at(self, example: Any) -> Pipelines:
         """Traces the model, if that has not been done, for inputs like the example, or as the model knows them."""
         if self._found is None:
+            if isinstance(self.model, keras.Sequential) and not self.model.layers:
+                raise UnsupportedModelError(f"the model {self.model.name!r} has no layers")
+            if example is not None:
+                check_example(example)
             if example is not None and isinstance(self.model, keras.Sequential) and not self.model.built:
                 self.model.build((None, *as_arrays(example).shape[1:]))
             specification = Specification.of_example(example) if example is not None else self._known
@@ -372,6 +376,7 @@ class Analyzer:
         request = Request(
             self.method, self.options, self.description, neuron_selection, layers, bias, conditions, audit
         )
+        check_eager()
         data = Data(x)
         pipelines = self._pipelines_for(data.first)
         given, _ = by_input(data.first, pipelines.first.graph.input_names)

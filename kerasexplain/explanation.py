@@ -95,10 +95,32 @@ class Explanation:
         """
         if self.reference is None:
             raise ValueError(f"{self.analyzer['analyzer']!r} compares with no baseline")
+        total = sum(array.sum(axis=1) for array in self._per_sample())
+        return np.asarray(total - (self.explained - self.reference))
+
+    @property
+    def remark(self) -> str:
+        """A sentence on a sum that misses the change from the baseline by more than a tenth of it; else "".
+
+        That is said of the middle sample. Where relevance of both signs cancels, a tenth of its size is the measure.
+        """
+        if self.reference is None:
+            return ""
+        size = sum(np.abs(array).sum(axis=1) for array in self._per_sample())
+        change = np.maximum(np.abs(self.explained - self.reference), 0.1 * size)
+        missed = float(np.median(np.abs(self.completeness_error) / np.maximum(change, np.finfo(change.dtype).tiny)))
+        if not missed > 0.1:
+            return ""
+        return (
+            f"what the inputs get misses the change of the output from the baseline by {missed:.0%} in the middle "
+            "sample: the output jumps or bends between the two. Take more steps, or deep_lift, which holds decisions"
+        )
+
+    def _per_sample(self) -> list[np.ndarray]:
+        """The relevance of each input in double precision, one row per sample."""
         inputs = self.relevance.values() if isinstance(self.relevance, dict) else self.relevance
         arrays = list(inputs) if isinstance(self.relevance, (dict, list, tuple)) else [self.relevance]
-        total = sum(np.asarray(array, "float64").reshape(len(array), -1).sum(axis=1) for array in arrays)
-        return np.asarray(total - (self.explained - self.reference))
+        return [np.asarray(array, "float64").reshape(len(array), -1) for array in arrays]
 
     def to_image(self, **options: Any) -> Image:
         """The relevance as a picture: one heatmap per sample, side by side. Needs the `viz` extra.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -121,7 +122,9 @@ class Request:
 
     def _readings(self, pipeline: Pipeline) -> Readings:
         layers = [self.layers] if isinstance(self.layers, (str, keras.layers.Layer)) else self.layers
-        at_layers = {getattr(layer, "name", layer): Tap("output", named(pipeline.rows, layer).name) for layer in layers}
+        exact = pipeline.composite.plain and not pipeline.composite.against_baseline
+        rows = {getattr(layer, "name", layer): named(pipeline.rows, layer, exact=exact) for layer in layers}
+        at_layers = {name: Tap("output", row.name) for name, row in rows.items()}
         execution = pipeline.twin.execution
         of_biases = list(execution.bias_taps()) if self.bias or self.audit else []
         at_edges = list(execution.edge_taps()) if self.audit else []
@@ -131,7 +134,7 @@ class Request:
         self, batch: Batch, pipeline: Pipeline, readings: Readings, answer: Answer, selection: Selection
     ) -> Explanation:
         through = dict(zip(readings.taps, answer.taps, strict=True))
-        return Explanation(
+        found = Explanation(
             relevance=batch.structure(answer.relevance),
             bias=self.method.of_biases(by_node(readings.of_biases, through)) if self.bias else {},
             layers={name: through[tap] for name, tap in readings.at_layers.items()},
@@ -142,6 +145,9 @@ class Request:
             reference=answer.reference,
             audit=books(pipeline.twin.execution, answer, through) if self.audit else None,
         )
+        if found.remark:
+            warnings.warn(f"{self.method.name}: {found.remark}", stacklevel=2)
+        return found
 
     def _asked(
         self, batch: Batch, pipelines: Pipelines, pipeline: Pipeline, readings: Readings

@@ -25,6 +25,22 @@ class Scaled(layers.Layer):
         return self.factor * x
 
 
+class Written(layers.Layer):
+    """A layer whose code reads attributes of many kinds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.number, self.listed, self.by_name = np.float32(2), [1.0, 2.0], {"a": 1.0}
+        self.array, self._private = np.ones(4, "float32"), 3.0
+
+    def call(self, x: Any) -> Any:
+        return x * float(self.number) * self.listed[0] * self.by_name["a"] * self.array * self._private
+
+
+def _replacing(name: str, value: Any) -> Callable[[layers.Layer], None]:
+    return lambda layer: setattr(layer, name, value)
+
+
 def _steeper(layer: Any) -> None:
     layer.negative_slope = 0.7
 
@@ -39,6 +55,11 @@ def _called_otherwise(layer: Any) -> None:
         (lambda: layers.LeakyReLU(0.1), _steeper),
         (Scaled, lambda layer: setattr(layer, "factor", -1.0)),
         (Scaled, _called_otherwise),
+        (Written, _replacing("number", np.float32(7))),
+        (Written, _replacing("listed", [5.0, 1.0])),
+        (Written, _replacing("by_name", {"a": -1.0})),
+        (Written, _replacing("array", np.full(4, 2.0, "float32"))),
+        (Written, _replacing("_private", 5.0)),
         (lambda: layers.Dense(4, activation="relu"), lambda layer: setattr(layer, "activation", ops.tanh)),
         (lambda: layers.Permute((2, 1)), lambda layer: setattr(layer, "dims", (1, 2))),
         (lambda: layers.Lambda(lambda x: 2.0 * x), lambda layer: setattr(layer, "function", lambda x: -x)),

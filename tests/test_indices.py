@@ -176,3 +176,59 @@ def test_what_is_scaled_by_other_samples_is_refused(scaled: Callable[[Any], Any]
     model = keras.Model(given, layers.Dense(2)(scaled(layers.Dense(3)(given))))
     with pytest.raises(UnsupportedModelError, match="mixes the samples of a batch"):
         create_analyzer("lrp.epsilon", model)
+
+
+class Choice(layers.Layer):
+    """Each token has a table of its own, from which its id chooses a number."""
+
+    def build(self, shape: Any) -> None:
+        self.tables = self.add_weight(shape=(1, 3, 6), name="tables")
+
+    def call(self, ids: Any) -> Any:
+        tables = ops.repeat(self.tables, ops.shape(ids)[0], axis=0)
+        return ops.take_along_axis(tables, ops.expand_dims(ids, -1), axis=-1)[..., 0]
+
+
+def test_a_number_chosen_from_weights_is_looked_up() -> None:
+    given = keras.Input((3,), dtype="int32")
+    model = randomized(keras.Model(given, layers.Dense(2)(Choice()(given))))
+    found = create_analyzer("lrp.bias_as_input", model).explain(IDS, 0, bias=True)
+    total = found.relevance.sum(axis=1) + sum(bias.reshape(len(IDS), -1).sum(axis=1) for bias in found.bias.values())
+    np.testing.assert_allclose(total, found.explained, rtol=1e-5, atol=1e-6)
+    kernel, tables = model.layers[-1].kernel, np.asarray(model.weights[0])[0]
+    each = tables[np.arange(3), IDS] * np.asarray(ops.convert_to_numpy(kernel))[:, 0]
+    np.testing.assert_allclose(found.relevance, each, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["gradient", "integrated_gradients"])
+def test_what_is_not_followed_is_refused_by_gradients_too(name: str) -> None:
+    given = keras.Input((3,), dtype="int32")
+    with pytest.raises(UnsupportedModelError, match=r"its indices are computed .* by 'add"):
+        create_analyzer(name, keras.Model(given, reads(given[:, :1] + given[:, 1:])))
+
+
+@pytest.mark.parametrize("baseline", [20, -1])
+def test_a_baseline_of_indices_out_of_range_is_told(baseline: int) -> None:
+    given = keras.Input((3,), dtype="int32")
+    analyzer = create_analyzer("integrated_gradients", keras.Model(given, reads(given, 9)), reference_inputs=baseline)
+    with pytest.raises(InputError, match="must hold indices from 0 to 8"):
+        analyzer.analyze(IDS)
+
+
+@pytest.mark.parametrize("example", [None, IDS])
+def test_ids_of_a_model_that_has_not_been_built(example: Any) -> None:
+    last = layers.Dense(2)
+    model = keras.Sequential([layers.Embedding(6, 4), layers.GlobalAveragePooling1D(), last])
+    found = create_analyzer("lrp.bias_as_input", model, example=example).explain(IDS, 1, bias=True)
+    total = found.relevance.sum(axis=1) + sum(bias.reshape(len(IDS), -1).sum(axis=1) for bias in found.bias.values())
+    np.testing.assert_allclose(total, found.explained, rtol=1e-4, atol=1e-6)
+    assert (found.relevance != 0).all()
+
+
+def test_a_map_that_misses_the_change_of_the_output_says_so() -> None:
+    given = keras.Input((4,))
+    jumps = ops.cast(given > 0, "float32") + given * 1e-3
+    model = randomized(keras.Model(given, layers.Dense(2)(jumps)))
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype("float32")
+    with pytest.warns(UserWarning, match="misses the change of the output from the baseline by"):
+        create_analyzer("integrated_gradients", model).analyze(x, 1)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from kerasexplain import Analyzer, InputError, create_analyzer
+from kerasexplain import Analyzer, InputError, UnsupportedModelError, create_analyzer
 
 
 @pytest.fixture(scope="module")
@@ -167,3 +167,17 @@ def test_several_inputs_come_back_in_their_structure(of_two: Analyzer, kind: typ
     a, b = (relevance["a"], relevance["b"]) if kind is dict else relevance
     np.testing.assert_allclose(a, arrays["a"] * kernel[:3, 1], rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(b, arrays["b"] * kernel[3:, 1], rtol=1e-3, atol=1e-5)
+
+
+def test_labels_beside_the_input_and_masked_arrays_are_told(analyzer: Analyzer) -> None:
+    x = np.ones((2, 3))
+    with pytest.raises(InputError, match=r"one input, 'measurements', and got 2 arrays .* without labels"):
+        analyzer.analyze((x, np.array([0, 1])))
+    with pytest.raises(InputError, match="masked array"):
+        analyzer.analyze(np.ma.masked_array(x, x > 0))
+    with pytest.raises(InputError, match="weights that are NaN"):
+        analyzer.analyze(x, np.full((2, 4), np.nan))
+    with pytest.raises(InputError, match="example= takes an input"):
+        create_analyzer("lrp.z", keras.Sequential([layers.Dense(2)]), example="x")
+    with pytest.raises(UnsupportedModelError, match="has no layers"):
+        create_analyzer("lrp.z", keras.Sequential()).analyze(x)

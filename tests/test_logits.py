@@ -81,3 +81,23 @@ def test_activations_of_tensorflow(name: str) -> None:
         found, expected = (create_analyzer(analyzer, m).explain(x, 1) for m in (theirs, own))
         np.testing.assert_allclose(found.explained, expected.explained, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(found.relevance, expected.relevance, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("how", ["tokens", "axis", "flattened", "permuted", "masked"])
+def test_the_largest_output_is_explained_where_positions_have_a_softmax_each(how: str) -> None:
+    inputs = keras.Input((6,))
+    tokens = layers.Reshape((3, 2))(inputs)
+    output = {
+        "tokens": lambda: layers.Dense(4, activation="softmax")(tokens),
+        "axis": lambda: layers.Softmax(axis=1)(layers.Dense(4)(tokens)),
+        "flattened": lambda: layers.Flatten()(layers.Dense(4, activation="softmax")(tokens)),
+        "permuted": lambda: layers.Permute((2, 1))(layers.Dense(4, activation="softmax")(tokens)),
+        "masked": lambda: layers.Softmax()(layers.Dense(6)(inputs), mask=inputs > -1),
+    }[how]()
+    model = keras.Model(inputs, output)
+    x = 2 * np.random.default_rng(0).normal(size=(20, 6)).astype("float32")
+    found = create_analyzer("lrp.epsilon", model).explain(x)
+    outputs = np.asarray(ops.convert_to_numpy(model(x)))
+    each = np.arange(20)
+    chosen = outputs[(each, *found.neuron.T)] if found.neuron.ndim > 1 else outputs[each, found.neuron]
+    np.testing.assert_array_equal(chosen, outputs.reshape(20, -1).max(axis=1))

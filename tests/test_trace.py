@@ -254,3 +254,12 @@ def test_activation_functions_called_by_code_of_one_s_own(name: str) -> None:
     rows = kerasexplain.create_analyzer("lrp.z", model).rows
     assert len(rows) == 3
     assert_followed(model, X)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_a_model_in_double_precision_that_casts_on_the_way(dtype: str, double_precision: None) -> None:
+    inputs = keras.Input((4,))
+    hidden = ops.cast(ops.cast(layers.Dense(5, activation="relu")(inputs), dtype), "float64")
+    model = keras.Model(inputs, layers.Dense(3)(hidden))
+    found = kerasexplain.create_analyzer("lrp.epsilon", model).explain(X, 1)
+    np.testing.assert_allclose(found.output, ops.convert_to_numpy(model(X)), rtol=0.05, atol=0.05)

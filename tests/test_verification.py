@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -147,3 +147,26 @@ def test_a_call_that_counts_is_refused_in_words() -> None:
         create_analyzer("lrp.epsilon", model).analyze(x)
     assert "''" not in str(error.value)
     assert "register_leaf" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "depends",
+    [
+        lambda x: x * ops.cast(ops.shape(x)[0], x.dtype),
+        lambda x: x + ops.cast(ops.arange(ops.shape(x)[0]), x.dtype)[:, None],
+        lambda x: x - ops.mean(x, axis=0, keepdims=True),
+        lambda x: x / ops.max(ops.abs(x)),
+    ],
+    ids=["size", "place", "mean", "largest"],
+)
+@pytest.mark.parametrize("name", ["lrp.epsilon", "gradient"])
+def test_what_depends_on_the_batch_is_refused(name: str, depends: Callable[[Any], Any]) -> None:
+    class Depends(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return depends(x)
+
+    given = keras.Input((4,))
+    model = keras.Model(given, layers.Dense(2)(Depends()(given)))
+    x = np.random.default_rng(0).normal(size=(5, 4))
+    with pytest.raises(UnsupportedModelError):
+        create_analyzer(name, model, batch_size=4).analyze(x, 1)

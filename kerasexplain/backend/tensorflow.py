@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
+from tensorflow.python.eager import record
 from tensorflow.python.framework.ops import gradient_registry
 
 from kerasexplain.backend.precision import check_honoured
@@ -176,7 +177,9 @@ class compiled:  # noqa: N801 - used as a function
 
     def __call__(self, inputs: list[Any]) -> Any:
         try:
-            return tf.nest.map_structure(lambda tensor: tensor.numpy(), self._concrete(self._tensors(inputs)))
+            # A tape of the caller's would have TensorFlow differentiate the pass itself, by gradients it has forgotten.
+            with record.stop_recording():
+                return tf.nest.map_structure(lambda tensor: tensor.numpy(), self._concrete(self._tensors(inputs)))
         except tf.errors.ResourceExhaustedError as error:
             raise MemoryError(error.message) from error
 
@@ -214,10 +217,14 @@ def in_doubles() -> contextlib.AbstractContextManager[Any]:
 
 
 def check_eager() -> None:
-    """Raises RuntimeError where TensorFlow has been switched to the graphs of its first version."""
-    if tf.compat.v1.executing_eagerly_outside_functions():
-        return
-    raise RuntimeError("analyzers need eager execution: delete the call of tf.compat.v1.disable_eager_execution()")
+    """Raises RuntimeError inside of a graph: of a tf.function, or of the first version of TensorFlow."""
+    if not tf.compat.v1.executing_eagerly_outside_functions():
+        raise RuntimeError("analyzers need eager execution: delete the call of tf.compat.v1.disable_eager_execution()")
+    if not tf.executing_eagerly():
+        raise RuntimeError(
+            "an analyzer takes and gives numpy arrays, and cannot run inside of a tf.function: call it outside, or by "
+            "way of tf.py_function"
+        )
 
 
 def on_accelerator() -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from kerasexplain import rules as rule_catalogue
 from kerasexplain.compiler.composite import Composite, Match
-from kerasexplain.compiler.refusal import refuse_mixed_samples, refuse_unsupported, refused
+from kerasexplain.compiler.refusal import refuse_mixed_samples, refuse_unfollowed, refuse_unsupported, refused
 from kerasexplain.compiler.rows import Row, rows_towards, with_steps
 from kerasexplain.compiler.treatments import treatment_of
 from kerasexplain.graph.domains import ANY, Interval
@@ -34,13 +34,16 @@ def assign(
     of_input = Interval(*input_range) if input_range else ANY
     rows = rows_towards(graph, [graph.explained], dict.fromkeys(graph.inputs, of_input), set(graph.inputs))
     if not composite.overrides:
+        refuse_unfollowed(graph, rows)
+        refuse_mixed_samples(graph, decisions=False)
         return list(map(_in_words, rows))
     composite = _with_full_names(with_steps(rows), composite)
     _check_matches(with_steps(rows), composite)
     rows = refused(graph, [_with_rule(row, composite) for row in rows], composite)
     if on_unsupported == "error":
         refuse_unsupported(with_steps(rows), composite)
-        refuse_mixed_samples(graph)
+    refuse_unfollowed(graph, rows)
+    refuse_mixed_samples(graph, decisions=on_unsupported == "error")
     return list(map(_in_words, _paired(graph, rows)))
 
 

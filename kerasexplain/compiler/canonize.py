@@ -38,13 +38,15 @@ from kerasexplain.trace.trace import trace_function
 Tensor = Any
 
 
-def canonize(graph: Graph, *, output: int | str = 0, explain: str = "logits") -> Graph:
+def canonize(graph: Graph, *, output: int | str = 0, explain: str = "logits", folds: bool = True) -> Graph:
     """Rewrites a traced graph into primitives, and chooses the value to be explained.
 
     Args:
         graph: What `trace` returned.
         output: Index or name of the model's output to explain, or the name of an operation.
         explain: "logits" sets a final softmax or sigmoid aside; "activation" keeps it.
+        folds: Whether what is affine is folded into the linear operation before it, and padding into the one behind it.
+            Relevance is the same in front of it and behind it; a gradient is not.
 
     Returns:
         A graph that computes the same outputs.
@@ -53,7 +55,7 @@ def canonize(graph: Graph, *, output: int | str = 0, explain: str = "logits") ->
     graph = graph.replace(explained=_chosen_output(graph, output))
     if explain == "logits":
         graph = explain_logits(graph)
-    graph = folded(with_note_on_probabilities(graph))
+    graph = folded(with_note_on_probabilities(graph), folds)
     if graph.explained.fold != 1 or graph.explained.batch_axis != 0:
         raise UnsupportedModelError("the explained output is not batch first, with one row for every sample")
     if graph.explained not in graph.carriers:
@@ -64,9 +66,10 @@ def canonize(graph: Graph, *, output: int | str = 0, explain: str = "logits") ->
     return graph
 
 
-def folded(graph: Graph) -> Graph:
+def folded(graph: Graph, folds: bool = True) -> Graph:
     """Joins, in a graph of primitives, what relevance sees as one operation."""
-    return understand_roots(fold_masks(fold_padding(fold_affine(detach_normalizers(with_cells(graph))))))
+    graph = detach_normalizers(with_cells(graph))
+    return understand_roots(fold_masks(fold_padding(fold_affine(graph)) if folds else graph))
 
 
 def with_cells(graph: Graph) -> Graph:
@@ -104,6 +107,7 @@ def _chosen_output(graph: Graph, output: int | str) -> Value:
         if output in graph.output_names:
             return graph.outputs[graph.output_names.index(output)]
         inner = {node.name: node.outputs[0] for node in graph.nodes}
+        inner |= {node.result: node.outputs[0] for node in graph.nodes}  # a layer's output is that of its activation
         if output not in inner:
             known = list(dict.fromkeys([*graph.output_names, *inner]))
             raise ValueError(f"the model has no output or operation {output!r}.{nearest(output, known)}")
@@ -211,6 +215,7 @@ def _joined(first: Node, second: Node) -> Node | None:
         primitive=joined,
         outputs=second.outputs,
         absorbed=(*first.absorbed, second.name),
+        gives=second.result,
     )
 
 

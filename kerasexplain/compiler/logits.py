@@ -8,6 +8,7 @@ import keras
 
 from kerasexplain.graph.elementwise import Elementwise
 from kerasexplain.graph.graph import Graph, Node, Value
+from kerasexplain.graph.maximum import Maximum, Minimum
 from kerasexplain.graph.primitives import Mixing, Opaque, Routing, Scale
 from kerasexplain.operations.layers.activations import activation_name
 
@@ -42,7 +43,8 @@ def explain_logits(graph: Graph) -> Graph:
             return None
         outputs = tuple(dataclasses.replace(output) for output in node.outputs)
         inputs = tuple(given for given in before if given is not None)
-        moved.append(dataclasses.replace(node, name=f"{node.name}/logits", inputs=inputs, outputs=outputs))
+        copy = dataclasses.replace(node, name=f"{node.name}/logits", gives=node.result)
+        moved.append(dataclasses.replace(copy, inputs=inputs, outputs=outputs))
         known.update(zip(node.outputs, outputs, strict=True))
         return known[value]
 
@@ -51,13 +53,22 @@ def explain_logits(graph: Graph) -> Graph:
         return graph
     names = ", ".join(f"{node.name} ({node.type})" for node in dict.fromkeys(left_out))
     are = "is" if len(set(left_out)) == 1 else "are"
-    joined = any(len(node.inputs) > 1 for node in moved)
+    same_order = all(map(_keeps_order, left_out)) and not any(len(node.inputs) > 1 for node in moved)
     return graph.replace(
         nodes=(*graph.nodes, *moved),
         explained=explained,
-        ranking=graph.explained if joined else None,
+        ranking=None if same_order else graph.explained,
         notes=(*graph.notes, f"{names} {are} left out: the logits are explained"),
     )
+
+
+def _keeps_order(activation: Node) -> bool:
+    """Whether the largest logit of a sample is its largest output: not where each position has a softmax of its own.
+
+    Then logits rank better, for outputs round to 1.
+    """
+    is_sigmoid = activation_of(activation) == "sigmoid"
+    return is_sigmoid or (len(activation.inputs) == 1 and len(activation.inputs[0].shape) == 2)
 
 
 def with_note_on_probabilities(graph: Graph) -> Graph:
@@ -71,7 +82,7 @@ def with_note_on_probabilities(graph: Graph) -> Graph:
         if activation_of(node) in OUTPUT_ACTIVATIONS:
             note = f"what is explained is made of the probabilities of {node.name} ({node.type}), and not of logits"
             return graph.replace(notes=(*graph.notes, note))
-        if isinstance(node.primitive, (Routing, Mixing, Scale, Elementwise)):
+        if isinstance(node.primitive, (Routing, Mixing, Scale, Elementwise, Maximum, Minimum)):
             rest.extend(node.inputs)
     return graph
 

@@ -189,7 +189,8 @@ def _index_limits(graph: Graph) -> dict[Value, int]:
 
 def tolerance_of(graph: Graph) -> float:
     """Relative to the largest output: a graph of the same operations differs by rounding alone."""
-    return max((rounding(value.dtype) for value in graph.values() if value.is_float), default=0.0)
+    dtypes = {value.dtype for value in graph.values() if value.is_float} | graph.casts
+    return max(map(rounding, dtypes), default=0.0)
 
 
 def rounding(dtype: str) -> float:

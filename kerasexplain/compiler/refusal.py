@@ -68,16 +68,27 @@ def _not_followed(lookup: Boundary) -> str:
     )
 
 
-def refuse_mixed_samples(graph: Graph) -> None:
+def refuse_unfollowed(graph: Graph, rows: Sequence[Row]) -> None:
+    """Raises UnsupportedModelError if it is not known which number of an input something is looked up by."""
+    for boundary in boundaries(graph, [row.node for row in rows]):
+        if boundary.unfollowed is not None:
+            raise UnsupportedModelError(f"{boundary.node.name!r} ({boundary.node.type}): {_not_followed(boundary)}")
+
+
+def refuse_mixed_samples(graph: Graph, *, decisions: bool = True) -> None:
     """Raises UnsupportedModelError if what is explained depends on a number that is made of all samples of a batch.
 
-    Where that number carries relevance itself, its row says so; but a maximum may only scale, or decide.
+    Args:
+        graph: The graph.
+        decisions: Whether that number may not decide either, though a length that all samples are cut to, say, may
+            change none.
     """
     for node in graph.nodes_behind(graph.explained):
         primitive = node.primitive
         decides = node.type in ("All", "Any", "CountNonzero") and bool(node.inputs)
         over_samples = decides and 0 in axes_of(node.operation.axis, len(node.inputs[0].shape))
-        if over_samples or (isinstance(primitive, Opaque) and primitive.reason == MIXES):
+        mixes = over_samples or (isinstance(primitive, Opaque) and primitive.reason == MIXES)
+        if mixes and (decisions or not graph.carriers.isdisjoint(node.outputs)):
             raise UnsupportedModelError(
                 f"what is explained depends on {node.name!r} ({node.type}), and {MIXES}: a sample's relevance would "
                 "depend on its neighbours"

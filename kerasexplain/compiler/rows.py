@@ -77,21 +77,37 @@ class Row:
         return tuple(i for i, (value, carries) in inputs if not carries and value.is_float)
 
 
-def named(rows: Sequence[Row], name: Any) -> Row:
-    """The row of that name; of a layer itself, or of the end of a name that no other has: nested models prefix theirs.
+def named(rows: Sequence[Row], name: Any, *, exact: bool = False) -> Row:
+    """The row that gives the output of the operation of that name, or of a layer: of its activation, if it has one.
+
+    The end of a name that no other has will do: nested models prefix theirs.
+
+    Args:
+        rows: The operations.
+        name: A name, or a layer.
+        exact: Whether the output of an operation with an affine one folded into it is not to be had: that is where a
+            gradient travels, which is another one behind the two.
 
     Raises:
         ValueError: There is none, or several; the nearest names are given.
     """
     name = getattr(name, "name", name)
+    giving = {row.node.result: row for row in rows}  # of a layer, its activation comes last
+    running = {row.name: row for row in rows if not (exact and row.node.absorbed)}
+    for known in (giving, running):
+        if name in known:
+            return known[name]
+        ending = [row for full, row in known.items() if full.endswith(f"/{name}")]
+        if len(ending) == 1:
+            return ending[0]
+        if ending:
+            raise ValueError(f"several operations are named {name!r}: say which of {[row.name for row in ending]}")
     for row in rows:
         if name in row.names:
-            return row
-    ending = [row for row in rows if any(full.endswith(f"/{name}") for full in row.names)]
-    if len(ending) == 1:
-        return ending[0]
-    if ending:
-        raise ValueError(f"several operations are named {name!r}: say which of {[row.name for row in ending]}")
+            raise ValueError(
+                f"{name!r} runs as one operation with what follows it, so that it is not read off by itself: name "
+                f"{row.node.result!r}"
+            )
     raise ValueError(f"no operation is named {name!r}.{nearest(name, [row.name for row in rows])}")
 
 

@@ -34,6 +34,7 @@ def split_into_primitives(graph: Graph) -> Graph:
                 dataclasses.replace(
                     node,
                     name=node.name + step.suffix,
+                    gives=node.name if last and step.suffix else "",
                     type=step.type or node.type,
                     operation=step.operation or node.operation,
                     primitive=step.primitive,

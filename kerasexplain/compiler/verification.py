@@ -25,6 +25,9 @@ class Verification:
     Models with masks are compared again when a sample is padded in a way that none was so far. Only outputs that have
     to do with what is explained are compared: another one may be random.
 
+    The model runs on the batch from back to front, and one sample more: what depends on the size of the batch, or on a
+    sample's place and neighbours in it, is no function of a sample.
+
     Args:
         model: The model.
         specification: What its inputs look like.
@@ -66,29 +69,55 @@ class Verification:
         return found
 
     def _compare(self, arrays: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> None:
-        xs = self._as_tensors(arrays)
+        order = self._order(len(arrays[0]), outputs)
+        xs = [ops.convert_to_tensor(array[order]) for array in arrays]
         expected, *others = drawn_outputs(self._model, self._specification, xs)
         # The twin folds BatchNormalization, which rounds otherwise; and a layer may be less precise than its model.
         dtypes = {layer.compute_dtype for layer in self._model._flatten_layers()}
         tolerance = 20 * max(tolerance_of(self._graph), *map(rounding, dtypes))
         for position in self._concerned:
-            y, z = outputs[position], expected[position]
-            count = min(len(y), len(z))
-            rows = differing(y[:count], z[:count], tolerance)
+            y, z = np.asarray(outputs[position]), expected[position]
+            moved = y[order] if len(y) == len(arrays[0]) else y
+            rows = [int(order[row]) for row in differing(moved, z[: len(moved)], tolerance)]
             drawn = [row for other in others for row in differing(other[position], z, tolerance)]
             if drawn and position != self._chosen:
                 continue  # an inner operation is explained: what is random behind it does not matter
             if rows or drawn:
-                raise UnsupportedModelError(self._message(xs, rows or drawn, position, bool(drawn), tolerance))
+                if not drawn and self._holds_in_order(arrays, y, position, tolerance):
+                    raise UnsupportedModelError(self._message_of_batches(position))
+                raise UnsupportedModelError(self._message(xs, order, rows or drawn, position, bool(drawn), tolerance))
 
-    def _as_tensors(self, arrays: Sequence[np.ndarray]) -> list[Tensor]:
-        """The batch; two rows where it is one sample, for which some of Keras' operations take other ways."""
+    def _order(self, count: int, outputs: Sequence[np.ndarray]) -> np.ndarray:
+        """The samples from back to front, the first one twice.
+
+        They are as they are where the model takes one size of batch, or an output has not one row for each.
+        """
         is_fixed = self._specification.inputs[0].shape[0] is not None
-        if len(arrays[0]) == 1 and not is_fixed:
-            arrays = [np.repeat(array, 2, axis=0) for array in arrays]
-        return [ops.convert_to_tensor(array) for array in arrays]
+        if is_fixed or any(len(outputs[position]) != count for position in self._concerned):
+            return np.arange(count)
+        return np.append(np.arange(count)[::-1], 0)
 
-    def _message(self, xs: Sequence[Tensor], rows: list[int], output: int, is_random: bool, tolerance: float) -> str:
+    def _holds_in_order(self, arrays: Sequence[np.ndarray], y: np.ndarray, position: int, tolerance: float) -> bool:
+        """Whether the model gives an output for the batch as it is."""
+        xs = [ops.convert_to_tensor(array) for array in arrays]
+        return not differing(y, drawn_outputs(self._model, self._specification, xs)[0][position], tolerance)
+
+    def _message_of_batches(self, output: int) -> str:
+        return (
+            f"the output {self._graph.output_names[output]!r} of the model {self._model.name!r} for a sample depends "
+            "on the batch that it is in: on its size, or on the place or the neighbours of the sample. A sample's "
+            "relevance would, too: explain a model that treats each sample by itself"
+        )
+
+    def _message(
+        self,
+        xs: Sequence[Tensor],
+        order: np.ndarray,
+        rows: list[int],
+        output: int,
+        is_random: bool,
+        tolerance: float,
+    ) -> str:
         name = self._graph.output_names[output]
         if is_random:
             return (
@@ -98,8 +127,8 @@ class Verification:
             )
         start = (
             f"the traced graph of the model {self._model.name!r} gives another output for this input than the model: "
-            f"{len(rows)} of {len(xs[0])} samples differ in the output {name!r}, the first "
-            f"is number {rows[0]} of the batch"
+            f"{len(set(rows))} of {len(set(order))} samples differ in the output {name!r}, the first "
+            f"is number {min(rows)} of the batch"
         )
         try:
             where = first_difference(self._graph, run(self._graph, xs), tolerance)
@@ -107,7 +136,8 @@ class Verification:
             where = ""
         begin = f"; they begin to differ at {where}" if where else ""
         if self._blanks:
-            arrays = [np.asarray(ops.convert_to_numpy(x))[rows[:1]] for x in xs]
+            first = np.flatnonzero(order == min(rows))[:1]
+            arrays = [np.asarray(ops.convert_to_numpy(x))[first] for x in xs]
             padded = " and ".join(sorted(self._kinds(arrays) - {NOWHERE}))
             if padded:
                 return (

@@ -60,6 +60,8 @@ class Node:
         outputs: The values made.
         layer_index: Position of its outermost layer in `model.layers`; None for bare operations.
         absorbed: Names of the layers that were folded into this node.
+        gives: Name of the layer or operation whose output it gives, where that is another than its own: the activation
+            of a layer gives that layer's output.
         detached: Positions of inputs that are constants to relevance, such as the scale of a normalisation.
     """
 
@@ -71,7 +73,13 @@ class Node:
     outputs: tuple[Value, ...]
     layer_index: int | None = None
     absorbed: tuple[str, ...] = ()
+    gives: str = ""
     detached: frozenset[int] = frozenset()
+
+    @property
+    def result(self) -> str:
+        """The name of the layer or operation whose output it gives."""
+        return self.gives or self.name
 
     def attached(self) -> Iterator[Value]:
         """The inputs that are not detached."""
@@ -103,6 +111,7 @@ class Graph:
         structure: The model's outputs, as the model nests them, with values as leaves.
         opened: The calls of layers whose own code was run, innermost first; plain nested models are none.
         notes: What the passes did to the graph, for people.
+        casts: The dtypes of real numbers that the model casts to on the way, which relevance is not rounded to.
         ranking: What says which output is the largest; None where that is what is explained.
     """
 
@@ -115,6 +124,7 @@ class Graph:
     structure: Any
     opened: tuple[OpenedCall, ...] = ()
     notes: tuple[str, ...] = ()
+    casts: frozenset[str] = frozenset()
     ranking: Value | None = None
 
     @property

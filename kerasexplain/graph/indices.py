@@ -18,9 +18,9 @@ from kerasexplain.graph.primitives import Affine, Lookup, Routing, Scale
 Tensor = Any
 #: Element by element, whatever they are to relevance.
 _POINTWISE = {
-    *("Abs", "Absolute", "Add", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Cast", "Clip", "Digitize", "Divide"),
-    *("FloorDivide", "Fmod", "LeftShift", "Maximum", "Minimum", "Mod", "Multiply", "Negative", "Power"),
-    *("Remainder", "RightShift", "Round", "Subtract", "TrueDivide", "Where"),
+    *("Abs", "Absolute", "Add", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Cast", "Clip", "ConvertToTensor"),
+    *("Digitize", "Divide", "FloorDivide", "Fmod", "LeftShift", "Maximum", "Minimum", "Mod", "Multiply"),
+    *("Negative", "Power", "Remainder", "RightShift", "Round", "Subtract", "TrueDivide", "Where"),
 }
 #: What decides by its inputs, and is none of them: relevance ends there.
 _DECIDING = {

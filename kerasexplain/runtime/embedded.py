@@ -11,7 +11,7 @@ from keras import ops
 
 from kerasexplain.compiler.program import Answer
 from kerasexplain.foundation.errors import InputError
-from kerasexplain.graph.indices import Boundary
+from kerasexplain.graph.indices import Boundary, check_indices
 from kerasexplain.graph.taps import Tap
 from kerasexplain.runtime.passes import Passes
 
@@ -64,7 +64,12 @@ class Embedded:
         return cls(dataclasses.replace(passes, question=question), found, real)
 
     def looked_up(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """What is looked up where the model's inputs are these, one array for each lookup."""
+        """What is looked up where the model's inputs are these, one array for each lookup.
+
+        Raises:
+            InputError: An index is out of range.
+        """
+        check_indices(self.passes.pipelines.first.graph, self.boundaries, [inputs])
         given = dict(zip(self.passes.pipelines.first.graph.inputs, inputs, strict=True))
         indices = [boundary.computed(given)[boundary.index] for boundary in self.boundaries]
         return [

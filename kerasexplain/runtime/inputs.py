@@ -96,6 +96,11 @@ def _by_input(x: Any, names: Sequence[str]) -> tuple[list[Any], Structure]:
     if isinstance(x, (list, tuple)) and len(x) == len(names) and _holds_arrays(x):
         return list(x), lambda arrays: type(x)(arrays)  # type: ignore[call-arg]
     if len(names) == 1:
+        if isinstance(x, (list, tuple)) and len(x) > 1 and _holds_arrays(x) and len({item.shape for item in x}) > 1:
+            raise InputError(
+                f"the model has one input, {names[0]!r}, and got {len(x)} arrays of different shapes: pass the input "
+                "alone, without labels or weights"
+            )
         return [x], lambda arrays: arrays[0]
     got = f"{len(x)} arrays" if isinstance(x, (list, tuple)) else "one array"
     raise InputError(f"the model has {len(names)} inputs, {list(names)}: pass a list or a dict of them, not {got}")
@@ -182,6 +187,13 @@ def as_arrays(x: Any) -> Any:
     return [as_array(item) for item in x] if holds_arrays else as_array(x)
 
 
+def check_example(example: Any) -> None:
+    """Raises InputError unless an example is an input: arrays, batch first."""
+    for array in keras.tree.flatten(example):
+        if not getattr(array, "shape", ()):
+            raise InputError(f"example= takes an input, an array with the batch first, got {type(array).__name__}")
+
+
 def as_array(x: Any) -> np.ndarray:
     """A numpy array of the same numbers. PyTorch's tensors become one only by way of Keras, on a GPU or in bfloat16.
 
@@ -190,11 +202,21 @@ def as_array(x: Any) -> np.ndarray:
     """
     if x is None:
         raise InputError("there is no input: x is None")
+    if isinstance(x, np.ma.MaskedArray):
+        raise InputError("the input is a masked array, whose mask means nothing to a model: pass x.filled(...)")
     kind = _NOT_DENSE.get(type(x).__name__)
     if kind is not None:
         dense = "x.to_tensor(), for a model that masks the padding" if kind == "ragged" else "tf.sparse.to_dense(x)"
         raise InputError(f"the input is a {kind} tensor, and models are explained on dense ones: pass {dense}")
-    return np.asarray(ops.convert_to_numpy(x) if ops.is_tensor(x) else x)
+    try:
+        return np.asarray(ops.convert_to_numpy(x) if ops.is_tensor(x) else x)
+    except TypeError as error:
+        if "Tracer" not in type(error).__name__:
+            raise
+        raise InputError(
+            "the input is traced by JAX: an analyzer takes and gives numpy arrays, and is called outside of jit, grad "
+            "and vmap"
+        ) from None
 
 
 def check_range(arrays: Sequence[np.ndarray], names: Sequence[str], input_range: tuple[float, float]) -> None:

@@ -101,6 +101,8 @@ def select(neuron_selection: Any, mode: str, samples: int, output_shape: tuple[i
     if _is_region(given, samples, shape):
         return _weights(given.astype(float), samples, shape)
     if given.dtype.kind == "f":
+        if not np.isfinite(given).all():
+            raise InputError("neuron_selection holds weights that are NaN or infinite")
         _refuse_labels(given, samples, shape)
         return _weights(given, samples, shape)
     if given.dtype.kind not in "iu":

@@ -284,6 +284,8 @@ class IndexOf(keras.Operation):
     def call(self, inputs: Tensor) -> Tensor:
         if isinstance(self.layer, keras.layers.Hashing):
             return ops.convert_to_tensor(self.layer._hash_values_to_bins(inputs))
+        if isinstance(self.layer, keras.layers.Discretization):
+            return ops.cast(ops.digitize(inputs, self.layer.bin_boundaries), "int64")
         return ops.convert_to_tensor(self.layer._lookup_dense(ops.cast(inputs, self.layer.vocabulary_dtype)))
 
     def compute_output_spec(self, inputs: Tensor) -> Any:
@@ -304,6 +306,11 @@ def _integer_lookup(layer: Any, inputs: Tensor) -> Tensor:
 @expands("layers.Hashing")
 def _hashing(layer: Any, inputs: Tensor) -> Tensor:
     return _encoded(layer, inputs, layer.num_bins, layer.dtype)
+
+
+@expands("layers.Discretization")
+def _discretization(layer: Any, inputs: Tensor) -> Tensor:
+    return _encoded(layer, inputs, len(layer.bin_boundaries) + 1, layer.dtype)
 
 
 def _encoded(layer: Any, inputs: Tensor, depth: int, dtype: str) -> Tensor:

@@ -8,9 +8,13 @@ import types
 from typing import Any
 
 import keras
+import numpy as np
 
 #: What of a layer's attributes may decide what it computes, if it is replaced. What is private to Keras changes in use.
 _DECISIVE = {bool, int, float, str, tuple, type(None), types.FunctionType, types.MethodType, functools.partial}
+#: The same, told by identity: these have no single truth value when they are compared, or would take long.
+_ARRAYS = (np.ndarray, np.generic)
+_HELD = (*_ARRAYS, list, dict, set)
 #: Of those, what training sets on a model, and what Keras wraps for every layer.
 _BESIDE = {
     *("build", "built", "compiled", "loss", "predict_function", "quantize", "steps_per_execution", "stop_evaluating"),
@@ -24,9 +28,9 @@ _OF_KERAS = ("quantization_mode", "activation", "mean", "variance")
 class Fingerprint:
     """What decides, besides the weights' values, what the layers of a model compute.
 
-    That is which layers there are, the code that they run, their variables themselves, and their public attributes that
-    are numbers, text, tuples or functions. What changes inside of an attribute, such as an entry of a list, does not
-    show.
+    That is which layers there are, the code that they run, their variables themselves, and those of their attributes
+    that are numbers, text, functions, arrays or collections; of private ones, numbers, text and arrays that are not
+    Keras' own. What changes inside of an attribute, such as an entry of a list, does not show.
 
     Args:
         model: The model.
@@ -64,7 +68,8 @@ class _Layer:
                 return False
             self._count = len(own)
         for name, value in self._attributes.items():
-            if own.get(name) is not value and own.get(name) != value:
+            now = own.get(name)
+            if now is not value and (isinstance(value, _HELD) or isinstance(now, _HELD) or now != value):
                 return False
         return True
 
@@ -78,8 +83,25 @@ def _parts(layer: keras.layers.Layer) -> list[Any]:
 
 def _attributes(layer: keras.layers.Layer) -> dict[str, Any]:
     """What counts by value."""
-    return {
+    own = vars(layer).items()
+    found = {
         name: value
-        for name, value in vars(layer).items()
-        if name[0] != "_" and name not in _BESIDE and type(value) in _DECISIVE
+        for name, value in own
+        if name[0] != "_" and name not in _BESIDE and (type(value) in _DECISIVE or isinstance(value, _HELD))
     }
+    if not type(layer).__module__.startswith("keras."):
+        of_keras = _private_to_keras()
+        found |= {
+            name: value
+            for name, value in own
+            if name[0] == "_" and name not in of_keras and isinstance(value, (float, int, str, tuple, *_ARRAYS))
+        }
+    return found
+
+
+@functools.cache
+def _private_to_keras() -> set[str]:
+    """The private attributes that every layer or model has, which change in use."""
+    x = keras.Input((1,))
+    samples = [keras.layers.Layer(), keras.Model(x, x), keras.Sequential([x])]
+    return {name for sample in samples for name in vars(sample) if name[0] == "_"}

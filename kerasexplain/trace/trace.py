@@ -106,6 +106,7 @@ class _Builder:
         self._regions: dict[Opened, Region] = {}
         self._constants: dict[int, list[Any]] = {}
         self._doubles: set[int] = set()
+        self._casts: set[str] = set()
 
     def graph(self, specification: Specification, symbolic: Any, outputs: Any) -> Graph:
         flat = keras.tree.flatten(symbolic)
@@ -126,6 +127,7 @@ class _Builder:
             explained=values[0],
             structure=structure,
             opened=tuple(self._opened_calls()),
+            casts=frozenset(self._casts),
         )
 
     def _opened_calls(self) -> Iterator[OpenedCall]:
@@ -185,6 +187,7 @@ class _Builder:
         inputs = tuple(self._known[id(tensor)] for tensor in _unique(keras.tree.flatten((record.args, record.kwargs))))
         inputs = tuple(dict.fromkeys(inputs))
         if _changes_nothing(record, inputs) and not self._makes_double(record, inputs):
+            self._casts.update({_dtype(record.outputs[0])} if inputs[0].is_float else ())
             # Relevance is computed in one precision, the output's: between floating types nothing happens.
             self._known[id(record.outputs[0])] = inputs[0]
             return []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -73,3 +75,34 @@ def test_pictures_of_any_size() -> None:
     activations = np.asarray(keras.Model(model.inputs, model.get_layer("late").output)(given))
     cam = np.maximum(np.einsum("nhwc,nc->nhw", activations, gradients.mean(axis=(1, 2))), 0)
     np.testing.assert_allclose(found.layers["late/relu"][..., 0], cam, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        lambda x: x[:, ::-1],
+        lambda x: keras.ops.flip(x, axis=1),
+        layers.Permute((2, 1, 3)),
+        lambda x: keras.ops.transpose(x, (0, 1, 3, 2)),
+        layers.CenterCrop(6, 6),
+        layers.Cropping2D(((4, 0), (0, 0))),
+        layers.ZeroPadding2D(((12, 0), (0, 0))),
+    ],
+    ids=["slice", "flip", "permute", "channels", "center crop", "cropping", "padding"],
+)
+def test_a_map_is_not_stretched_over_what_was_moved(move: Any) -> None:
+    inputs = keras.Input((12, 12, 3))
+    x = layers.Conv2D(4, 3, activation="relu")(move(inputs))
+    model = keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+    with pytest.raises(UnsupportedModelError, match="moves positions"):
+        create_analyzer("grad_cam", model).analyze(x_of(2, 12, 12, 3))
+
+
+def test_padding_of_a_window_and_what_acts_on_each_position_are_no_moves() -> None:
+    inputs = keras.Input((24, 24, 3))
+    x = layers.RandomFlip()(layers.BatchNormalization()(layers.Rescaling(1 / 255)(inputs)))
+    x = layers.Conv2D(4, 7, strides=2, activation="relu")(layers.ZeroPadding2D(3)(x))
+    x = layers.MaxPooling2D(3, 2)(layers.ZeroPadding2D(1)(x))
+    x = layers.Conv2D(5, 3, activation="relu", name="late")(layers.Concatenate()([x, x]))
+    model = keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+    assert "late" in str(create_analyzer("grad_cam", model))

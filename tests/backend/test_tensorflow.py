@@ -13,6 +13,7 @@ if keras.backend.backend() != "tensorflow":
 
 import tensorflow as tf
 
+from kerasexplain import create_analyzer
 from kerasexplain.backend import compiled, override, pull_back, relevance_pass, transposed
 
 
@@ -102,3 +103,22 @@ def test_a_compiled_function_is_traced_once_for_all_batch_sizes_and_sees_live_va
     variable.assign(7.0)
     assert run([np.ones(1, "float32"), np.ones((1, 3))])["product"] == [7.0]
     assert run.traces == 1
+
+
+@pytest.mark.parametrize("name", ["lrp.epsilon", "integrated_gradients"])
+def test_a_tape_of_the_caller_s_sees_nothing_of_an_analysis(name: str) -> None:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(2)])
+    x, analyzer = np.random.default_rng(0).normal(size=(3, 4)).astype("float32"), create_analyzer(name, model)
+    expected = analyzer.analyze(x, 1)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(x))
+        found = analyzer.analyze(x, 1), create_analyzer(name, model).analyze(x, 1)
+    for one in found:
+        np.testing.assert_array_equal(one, expected)
+    assert np.abs(tape.gradient(loss, model.trainable_weights)[0]).max() > 0
+
+
+def test_inside_of_a_graph_an_analyzer_says_that_it_takes_arrays() -> None:
+    analyzer = create_analyzer("lrp.epsilon", keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]))
+    with pytest.raises(RuntimeError, match="outside"):
+        tf.function(lambda x: analyzer.analyze(x))(tf.ones((2, 4)))

@@ -8,7 +8,7 @@ import numpy as np
 
 from kerasexplain.graph.domains import UNIT
 from kerasexplain.graph.primitives import Call, Constant, Lookup, Mixing, Primitive, Routing, StopGradient
-from kerasexplain.operations.batches import MOVES, keeps_samples_apart
+from kerasexplain.operations.batches import MOVES, axes_of, keeps_samples_apart
 from kerasexplain.operations.catalogue import describes, opaque
 
 #: Below whatever is at stake in a maximum.
@@ -47,7 +47,6 @@ _JOINS = ("Append", "Concatenate", "Dstack", "Hstack", "Meshgrid", "Stack", "Vst
     "ops.Split",
     "ops.Squeeze",
     "ops.Swapaxes",
-    "ops.TakeAlongAxis",
     "ops.Tile",
     "ops.Transpose",
     "ops.Unstack",
@@ -71,7 +70,20 @@ def _take(call: Call) -> Primitive:
     if any(value is call.args[0] for value in call.inputs):
         return _rearranged(call)
     # A table that is no activation is looked up, as an embedding does.
-    return Lookup(call.function()) if call.operation.axis == 0 else opaque(call, "it looks up along another axis")
+    looks_up = call.operation.axis in (0, None)
+    return Lookup(call.function()) if looks_up else opaque(call, "it looks up along another axis than the first")
+
+
+@describes("ops.TakeAlongAxis")
+def _take_along_axis(call: Call) -> Primitive:
+    table, (index, *_) = call.args[0], call.inputs
+    if any(value is table for value in call.inputs):
+        return _rearranged(call)
+    axis = call.operation.axis
+    others = [] if axis is None else axes_of(None, len(index.shape)) - axes_of(axis, len(index.shape))
+    if any(index.shape[other] == 1 and table.shape[other] != 1 for other in others):
+        return opaque(call, "each index looks up several numbers")
+    return Lookup(call.function())
 
 
 @describes("ops.Diag", "ops.Diagflat", "ops.PadImages", "ops.Tril", "ops.Triu")

@@ -10,7 +10,7 @@ from keras import ops
 from kerasexplain.graph.linear import Linear
 from kerasexplain.graph.primitives import Call, Primitive, live
 from kerasexplain.graph.recurrent import Recurrent
-from kerasexplain.operations.catalogue import describes, describes_class
+from kerasexplain.operations.catalogue import describes, describes_class, opaque
 
 Tensor = Any
 
@@ -18,6 +18,9 @@ Tensor = Any
 @describes("layers.LSTM", "layers.GRU", "layers.SimpleRNN", "layers.RNN", masked=True)
 @describes("layers.ConvLSTM1D", "layers.ConvLSTM2D", "layers.ConvLSTM3D", masked=True)
 def _recurrent(call: Call) -> Primitive:
+    mask = keras.tree.flatten(call.kwargs.get("mask"))
+    if any(len(getattr(leaf, "shape", (0, 0))) != 2 for leaf in mask[:1] if leaf is not None):
+        return opaque(call, "its mask has not one entry for each step")
     return Recurrent(call)
 
 
