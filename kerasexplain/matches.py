@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
-import keras
-
-from kerasexplain.foundation.config import Configurable
+from kerasexplain.foundation.config import Configurable, saved
 
 if TYPE_CHECKING:
     from kerasexplain.compiler.rows import Row
 
-serializable = keras.saving.register_keras_serializable(package="kerasexplain")
 
-
-@serializable
+@saved
 def kernel(row: Row) -> bool:
     """Every operation with a kernel: Dense, EinsumDense and all convolutions."""
     return row.kernel
 
 
-@serializable
+@saved
 def convolution(row: Row) -> bool:
     """Every convolution."""
     return row.convolution
 
 
-@serializable
+@saved
 def first_kernel(row: Row) -> bool:
     """Operations with a kernel that are reached from an input without passing another one."""
     return row.first
 
 
-@serializable
+@saved
 def first_convolution(row: Row) -> bool:
     """Those of them that are convolutions."""
     return row.first and row.convolution
 
 
-@serializable
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+@saved
 class UntilLayer(Configurable):
     """Operations with a kernel in `model.layers[0]` to `model.layers[last]`."""
 
@@ -50,14 +44,13 @@ class UntilLayer(Configurable):
         return row.kernel and row.layer_index is not None and row.layer_index <= self.last
 
 
-@serializable
+@saved
 def last_kernel(row: Row) -> bool:
     """The last operation with a kernel."""
     return row.last
 
 
-@serializable
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+@saved
 class Kernels(Configurable):
     """The operations with a kernel from number `first` to number `last`, both among them, in the order they run.
 
@@ -72,8 +65,7 @@ class Kernels(Configurable):
         return row.kernel_index is not None and self.first <= row.kernel_index <= self.last
 
 
-@serializable
-@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+@saved
 class Named(Configurable):
     """The operation of exactly that name, whatever characters are in it."""
 

@@ -1,69 +1,50 @@
 """The one door to what Keras does not offer on every backend: overriding, pulling back and compiling.
 
-Nothing outside this package imports tensorflow, jax or torch.
+Nothing outside this package imports tensorflow, jax or torch. What a backend has to offer, `contract.py` says.
 """
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, cast
+
 import keras
 
-from kerasexplain.backend.switch import relevance_pass
+from kerasexplain.backend.contract import Backend, Compiled
 
-if keras.backend.backend() == "tensorflow":
-    from kerasexplain.backend.tensorflow import (
-        by_xla,
-        check_eager,
-        check_precision,
-        compiled,
-        delayed,
-        free_memory,
-        in_doubles,
-        on_accelerator,
-        override,
-        pull_back,
-        states,
-        transposed,
-    )
-elif keras.backend.backend() == "jax":
-    from kerasexplain.backend.jax import (  # type: ignore[assignment]
-        by_xla,
-        check_eager,
-        check_precision,
-        compiled,
-        delayed,
-        free_memory,
-        in_doubles,
-        on_accelerator,
-        override,
-        pull_back,
-        states,
-        transposed,
-    )
-elif keras.backend.backend() == "torch":
-    from kerasexplain.backend.torch import (  # type: ignore[assignment]
-        by_xla,
-        check_eager,
-        check_precision,
-        compiled,
-        delayed,
-        free_memory,
-        in_doubles,
-        on_accelerator,
-        override,
-        pull_back,
-        relevance_pass,
-        states,
-        transposed,
-    )
-else:
+if TYPE_CHECKING:
+    from kerasexplain.backend import jax, tensorflow, torch
+
+    _TENSORFLOW: Backend = tensorflow
+    _JAX: Backend = jax
+    _TORCH: Backend = torch
+
+_NAME = keras.backend.backend()
+if _NAME not in ("tensorflow", "jax", "torch"):
     raise ImportError(
         "kerasexplain runs on the TensorFlow, JAX and PyTorch backends of Keras; this process uses "
-        f"{keras.backend.backend()!r}. Set the environment variable KERAS_BACKEND to 'tensorflow', 'jax' or 'torch' "
-        "before Keras is imported; pip install 'kerasexplain[tensorflow]', 'kerasexplain[jax]' or "
-        "'kerasexplain[torch]' installs them."
+        f"{_NAME!r}. Set the environment variable KERAS_BACKEND to 'tensorflow', 'jax' or 'torch' before Keras is "
+        "imported; pip install 'kerasexplain[tensorflow]', 'kerasexplain[jax]' or 'kerasexplain[torch]' installs them."
     )
+_BACKEND = cast(Backend, importlib.import_module(f"kerasexplain.backend.{_NAME}"))
+
+by_xla = _BACKEND.by_xla
+check_eager = _BACKEND.check_eager
+check_precision = _BACKEND.check_precision
+compiled = _BACKEND.compiled
+delayed = _BACKEND.delayed
+free_memory = _BACKEND.free_memory
+in_doubles = _BACKEND.in_doubles
+on_accelerator = _BACKEND.on_accelerator
+override = _BACKEND.override
+pull_back = _BACKEND.pull_back
+relevance_pass = _BACKEND.relevance_pass
+states = _BACKEND.states
+transposed = _BACKEND.transposed
 
 __all__ = [
+    "Backend",
+    "Compiled",
     "by_xla",
     "check_eager",
     "check_precision",

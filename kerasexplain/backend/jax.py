@@ -13,6 +13,7 @@ import numpy as np
 
 from kerasexplain.backend.precision import check_honoured
 from kerasexplain.backend.switch import is_relevance_pass
+from kerasexplain.backend.switch import relevance_pass as relevance_pass
 
 Tensor = Any
 
@@ -22,7 +23,7 @@ def override(
     backward: Callable[[Any, Tensor], Sequence[Tensor | None]],
     *inputs: Tensor,
 ) -> Tensor:
-    """`forward(*inputs)`, with another gradient during a relevance pass; see the TensorFlow backend."""
+    """`forward(*inputs)`, with another gradient during a relevance pass."""
     if not is_relevance_pass():
         return forward(*inputs)[0]
     dtypes = [x.dtype for x in inputs]
@@ -51,7 +52,7 @@ def override(
 def pull_back(
     function: Callable[..., tuple[Tensor, Any]], *primals: Any
 ) -> tuple[Tensor, Any, Callable[[Tensor], tuple[Any, ...]]]:
-    """Vector-Jacobian product; see the TensorFlow backend."""
+    """Vector-Jacobian product."""
     keys: list[Any] | None = None
 
     def flat(*primals: Any) -> tuple[Tensor, Any]:
@@ -73,7 +74,7 @@ def transposed(linear: Callable[[Tensor], Tensor], x: Tensor, s: Tensor) -> Tens
 
 
 def delayed(tensors: Sequence[Tensor], signal: Tensor) -> list[Tensor]:
-    """The tensors, which are not to be had before the signal is; see the TensorFlow backend.
+    """The tensors, which are not to be had before the signal is.
 
     For CPUs XLA takes barriers out before it decides what runs when, and then runs early what it can, at the price of
     memory. There a zero is added that does depend on the signal: to what has a row per sample, and may be large.
@@ -88,7 +89,7 @@ def delayed(tensors: Sequence[Tensor], signal: Tensor) -> list[Tensor]:
 
 
 class compiled:  # noqa: N801 - used as a function
-    """A function compiled by XLA, once for each shape of its inputs; see the TensorFlow backend.
+    """A function compiled by XLA, once for each shape of its inputs.
 
     Args:
         function: `(list of tensors) -> structure of tensors`.
@@ -149,7 +150,7 @@ class compiled:  # noqa: N801 - used as a function
 
 
 def by_xla(jit_compile: bool | str) -> bool:
-    """Whether loops are laid out for XLA, which compiles in any case; see the TensorFlow backend."""
+    """Whether loops are laid out for XLA, which compiles in any case."""
     return on_accelerator() if jit_compile == "auto" else bool(jit_compile)
 
 

@@ -15,6 +15,7 @@ from tensorflow.python.framework.ops import gradient_registry
 
 from kerasexplain.backend.precision import check_honoured
 from kerasexplain.backend.switch import is_relevance_pass
+from kerasexplain.backend.switch import relevance_pass as relevance_pass
 
 Tensor = Any
 
@@ -26,21 +27,9 @@ def override(
     backward: Callable[[Any, Tensor], Sequence[Tensor | None]],
     *inputs: Tensor,
 ) -> Tensor:
-    """`forward(*inputs)`, with another gradient during a relevance pass.
-
-    Args:
-        forward: `(*inputs) -> (y, residuals)`, by ordinary differentiable operations.
-        backward: `(residuals, signal at y) -> signals at the inputs`; None for an input that gets nothing. Neither
-            function may close over tensors that depend on the inputs.
-        *inputs: Tensors.
-
-    Returns:
-        y. Outside a relevance pass its gradient is the ordinary one.
-    """
+    """The override sits on an identity behind y: the ordinary path stays untouched, and is pruned in a pass."""
     y, residuals = forward(*inputs)
 
-    # The override sits on an identity behind y: the ordinary path stays untouched, and where the pass returns None
-    # for it, automatic differentiation prunes it.
     @tf.custom_gradient
     def routed(y: Tensor, *inputs: Tensor) -> tuple[Tensor, Callable[[Tensor], Any]]:
         def gradient(signal: Tensor) -> tuple[Tensor | None, ...]:

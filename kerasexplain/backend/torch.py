@@ -50,7 +50,7 @@ def override(
     backward: Callable[[Any, Tensor], Sequence[Tensor | None]],
     *inputs: Tensor,
 ) -> Tensor:
-    """`forward(*inputs)`, with another gradient during a relevance pass; see the TensorFlow backend."""
+    """`forward(*inputs)`, with another gradient during a relevance pass."""
     y, residuals = forward(*inputs)
     # The residuals are no saved tensors but the tensors themselves, history and all: second derivatives go through it.
     return _Routed.apply(lambda signal: backward(residuals, signal), y, *inputs)
@@ -59,7 +59,7 @@ def override(
 def pull_back(
     function: Callable[..., tuple[Tensor, Any]], *primals: Any
 ) -> tuple[Tensor, Any, Callable[[Tensor], tuple[Any, ...]]]:
-    """Vector-Jacobian product, to be taken once; see the TensorFlow backend."""
+    """Vector-Jacobian product, to be taken once."""
     recorded = torch.is_grad_enabled()
     with torch.inference_mode(False), torch.enable_grad():  # in inference mode nothing would depend on anything
         primals = optree.tree_map(_differentiable(recorded), primals)
@@ -104,7 +104,7 @@ def delayed(tensors: Sequence[Tensor], signal: Tensor) -> list[Tensor]:
 
 
 class compiled:  # noqa: N801 - used as a function
-    """A function that runs as it is written, on arrays; live variables stay live. See the TensorFlow backend.
+    """A function that runs as it is written, on arrays; live variables stay live.
 
     Args:
         function: `(list of tensors) -> structure of tensors`.

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from keras import ops
 
-from kerasexplain.backend import compiled, pull_back, relevance_pass
+from kerasexplain.backend import Compiled, compiled, pull_back, relevance_pass
 from kerasexplain.compiler.environment import Environment
 from kerasexplain.compiler.execution import Execution
 from kerasexplain.compiler.neurons import flattened, mask, unravelled
@@ -170,7 +170,7 @@ class Program:
     ) -> None:
         self._variables = variables
         self._execution, self._readout, self._jit_compile = execution, readout, jit_compile
-        self._functions: dict[Question, compiled] = {}
+        self._functions: dict[Question, Compiled] = {}
         self._nodes = {node.name: node for node in execution.graph.nodes}
         self.bounded = execution.bounded
         self._remat, self._precision = remat, precision
@@ -192,7 +192,7 @@ class Program:
         result = self._functions[question](given.flat())
         return Answer(**{"index": None, "relevance": [], "taps": [], **result})
 
-    def _compile(self, question: Question) -> compiled:
+    def _compile(self, question: Question) -> Compiled:
         dtype, inputs = self._execution.dtype_of_relevance, self._execution.signature
         vector, matrix = ((None,), "int64"), ((None, None), dtype)
         given = Given(

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import keras
 
+if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform
+else:
+
+    def dataclass_transform(**options: Any) -> Any:
+        return lambda function: function
+
+
 Self = TypeVar("Self", bound="Configurable")
+Named = TypeVar("Named")
+
+
+@dataclass_transform(frozen_default=True, eq_default=False)
+def saved(named: Named) -> Named:
+    """Has a class, or a function, be found again by its name in saved files; of a class it makes a frozen dataclass."""
+    made = dataclasses.dataclass(frozen=True, eq=False, repr=False)(named) if isinstance(named, type) else named
+    return keras.saving.register_keras_serializable(package="kerasexplain")(made)  # type: ignore[no-any-return]
 
 
 class Configurable:

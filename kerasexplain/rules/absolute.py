@@ -5,20 +5,18 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
+from kerasexplain.foundation.config import saved
 from kerasexplain.rules.arithmetic import share
 from kerasexplain.rules.linear import LinearRule, Stabilized, Stabilizing
 from kerasexplain.rules.step import LinearStep
 
 Tensor = Any
-serializable = keras.saving.register_keras_serializable(package="kerasexplain")
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class ZB(Stabilizing):
     """`s = R / st(x W - low W+ - high W-)`, `R_i = (x - low) (W+)^T s + (x - high) (W-)^T s`, for bounded inputs.
 
@@ -81,8 +79,7 @@ class _Weighted(Stabilized):
         return step.T(s, V), None
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class WSquare(_Weighted):
     """`R_i = ((W^2)^T (R / st(1 W^2)))_i`, independent of x; the ones stand at real inputs only, not at padding.
 
@@ -93,8 +90,7 @@ class WSquare(_Weighted):
         return ops.square(W)
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class Flat(_Weighted):
     """`R_i = (1^T (R / n))_i`, n the inputs really in the window: everyone gets the same.
 
@@ -105,8 +101,7 @@ class Flat(_Weighted):
         return ops.ones_like(W)
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class PassThrough(LinearRule):
     """`R_i = R`, unchanged; for operations that keep the shape."""
 

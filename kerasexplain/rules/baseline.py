@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
-import keras
-
+from kerasexplain.foundation.config import saved
 from kerasexplain.rules.base import Rule
 from kerasexplain.rules.elementwise import Function
 
 Tensor = Any
-serializable = keras.saving.register_keras_serializable(package="kerasexplain")
 
 
 class BaselineRule(Rule):
@@ -20,8 +17,7 @@ class BaselineRule(Rule):
     of_gradients = True
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class BaselineSlope(BaselineRule):
     """`m_z = (f(z) - f(z')) / (z - z') m_y`, with z' the value at the baseline; f'(z) where they are equal.
 
@@ -34,8 +30,7 @@ class BaselineSlope(BaselineRule):
         return s * f.slope(z, reference)
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class RevealCancel(BaselineRule):
     """DeepLIFT's rule for positive and negative differences that cancel, behind a linear operation.
 
@@ -58,8 +53,7 @@ class RevealCancel(BaselineRule):
         return of_positive, of_negative
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class MeanGradient(BaselineRule):
     """`m_x = int_0^1 J(x' + t (x - x'))^T m_y dt`: the mean gradient on the straight line from the baseline.
 

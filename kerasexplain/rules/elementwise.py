@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-import keras
 from keras import ops
 
+from kerasexplain.foundation.config import saved
 from kerasexplain.rules.base import Rule
 
 Tensor = Any
-serializable = keras.saving.register_keras_serializable(package="kerasexplain")
 
 
 class Function(Protocol):
@@ -37,8 +35,7 @@ class ElementwiseRule(Rule):
         raise NotImplementedError
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class Ignore(ElementwiseRule):
     """`R_z = R_y`: the nonlinearity passes relevance as it is.
 
@@ -49,8 +46,7 @@ class Ignore(ElementwiseRule):
         return s
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class Slope(ElementwiseRule):
     """`R_z = (f(z) - f(0)) R_y / f(z)`: the slope of the chord through zero; f(0) is a bias that takes the rest.
 
@@ -61,8 +57,7 @@ class Slope(ElementwiseRule):
         return s * f.chord(z)
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class GradientRule(ElementwiseRule):
     """`R_z = z f'(z) R_y / f(z)`; what the linearisation leaves over is a bias that takes the rest.
 
@@ -73,8 +68,7 @@ class GradientRule(ElementwiseRule):
         return s * f.derivative(z)
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class Repeat(ElementwiseRule):
     """`S_z = f(S_y)`: the nonlinearity once more, on what comes back.
 
@@ -87,8 +81,7 @@ class Repeat(ElementwiseRule):
         return f(s)
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class GuidedReLU(ElementwiseRule):
     """`S_z = f'(z) max(S_y, 0)`: the gradient of a ReLU, with what is negative in it cut off. For ReLU alone.
 
@@ -101,8 +94,7 @@ class GuidedReLU(ElementwiseRule):
         return ops.relu(s) * f.derivative(z)
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class OnRelevance(ElementwiseRule):
     """Another rule, applied to relevance itself: with `Slope()`, `R_z = (f(z) - f(0)) / z R_y`.
 

@@ -11,17 +11,16 @@ import operator
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
 
 from kerasexplain.foundation.checks import check_nonnegative
+from kerasexplain.foundation.config import saved
 from kerasexplain.rules.arithmetic import divided, quotient, share
 from kerasexplain.rules.base import Rule, default_stabilizer
 from kerasexplain.rules.step import LinearStep
 
 Tensor = Any
-serializable = keras.saving.register_keras_serializable(package="kerasexplain")
 
 
 class LinearRule(Rule):
@@ -93,8 +92,7 @@ class SingleShare(LinearRule):
         return self.distribute(step, Q * self.shares_per_unit(step)) if y is None else self.relevance(step, Q * y)
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class Z(SingleShare):
     """`R_i = x_i (W^T (R / z))_i`, exactly proportional to the contributions.
 
@@ -116,8 +114,7 @@ class Z(SingleShare):
         return quotient(R, step.z if self.bias else step.xW)
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class BiasAsInput(SingleShare):
     """`Z`, read with the bias as one more input that is always 1: `R_b = b R / z` is delivered to it, not lost.
 
@@ -130,8 +127,7 @@ class BiasAsInput(SingleShare):
         return quotient(R, step.z)
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class Epsilon(SingleShare):
     """`R_i = x_i (W^T (R / (z + epsilon sign(z))))_i`.
 
@@ -184,8 +180,7 @@ class Stabilized(Stabilizing):
     stabilizer: float | None = None
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class ZPlus(Stabilized):
     """`s = R / st(x+ W+ + x- W-)`, `R_i = x+ (W+)^T s + x- (W-)^T s`: only what speaks for z counts, no bias.
 
@@ -200,8 +195,7 @@ class ZPlus(Stabilized):
         return step.P_T(s), None
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class ZPlusFast(Stabilized):
     """`R_i = x_i ((W+)^T (R / st(x W+)))_i`, without splitting x: equal to `ZPlus` only for x >= 0.
 
@@ -216,8 +210,7 @@ class ZPlusFast(Stabilized):
         return step.T(s, step.W_pos), None
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class AlphaBeta(Stabilizing):
     """Positive contributions weighted by alpha, negative ones by -beta:
 
@@ -293,8 +286,7 @@ def check_alpha_beta(alpha: float, beta: float) -> None:
         )
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class Gamma(Stabilizing):
     """Contributions of the sign of z are favoured by a factor 1 + gamma, whatever the signs of x and W:
 
@@ -361,8 +353,7 @@ class Gamma(Stabilizing):
         return of_x, None if b is None else s + k * ops.sign(b) * D
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class Pattern(LinearRule):
     """`S_x = A^T S_z`: what comes back goes through another kernel A than the one the operation multiplies by.
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from typing import Any
 
-import keras
 from keras import ops
 
 from kerasexplain.foundation.checks import check_choice
+from kerasexplain.foundation.config import saved
 from kerasexplain.rules.arithmetic import positive, quotient
 from kerasexplain.rules.base import Rule
 
 Tensor = Any
-serializable = keras.saving.register_keras_serializable(package="kerasexplain")
 
 
 class MaximumRule(Rule):
@@ -39,8 +38,7 @@ class MaximumRule(Rule):
         raise NotImplementedError
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class WinnerTakesAll(MaximumRule):
     """All relevance goes to the largest candidate: the gradient.
 
@@ -68,8 +66,7 @@ class WinnerTakesAll(MaximumRule):
         return self.shares(a)
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class Radial(MaximumRule):
     """Shares seen from zero: positive candidates share in proportion, `a_k / sum a+`, and negative ones get nothing;
     where all are negative, the shares are proportional to `1 / a_k`. Where the maximum is 0, the zeros share it.
@@ -86,8 +83,7 @@ class Radial(MaximumRule):
         return ops.where(largest > 0, of_positive, ops.where(largest < 0, of_negative, all_winners(a)))
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class SoftmaxLimit(MaximumRule):
     """The maximum as the limit of `e log sum exp(a_k / e)` for e to 0, each step by its slope against the baseline.
 
@@ -138,8 +134,7 @@ class SoftmaxLimit(MaximumRule):
         return first_winner(a) if self.ties == "first" else all_winners(a)
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class ReluChain(MaximumRule):
     """The maximum as a chain `max(a, b) = a + relu(b - a)`, from the first candidate on, each ReLU by its slope.
 

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import keras
-
+from kerasexplain.foundation.config import saved
 from kerasexplain.graph.domains import Interval
 from kerasexplain.rules.base import Rule
-
-serializable = keras.saving.register_keras_serializable(package="kerasexplain")
 
 
 class ProductRule(Rule):
@@ -21,8 +17,7 @@ class ProductRule(Rule):
         raise NotImplementedError
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class Halve(ProductRule):
     """Each of the n operands of a product gets 1/n of the relevance.
 
@@ -33,8 +28,7 @@ class Halve(ProductRule):
         return list(carrying)
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class SignalTakesAll(ProductRule):
     """Operands known to lie in [0, 1] are gates and get nothing; the others share the relevance equally.
 
@@ -46,8 +40,7 @@ class SignalTakesAll(ProductRule):
         return signals if any(signals) else list(carrying)
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class CPLRP(SignalTakesAll):
     """Attention weights are constants: relevance goes through what they weigh, and none to queries and keys.
 
@@ -57,8 +50,7 @@ class CPLRP(SignalTakesAll):
     """
 
 
-@serializable
-@dataclass(frozen=True, eq=False, repr=False)
+@saved
 class DetachStatistics(Rule):
     """Normalisation with its scale (sigma or rms) as a constant; the mean is differentiated, beta is a bias.
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasexplain.backend import compiled, in_doubles, transposed
+from kerasexplain.backend import Compiled, compiled, in_doubles, transposed
 from kerasexplain.graph.elementwise import Elementwise
 from kerasexplain.graph.graph import Graph, Node, Value
 from kerasexplain.graph.linear import Linear
@@ -44,7 +44,7 @@ def learn(fitting: Fitting, pattern_type: str) -> dict[str, np.ndarray]:
         ValueError: The data leave an operation without any pattern.
     """
     sums: dict[str, list[np.ndarray]] = {}
-    functions: dict[Pipeline, compiled] = {}
+    functions: dict[Pipeline, Compiled] = {}
     for batch in fitting:
         pipeline = fitting.pipelines.of(batch)
         with in_doubles():
@@ -70,7 +70,7 @@ def _kernels(pipeline: Pipeline) -> list[Node]:
     return [row.node for row in pipeline.rows if isinstance(row.node.primitive, Linear)]
 
 
-def _statistics(pipeline: Pipeline, pattern_type: str) -> compiled:
+def _statistics(pipeline: Pipeline, pattern_type: str) -> Compiled:
     """Sums over a batch by operation, shaped like its kernel: how many counted, x, and x z where they count; how many
     there are, and z."""
     execution, graph = pipeline.twin.execution, pipeline.graph

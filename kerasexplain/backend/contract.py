@@ -1,0 +1,123 @@
+"""What the library needs of a framework beyond Keras, said once: every backend is a module that has these functions."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+Tensor = Any
+
+
+class Compiled(Protocol):
+    """A function of tensors that is called with arrays, and gives arrays.
+
+    Attributes:
+        traces: How many times the function has been traced.
+    """
+
+    traces: int
+
+    def __call__(self, inputs: list[Any]) -> Any:
+        """The function's value, in its structure, as numpy arrays.
+
+        Raises:
+            MemoryError: The inputs, or what is made of them, do not fit into memory.
+        """
+
+
+class Backend(Protocol):
+    """A framework that Keras runs on."""
+
+    def override(
+        self,
+        forward: Callable[..., tuple[Tensor, Any]],
+        backward: Callable[[Any, Tensor], Sequence[Tensor | None]],
+        *inputs: Tensor,
+    ) -> Tensor:
+        """`forward(*inputs)`, with another gradient during a relevance pass.
+
+        Args:
+            forward: `(*inputs) -> (y, residuals)`, by ordinary differentiable operations.
+            backward: `(residuals, signal at y) -> signals at the inputs`; None for an input that gets nothing. Neither
+                function may close over tensors that depend on the inputs.
+            *inputs: Tensors.
+
+        Returns:
+            y. Outside a relevance pass its gradient is the ordinary one.
+        """
+
+    def relevance_pass(self) -> contextlib.AbstractContextManager[None]:
+        """While active, overridden operations hand back relevance instead of their gradient (in this thread only)."""
+
+    def pull_back(
+        self, function: Callable[..., tuple[Tensor, Any]], *primals: Any
+    ) -> tuple[Tensor, Any, Callable[[Tensor], tuple[Any, ...]]]:
+        """Vector-Jacobian product.
+
+        Args:
+            function: `(*primals) -> (y, auxiliary)`; each primal a tensor or a nested structure of tensors.
+            *primals: Where to evaluate it.
+
+        Returns:
+            `(y, auxiliary, pullback)`; `pullback(cotangent)` gives one gradient per primal, in the primal's structure,
+            zeros where y does not depend on it.
+        """
+
+    def transposed(self, linear: Callable[[Tensor], Tensor], x: Tensor, s: Tensor) -> Tensor:
+        """The transposed product `J^T s` of a linear map of tensors like `x` (whose values do not matter)."""
+
+    def delayed(self, tensors: Sequence[Tensor], signal: Tensor) -> list[Tensor]:
+        """The tensors, not to be had before the signal is: what is made of them cannot be computed earlier."""
+
+    def compiled(
+        self,
+        function: Callable[[list[Tensor]], Any],
+        jit_compile: bool,
+        signature: Sequence[tuple[tuple[int | None, ...], str]],
+        variables: Sequence[Any] = (),
+        precision: str = "auto",
+        further: Callable[[], list[Tensor]] = list,
+    ) -> Compiled:
+        """A function compiled as the framework compiles; live variables stay live.
+
+        Args:
+            function: `(list of tensors) -> structure of tensors`.
+            jit_compile: Whether XLA compiles.
+            signature: `(shape, dtype)` of each tensor; None in a shape where the size may vary.
+            variables: What stays live.
+            precision: What products are computed in, one of `PRECISIONS`.
+            further: Gives more tensors, always as many of the same kind, to be handed in behind the others at every
+                call.
+
+        Raises:
+            ValueError: The precision cannot be had on this device.
+        """
+
+    def by_xla(self, jit_compile: bool | str) -> bool:
+        """Whether XLA compiles, as asked for: "auto" is where the framework would place work on a GPU or TPU.
+
+        Raises:
+            ValueError: It is asked for, and there is none.
+        """
+
+    def check_precision(self, precision: str) -> None:
+        """Raises ValueError unless products can be computed in that precision here."""
+
+    def check_eager(self) -> None:
+        """Raises RuntimeError where an analyzer cannot run: inside of a graph that is being traced."""
+
+    def in_doubles(self) -> contextlib.AbstractContextManager[Any]:
+        """While active, float64 is float64, whatever the framework has been told for everything else."""
+
+    def on_accelerator(self) -> bool:
+        """Whether the framework would place work on a GPU or TPU."""
+
+    def states(self, variables: Sequence[Any]) -> list[tuple[int, Any]] | None:
+        """What tells the values that variables have now from others: a key for each, and what has to be held meanwhile.
+
+        None where that cannot be told.
+        """
+
+    def free_memory(self) -> int | None:
+        """Bytes free on the accelerator; None where it does not tell, or work is done in the host's memory."""
