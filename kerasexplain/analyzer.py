@@ -14,24 +14,23 @@ from kerasexplain import registry
 from kerasexplain.audit import Audit
 from kerasexplain.backend import check_eager
 from kerasexplain.compiler.options import Options
-from kerasexplain.compiler.pipeline import Pipeline, Pipelines
+from kerasexplain.compiler.pipeline import Pipeline
 from kerasexplain.compiler.reverse_graph import ReverseGraph
 from kerasexplain.compiler.rows import Row, with_steps
 from kerasexplain.explanation import Explanation, joined
 from kerasexplain.foundation.config import deserialize, serialize
-from kerasexplain.foundation.errors import InputError, UnsupportedModelError
+from kerasexplain.foundation.errors import InputError
 from kerasexplain.foundation.storage import write_analyzer
 from kerasexplain.graph.graph import Graph
 from kerasexplain.request import Request
-from kerasexplain.runtime.batch_size import BatchSizes
+from kerasexplain.runtime.engine import Engine
 from kerasexplain.runtime.fitting import Fitting
-from kerasexplain.runtime.inputs import as_arrays, by_input, check_example, model_inputs
+from kerasexplain.runtime.inputs import model_inputs
 from kerasexplain.runtime.method import Method
 from kerasexplain.runtime.results import deliver
 from kerasexplain.runtime.selection import one_of
 from kerasexplain.runtime.streams import Batch, Data, ahead
 from kerasexplain.tables import rules_table
-from kerasexplain.trace.specification import Specification, holds_whole_numbers, needs_example
 
 
 class Analyzer:
@@ -111,32 +110,14 @@ class Analyzer:
         method.check_start(start)
         method.composite()  # so that a bad rule is refused here
         self._description: dict[str, Any] | None = None
-        self._found: Pipelines | None = None
-        self._known: Specification | None = None
-        self._batch_sizes = BatchSizes()
         self._has_remarked = False
-        if example is not None or not needs_example(model):
-            self._look_at(example)
-
-    def _look_at(self, example: Any) -> Pipelines:
-        """Traces the model, if that has not been done, for inputs like the example, or as the model knows them."""
-        if self._found is None:
-            if isinstance(self.model, keras.Sequential) and not self.model.layers:
-                raise UnsupportedModelError(f"the model {self.model.name!r} has no layers")
-            if example is not None:
-                check_example(example)
-            if example is not None and isinstance(self.model, keras.Sequential) and not self.model.built:
-                self.model.build((None, *as_arrays(example).shape[1:]))
-            specification = Specification.of_example(example) if example is not None else self._known
-            specification = specification or Specification.of(self.model)
-            self._found = Pipelines(self.model, self.method, self.options, specification)
-        elif self._found.is_outdated:  # its layers compute something else now: quantised, say, or with LoRA
-            self._found = Pipelines(self.model, self.method, self.options, self._found.specification)
-        return self._found
+        self._engine = Engine(model, method, self.options)
+        if example is not None or self._engine.is_ready:
+            self._engine.pipelines(example)
 
     @property
     def _first(self) -> Pipeline:
-        return self._look_at(None).first
+        return self._engine.pipelines().first
 
     @property
     def name(self) -> str:
@@ -161,7 +142,7 @@ class Analyzer:
     @property
     def traces(self) -> int:
         """How many times a compiled function has been traced; it does not grow from one analysis to the next."""
-        return self._look_at(None).traces
+        return self._engine.pipelines().traces
 
     def analyze(
         self,
@@ -335,7 +316,7 @@ class Analyzer:
             >>> analyzer = create_analyzer("pattern.attribution", model).fit(x_train)
         """
         stream = Data(data)
-        pipelines = self._pipelines_for(stream.first)
+        pipelines = self._engine.pipelines_for(stream.first)
         inputs = len(pipelines.first.graph.inputs)
         if isinstance(data, (list, tuple)) and len(data) != inputs and hasattr(data[0], "__array__"):
             raise InputError(
@@ -343,24 +324,12 @@ class Analyzer:
                 "batches"
             )
         names = pipelines.first.graph.input_names
-        asked = self.options.batch_size if batch_size is None else batch_size
-        size = self._batch_sizes.of(asked, pipelines, by_input(stream.first, names)[0])
+        size = self._engine.batch_size(batch_size, pipelines, stream.first)
         batches = ahead(stream.batches(names, functools.partial(model_inputs, pipelines), size))
         method = self.method.fitted(Fitting(pipelines, batches, size.now, verbose))
         if method is not self.method:
-            self._found = Pipelines(self.model, method, self.options, pipelines.specification)
-            self.method, self._description = method, None
+            self.method, self._engine, self._description = method, self._engine.fitted(method), None
         return self
-
-    def _pipelines_for(self, x: Any) -> Pipelines:
-        """The pipelines for inputs like x, of which some models need one to be traced."""
-        if self._found is None and self._known is None and needs_example(self.model):
-            self._look_at(as_arrays(x))
-        pipelines = self._look_at(None)
-        if pipelines.specification.assumed and holds_whole_numbers(as_arrays(x)):
-            self._found = None
-            pipelines = self._look_at(as_arrays(x))
-        return pipelines
 
     def _explanations(
         self,
@@ -378,10 +347,9 @@ class Analyzer:
         )
         check_eager()
         data = Data(x)
-        pipelines = self._pipelines_for(data.first)
-        given, _ = by_input(data.first, pipelines.first.graph.input_names)
-        asked = self.options.batch_size if batch_size is None else batch_size
-        return request.explanations(data, pipelines, self._batch_sizes.of(asked, pipelines, given), verbose)
+        pipelines = self._engine.pipelines_for(data.first)
+        size = self._engine.batch_size(batch_size, pipelines, data.first)
+        return request.explanations(data, pipelines, size, verbose)
 
     def get_config(self) -> dict[str, Any]:
         """The configuration, without the model, as plain data that JSON can hold."""
@@ -421,9 +389,7 @@ class Analyzer:
         write_analyzer(path, self.get_config(), {name: value for name, value in learnt.items() if value is not None})
 
     def __getstate__(self) -> dict[str, Any]:
-        # What is compiled belongs to this process: copies trace the model anew, for the inputs that are known.
-        known = None if self._found is None else self._found.specification
-        return {**vars(self), "_found": None, "_description": None, "_known": known}
+        return {**vars(self), "_description": None}  # which may name what only this process knows
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Analyzer):
@@ -438,7 +404,7 @@ class Analyzer:
 
     def __str__(self) -> str:
         title = f"{self.name} of {self.model.name}"
-        if self._found is None and needs_example(self.model):
+        if not self._engine.is_ready:
             return f"{title}: the model has not been called, so its operations are not known before the first analysis"
         notes = (*self._first.graph.notes, *self.method.notes(self._first))
         return rules_table(title, self.rows, notes)
