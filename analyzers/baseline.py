@@ -22,7 +22,7 @@ from kerasexplain.runtime.method import Method
 from kerasexplain.runtime.passes import add_rows
 
 if TYPE_CHECKING:
-    from kerasexplain.compiler.program import Answer
+    from kerasexplain.compiler.question import Answer
     from kerasexplain.runtime.fitting import Fitting
     from kerasexplain.runtime.passes import Passes
 

@@ -12,7 +12,7 @@ from kerasexplain.foundation.checks import check_nonnegative, check_seed
 from kerasexplain.runtime.method import Method
 
 if TYPE_CHECKING:
-    from kerasexplain.compiler.program import Answer
+    from kerasexplain.compiler.question import Answer
     from kerasexplain.runtime.passes import Passes
 
 

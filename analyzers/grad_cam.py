@@ -22,7 +22,7 @@ from kerasexplain.runtime.method import Method
 
 if TYPE_CHECKING:
     from kerasexplain.compiler.pipeline import Pipeline
-    from kerasexplain.compiler.program import Answer
+    from kerasexplain.compiler.question import Answer
     from kerasexplain.graph.graph import Node, Value
     from kerasexplain.runtime.passes import Passes
 

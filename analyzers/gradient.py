@@ -13,7 +13,7 @@ from kerasexplain.runtime.embedded import Embedded
 from kerasexplain.runtime.method import Method
 
 if TYPE_CHECKING:
-    from kerasexplain.compiler.program import Answer
+    from kerasexplain.compiler.question import Answer
     from kerasexplain.runtime.passes import Passes
 
 Tensor = Any

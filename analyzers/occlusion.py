@@ -15,7 +15,7 @@ from kerasexplain.runtime.inputs import check_whole
 from kerasexplain.runtime.method import Method
 
 if TYPE_CHECKING:
-    from kerasexplain.compiler.program import Answer
+    from kerasexplain.compiler.question import Answer
     from kerasexplain.runtime.passes import Passes
 
 #: Standard deviation of the blur, as a share of the longest side.

@@ -31,7 +31,7 @@ from benchmarks.machine import described
 from benchmarks.networks import network, vision_transformer
 from benchmarks.timing import in_turns, ratio
 from kerasexplain import create_analyzer
-from kerasexplain.compiler.program import Question
+from kerasexplain.compiler.question import Question
 
 METHODS = ("lrp.epsilon", "lrp.epsilon_plus", "lrp.epsilon_alpha2_beta1")
 PRECISIONS = ("float32", "tensorfloat32")

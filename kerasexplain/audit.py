@@ -13,7 +13,7 @@ from kerasexplain.tables import render
 
 if TYPE_CHECKING:
     from kerasexplain.compiler.execution import Execution
-    from kerasexplain.compiler.program import Answer
+    from kerasexplain.compiler.question import Answer
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

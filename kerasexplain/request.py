@@ -15,7 +15,7 @@ import numpy as np
 from kerasexplain.audit import books, by_node
 from kerasexplain.compiler.options import Options
 from kerasexplain.compiler.pipeline import Pipeline, Pipelines
-from kerasexplain.compiler.program import Answer, Given, Question
+from kerasexplain.compiler.question import Answer, Given, Question
 from kerasexplain.compiler.rows import named
 from kerasexplain.explanation import Explanation
 from kerasexplain.foundation.errors import InputError

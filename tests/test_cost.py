@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from kerasexplain import create_analyzer
 from kerasexplain.analyzer import Analyzer
-from kerasexplain.compiler.program import Question
+from kerasexplain.compiler.question import Question
 from kerasexplain.rules import ZB, Epsilon
 
 FORWARD = ("Conv2D", "MatMul", "DepthwiseConv2dNative")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from kerasexplain.compiler.program import Answer
+from kerasexplain.compiler.question import Answer
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.graph.indices import Boundary, check_indices
 from kerasexplain.graph.taps import Tap

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from kerasexplain.compiler.pipeline import Pipeline
-from kerasexplain.compiler.program import Answer
+from kerasexplain.compiler.question import Answer
 from kerasexplain.compiler.rows import Row
 from kerasexplain.foundation.errors import NotFiniteError
 from kerasexplain.graph.taps import Tap

@@ -10,7 +10,7 @@ import numpy as np
 
 from kerasexplain.compiler.composite import GRADIENT, Composite
 from kerasexplain.compiler.pipeline import Pipeline
-from kerasexplain.compiler.program import Answer
+from kerasexplain.compiler.question import Answer
 from kerasexplain.foundation.checks import check_choice
 from kerasexplain.foundation.config import Configurable
 from kerasexplain.runtime.fitting import Fitting

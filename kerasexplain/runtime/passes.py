@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from kerasexplain.compiler.pipeline import Pipelines
-from kerasexplain.compiler.program import Answer, Given, Program, Question
+from kerasexplain.compiler.program import Program
+from kerasexplain.compiler.question import Answer, Given, Question
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.graph.indices import check_indices
 from kerasexplain.runtime.batch_size import BatchSize
