@@ -161,8 +161,8 @@ SUPPORT_PAGE = HERE / "support.md"
 SUPPORT_HEAD = """# Layers and functions
 
 Made with Keras {version} by `python docs/make.py` from the examples that the tests run, in
-`tests/operations/examples.py`. For each example the tests compare the twin's output with the model's and check that,
-under `lrp.bias_as_input`, inputs and constants take what the output has; where one is refused, that it says why.
+`tests/helpers/operations/examples.py`. For each example the tests compare the twin's output with the model's and check
+that, under `lrp.bias_as_input`, inputs and constants take what the output has; where one is refused, that it says why.
 
 * *Opened*: the layer's own code is followed, and what it calls is explained; so is what your own layers call.
 * *By its parts*: it is explained as the simpler operations that it is made of.

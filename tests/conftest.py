@@ -22,7 +22,7 @@ BACKEND = keras.backend.backend()
 REFERENCE = pathlib.Path(os.environ.get("KERASEXPLAIN_REFERENCE_DATA", HERE.parent.parent / "shared"))
 
 if BACKEND != "tensorflow":
-    import doubles
+    from helpers import doubles
 
     doubles.keep()
 

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from backends import gradients
+from helpers.backends import gradients
 from keras import layers, ops
 
 from kerasexplain import Contrast, InputError, UnsupportedModelError, create_analyzer

@@ -70,7 +70,7 @@ def test_a_fresh_process_and_a_used_one_agree_on_layers_that_call_cells() -> Non
 def test_a_fresh_process_and_a_used_one_agree_on_the_catalogue() -> None:
     """Some of it: `tox run -e fuzz` takes all."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(HERE / "histories.py"), os.environ.get("KERASEXPLAIN_HISTORIES", "25")],
+        [sys.executable, "-W", "ignore", "-m", "helpers.histories", os.environ.get("KERASEXPLAIN_HISTORIES", "25")],
         env={**os.environ, "PYTHONPATH": str(HERE)},
         capture_output=True,
         text=True,

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from backends import gradients, gradients_by_weights
+from helpers.backends import gradients, gradients_by_weights
 from keras import layers, ops
 
 import kerasexplain

@@ -16,9 +16,9 @@ from keras import layers, ops
 if keras.backend.backend() != "jax":
     pytest.skip("tests of the JAX backend need KERAS_BACKEND=jax", allow_module_level=True)
 
-import doubles
 import jax
 import jax.numpy as jnp
+from helpers import doubles
 
 from kerasexplain import create_analyzer
 from kerasexplain.backend import compiled, override, pull_back, relevance_pass, transposed

@@ -21,8 +21,8 @@ from keras import layers, ops
 if keras.backend.backend() != "torch":
     pytest.skip("tests of the PyTorch backend need KERAS_BACKEND=torch", allow_module_level=True)
 
-import doubles
 import torch
+from helpers import doubles
 
 from kerasexplain import UnsupportedModelError, create_analyzer
 from kerasexplain.backend import compiled, override, pull_back, relevance_pass, transposed

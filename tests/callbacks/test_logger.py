@@ -13,10 +13,10 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from events.reading import Run
+from helpers.events import Run
+from helpers.training import data, fit, network
 from keras import layers
 
-from callbacks.network import data, fit, network
 from kerasexplain import Analyzer, Contrast, InputError, UnsupportedModelError, create_analyzer
 from kerasexplain.callbacks import RelevanceLogger
 from kerasexplain.tensorboard.explanations import BOOKS
@@ -367,8 +367,8 @@ import pathlib
 import numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from callbacks.network import data, network
-from events.reading import Run
+from helpers.training import data, network
+from helpers.events import Run
 from kerasexplain import create_analyzer
 from kerasexplain.callbacks import RelevanceLogger
 with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():

@@ -9,11 +9,11 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from backends import gradients_by_weights
-from events.reading import Run
+from helpers.backends import gradients_by_weights
+from helpers.events import Run
+from helpers.training import data, fit, network
 from keras import layers
 
-from callbacks.network import data, fit, network
 from kerasexplain import create_analyzer
 from kerasexplain.callbacks import ConservationMonitor, EarlyWarning, RelevanceHistogram
 from kerasexplain.callbacks.early_warning import share_inside

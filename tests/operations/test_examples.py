@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 import pytest
+from helpers.operations.examples import EXAMPLES, Example
 
 import kerasexplain
 from kerasexplain import UnsupportedModelError
-from operations.examples import EXAMPLES, Example
 
 EXISTING = [example for example in EXAMPLES if example.exists]
 BY_TENSORFLOW = dict.fromkeys(

@@ -7,9 +7,9 @@ import pathlib
 
 import keras
 import pytest
+from helpers.operations.examples import EXAMPLES
 
 from kerasexplain import support
-from operations.examples import EXAMPLES
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs"
 
@@ -17,7 +17,7 @@ DOCS = pathlib.Path(__file__).parents[2] / "docs"
 def test_there_is_an_example_or_a_reason_for_all_that_keras_has() -> None:
     with_example = {example.subject for example in EXAMPLES}
     unknown = [name for name in support.subjects() if name not in with_example and not support.without_example(name)]
-    assert not unknown, "give an example in tests/operations/examples.py, or a reason in kerasexplain/support.py"
+    assert not unknown, "give an example in tests/helpers/operations/, or a reason in kerasexplain/support.py"
 
 
 def test_nothing_has_both_an_example_and_a_reason_to_have_none() -> None:

@@ -8,12 +8,10 @@ from types import ModuleType
 from typing import Any
 
 import keras
-import networks
 import numpy as np
 import pytest
-import test_innvestigate
-import test_toolbox
-import test_zennit
+from helpers import networks
+from helpers.oracles import innvestigate, toolbox, zennit
 
 import kerasexplain
 from kerasexplain.rules import WinnerTakesAll
@@ -39,26 +37,26 @@ def error(found: np.ndarray, exact: np.ndarray) -> float:
 
 def zennits(name: str, key: str, analyzer: str, jit_compile: bool = False, **options: Any) -> tuple[float, float]:
     """How far off we are, and how far zennit or captum is."""
-    model, arrays = test_zennit.network(name, "float32")
+    model, arrays = zennit.network(name, "float32")
     exact, single = (arrays[full] for full in (f"f64__{key}", f"f32__{key}"))
     explainer = kerasexplain.create_analyzer(analyzer, model, jit_compile=jit_compile, **options)
-    return error(explainer.analyze(arrays["input"].astype("float32"), test_zennit.TARGET), exact), error(single, exact)
+    return error(explainer.analyze(arrays["input"].astype("float32"), zennit.TARGET), exact), error(single, exact)
 
 
 @pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.xla)])
-@pytest.mark.parametrize("key", test_zennit.RULES)
-@pytest.mark.parametrize("name", test_zennit.NETWORKS)
+@pytest.mark.parametrize("key", zennit.RULES)
+@pytest.mark.parametrize("name", zennit.NETWORKS)
 def test_a_rule_is_as_exact_as_zennits(name: str, key: str, jit_compile: bool) -> None:
-    stored = test_zennit.reference_key(name, "float32", key).removeprefix("f32__")
-    options = {**test_zennit.RULES[key], "stabilizer": test_zennit.EPSILON}
+    stored = zennit.reference_key(name, "float32", key).removeprefix("f32__")
+    options = {**zennit.RULES[key], "stabilizer": zennit.EPSILON}
     ours, theirs = zennits(name, stored, "lrp", jit_compile, **options)
     assert ours < max(TIMES * theirs, ROUNDINGS)
 
 
-@pytest.mark.parametrize("key", test_zennit.CAPTUM)
-@pytest.mark.parametrize("name", test_zennit.WITH_CAPTUM)
+@pytest.mark.parametrize("key", zennit.CAPTUM)
+@pytest.mark.parametrize("name", zennit.WITH_CAPTUM)
 def test_an_analyzer_is_as_exact_as_captums(name: str, key: str) -> None:
-    analyzer, options, _ = test_zennit.CAPTUM[key]
+    analyzer, options, _ = zennit.CAPTUM[key]
     ours, theirs = zennits(name, key, analyzer, **options)
     assert ours < max(TIMES * theirs, ROUNDINGS)
 
@@ -73,32 +71,32 @@ def single(name: str) -> tuple[keras.Model, dict[str, Any]]:
 def test_innvestigates_names(name: str) -> None:
     model, arrays = single(name)
     far = {}
-    for key in test_innvestigate.attributions(name):
+    for key in innvestigate.attributions(name):
         if key in CANCELLING[name]:
             continue
-        analyzer, options, mode = test_innvestigate.parsed(key)
+        analyzer, options, mode = innvestigate.parsed(key)
         if analyzer.startswith(("lrp", "deep_taylor")):
             options["stabilizer"] = 1e-14
         if analyzer == "integrated_gradients":
             options["method"] = "riemann_left"
         explainer = kerasexplain.create_analyzer(analyzer, model, neuron_selection_mode=mode, **options)
-        target = test_innvestigate.TARGET if mode == "index" else None
+        target = innvestigate.TARGET if mode == "index" else None
         far[key] = error(explainer.analyze(arrays["x"].astype("float32"), target), arrays[key])
     assert {key: off for key, off in far.items() if not off < TOLERANCE} == {}
 
 
-@pytest.mark.parametrize("key", test_toolbox.BASES)
-@pytest.mark.parametrize("name", test_toolbox.NETWORKS)
+@pytest.mark.parametrize("key", toolbox.BASES)
+@pytest.mark.parametrize("name", toolbox.NETWORKS)
 def test_the_toolboxs_rules(name: str, key: str, reference_networks: ModuleType, reference_data: pathlib.Path) -> None:
-    model, reference = reference_networks.build(name, "float32")[0], test_toolbox.arrays(reference_data, name)
-    pools = any(isinstance(layer, test_toolbox.POOLING) for layer in model.layers)
+    model, reference = reference_networks.build(name, "float32")[0], toolbox.arrays(reference_data, name)
+    pools = any(isinstance(layer, toolbox.POOLING) for layer in model.layers)
     explainer = kerasexplain.create_analyzer(
         "lrp",
         model,
-        stabilizer=test_toolbox.STABILIZER,
+        stabilizer=toolbox.STABILIZER,
         maximum=WinnerTakesAll(ties="share"),
-        **test_toolbox.options(key, pools),
+        **toolbox.options(key, pools),
     )
-    exact = reference[key] / test_toolbox.relevance_grown_by_the_toolbox(name, key)
+    exact = reference[key] / toolbox.relevance_grown_by_the_toolbox(name, key)
     found = explainer.analyze(reference["input"].astype("float32"), reference["target"])
     assert error(found, exact) < TOLERANCE

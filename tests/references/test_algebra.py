@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import pytest
+from helpers.references import algebra
+from helpers.references.algebra import RELU, TANH, Array, Elementwise, Linear, Maximum, Network, Rules, Step
 from keras import layers
 
 import kerasexplain
-
-from . import algebra
-from .algebra import RELU, TANH, Array, Elementwise, Linear, Maximum, Network, Rules, Step
 
 pytestmark = pytest.mark.once("the rules' arithmetic is made of operations that other tests compare on every backend")
 

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import pytest
+from helpers.references import attention
+from helpers.references.attention import Affine, Array, Block, Norm, Transformer
 from keras import layers
 
 import kerasexplain
-
-from . import attention
-from .attention import Affine, Array, Block, Norm, Transformer
 
 BATCH, T, D, HEADS, KEY, VALUE, WIDE, CLASSES = 3, 5, 6, 2, 4, 3, 7, 3
 #: No query sees nothing, and none sees all.

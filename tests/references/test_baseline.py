@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import pytest
+from helpers.references import algebra, baseline
+from helpers.references.algebra import RELU, SIGMOID, TANH, Array, Network, Step
 from keras import layers
 
 import kerasexplain
-
-from . import algebra, baseline
-from .algebra import RELU, SIGMOID, TANH, Array, Network, Step
 
 BATCH, BASELINES, NEURON = 3, 2, 1
 OPTIONS: dict[str, Any] = {"dtype": "float64"}

@@ -8,13 +8,12 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import pytest
+from helpers.references import algebra, patterns
+from helpers.references.algebra import RELU, Array, Network, Step
+from helpers.references.patterns import Kernel
 from keras import layers
 
 import kerasexplain
-
-from . import algebra, patterns
-from .algebra import RELU, Array, Network, Step
-from .patterns import Kernel
 
 pytestmark = pytest.mark.once("the rules' arithmetic is made of operations that other tests compare on every backend")
 

@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 import pytest
+from helpers.references import recurrent
+from helpers.references.recurrent import Array, Cell, Damping, Layer, State, Weights
 from keras import layers
 
 import kerasexplain
-
-from . import recurrent
-from .recurrent import Array, Cell, Damping, Layer, State, Weights
 
 BATCH, T, D, CLASSES = 3, 5, 4, 3
 PADDING = -2.0

@@ -1,0 +1,88 @@
+"""The documentation says what the code does."""
+
+from __future__ import annotations
+
+import importlib
+import pathlib
+import re
+from types import ModuleType
+
+import numpy as np
+import pytest
+from helpers.scripts import ROOT, script
+from PIL import Image
+
+import kerasexplain
+
+pytestmark = pytest.mark.once("the documentation's examples are those of TensorFlow")
+
+PICTURES = ROOT / "docs" / "images" / "analyzers"
+
+
+@pytest.fixture
+def make() -> ModuleType:
+    return script("docs/make.py")
+
+
+@pytest.fixture
+def pictures(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    return importlib.import_module("pictures")
+
+
+def test_the_page_of_analyzers_is_up_to_date(make: ModuleType) -> None:
+    assert make.PAGE.read_text(encoding="utf-8") == make.page(), "run python docs/make.py"
+
+
+def test_the_page_of_analyzers_shows_the_pictures_that_there_are(make: ModuleType) -> None:
+    shown = re.findall(r"!\[[^]]*\]\(images/analyzers/([^)]+)\)", make.PAGE.read_text(encoding="utf-8"))
+    assert sorted(shown) == sorted(path.name for path in PICTURES.iterdir())
+
+
+def test_every_picture_has_options_that_its_analyzer_knows(pictures: ModuleType) -> None:
+    from kerasexplain import registry
+
+    for name, picture in pictures.PICTURES.items():
+        assert registry.find(name)(**picture.options).name == name
+
+
+def test_pictures_are_small() -> None:
+    for path in PICTURES.iterdir():
+        assert path.stat().st_size < 12_000, path.name
+
+
+def test_links_within_the_page_of_analyzers_lead_to_headings(make: ModuleType) -> None:
+    text = make.PAGE.read_text(encoding="utf-8")
+    headings = [make._anchor(heading) for heading in re.findall(r"^#+ (.+)$", text, re.M)]
+    links = re.findall(r"\]\(#([^)]+)\)", text)
+    assert len(links) > len(kerasexplain.analyzer_names())
+    for link in links:
+        assert headings.count(link) == 1, link
+
+
+def test_a_picture_is_drawn_as_it_is_shown(
+    pictures: ModuleType, reference_data: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "FOLDER", tmp_path)
+    pictures.main(["lrp.epsilon_plus", "--reference", str(reference_data)])
+    name = "lrp.epsilon_plus.png"
+    drawn, shown = (np.asarray(Image.open(folder / name).convert("RGB")) for folder in (tmp_path, PICTURES))
+    # A colour may change places with its neighbour by rounding.
+    assert np.mean(np.any(drawn != shown, axis=-1)) < 0.01, "run python docs/pictures.py"
+
+
+def test_every_analyzer_has_a_docstring_that_says_what_it_computes() -> None:
+    from kerasexplain import registry
+
+    for name in kerasexplain.analyzer_names():
+        method = registry.find(name)
+        # A dataclass without a docstring is given its signature for one.
+        assert not str(method.__doc__).startswith(("None", f"{method.__name__}(")), name
+        assert method.name == name
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"

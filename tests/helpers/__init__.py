@@ -1,0 +1,1 @@
+"""What tests share: networks, readers, independent references, random models."""
