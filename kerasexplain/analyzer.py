@@ -48,8 +48,8 @@ class Analyzer:
             at each call, "all" the whole output at once.
         start: The relevance the backward pass starts with: None for the method's default, "output" for the explained
             value, "one", or an array shaped like the output.
-        output: Index or name of the explained output of a model with several; or the name of an inner operation,
-            whose output is explained then.
+        output: Index or name of the explained output of a model with several; or the name of an inner layer or
+            operation, whose output is explained then (of a layer, behind its activation).
         explain: "logits" leaves a final softmax or sigmoid out; "activation" keeps it.
         jit_compile: Whether XLA compiles; "auto" is yes on a GPU or TPU and no on a CPU, where XLA is slower. PyTorch
             has none, and refuses True.
@@ -219,7 +219,8 @@ class Analyzer:
         Args:
             x: As for `analyze`.
             neuron_selection: As for `analyze`.
-            layers: Names of operations, as `print(analyzer)` shows them, whose output's relevance is wanted.
+            layers: Layers, or names of layers and operations as `print(analyzer)` shows them, whose output's relevance
+                is wanted; a layer's output is that of its activation.
             bias: Whether the relevance that every bias took is wanted.
             target: Another name of `neuron_selection`.
             conditions: Which channels relevance may go through, `{"conv3": 34, "conv1": [2, 5]}`: what other channels
