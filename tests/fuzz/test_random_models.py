@@ -7,7 +7,8 @@ import os
 
 import keras
 import pytest
-from helpers.fuzz.checks import check, uncompiled
+from helpers.fuzz.checks import check
+from helpers.uncompiled import uncompiled
 
 #: The first seed, how many there are, and whether functions are compiled.
 FIRST = int(os.environ.get("KERASEXPLAIN_FUZZ_FIRST", "0"))

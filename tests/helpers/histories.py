@@ -15,8 +15,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from helpers.fuzz.checks import uncompiled
 from helpers.operations.examples import EXAMPLES, Example
+from helpers.uncompiled import uncompiled
 from kerasexplain import analyzer_names, create_analyzer
 
 #: What analyzers need that need something.
