@@ -1,4 +1,4 @@
-"""What an explanation is to be compared with: the input itself, and noise."""
+"""Controls that an explanation is to be compared with: the input itself, and noise."""
 
 from __future__ import annotations
 

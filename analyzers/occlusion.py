@@ -95,7 +95,7 @@ class Occlusion(Method):
         return dataclasses.replace(told, relevance=[(t / np.maximum(c, 1)).astype(dtype) for t, c in parts])
 
     def _windows(self, shape: tuple[int, ...]) -> list[Any]:
-        """What to index a sample of that shape with; the last window of an axis ends where the axis ends."""
+        """The indices of all windows of a sample of that shape; the last window of an axis ends where the axis ends."""
         if not shape:
             raise InputError("a sample of the input is a single number: there is nothing to cover a part of")
         sides = shape[:-1] if len(shape) > 1 else shape
@@ -130,7 +130,7 @@ class Occlusion(Method):
         return sizes
 
     def _cover(self, x: np.ndarray) -> np.ndarray:
-        """What covers each sample, shaped like x."""
+        """The values that cover each sample, shaped like x."""
         if x.dtype.kind in "iu":
             if isinstance(self.fill, str):
                 raise InputError(f"fill must be a whole number, as the input is, got {self.fill!r}")

@@ -141,7 +141,7 @@ class Flat(LRPMethod):
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Gamma(LRPMethod):
-    """What speaks for a unit counts `1 + gamma` times: `R_i = x_i sum_j (W_ij + gamma W_ij+) R_j / z'_j`.
+    """Positive contributions count `1 + gamma` times: `R_i = x_i sum_j (W_ij + gamma W_ij+) R_j / z'_j`.
 
     Here `z' = x (W + gamma W+) + b + gamma b+`, for x >= 0 and z > 0; the rule `Gamma` has the form for all signs.
 

@@ -68,7 +68,7 @@ class Peer:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What was found for one network.
+    """The measurements of one network.
 
     Attributes:
         times: Seconds, round by round.

@@ -52,7 +52,7 @@ class Subject:
 
 
 def subjects() -> list[Subject]:
-    """What is measured. Sizes are chosen so that the largest take about a second."""
+    """The models that are measured. Sizes are chosen so that the largest take about a second."""
     from benchmarks.networks import plain_cnn, vision_transformer
 
     batches = [2**n for n in range(9)]

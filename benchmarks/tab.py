@@ -116,7 +116,7 @@ def serving(*command: str, **environment: str) -> Iterator[str]:
 
 
 def measured(address: str, steps: int) -> str:
-    """What was measured, in words."""
+    """The measurements, in words."""
     from playwright.sync_api import sync_playwright
 
     browser_path = shutil.which("chromium") or shutil.which("google-chrome")

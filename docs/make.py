@@ -110,7 +110,7 @@ def _families() -> dict[str, list[str]]:
 
 
 def _anchor(heading: str) -> str:
-    """What GitHub makes of a heading in links to it."""
+    """The anchor that GitHub makes of a heading, for links to it."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 

@@ -69,7 +69,7 @@ class Subject:
 
 
 def check(subject: Subject) -> dict[str, Any]:
-    """What LRP makes of a model, in numbers."""
+    """The results of LRP on a model, in numbers."""
     model, x = subject.model, subject.x
     options = {"example": x} if subject.needs_example else {}
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What an analyzer found, as a value that can be looked at, saved and loaded."""
+"""An explanation: the result of an analyzer, as a value that can be looked at, saved and loaded."""
 
 from __future__ import annotations
 
@@ -270,7 +270,7 @@ def joined(parts: Sequence[Any]) -> Any:
 
 
 def _entry(values: Any, which: int | str | None) -> Any:
-    """What belongs to one input, of what belongs to all of them."""
+    """The entry of one input, of the entries of all of them."""
     if not isinstance(values, (dict, list, tuple)):
         if which is not None:
             raise ValueError(f"which={which!r} chooses among inputs, but the model was given one")

@@ -40,7 +40,7 @@ _PAGE = f"""<!DOCTYPE html>
 
 
 class _Readable:
-    """What draws itself with rich: as plain text, on a terminal in colour, and as HTML."""
+    """A text that draws itself with rich: as plain text, on a terminal in colour, and as HTML."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         raise NotImplementedError

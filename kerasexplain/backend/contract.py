@@ -1,4 +1,4 @@
-"""What the library needs of a framework beyond Keras, said once: every backend is a module that has these functions."""
+"""The contract of a backend: the functions that the library needs of a framework beyond Keras, which its module has."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Backend(Protocol):
         """Whether the framework would place work on a GPU or TPU."""
 
     def states(self, variables: Sequence[Any]) -> list[tuple[int, Any]] | None:
-        """What tells the values that variables have now from others: a key for each, and what has to be held meanwhile.
+        """Keys that tell variables' present values from others: a key for each, and what has to be held meanwhile.
 
         None where that cannot be told.
         """

@@ -59,7 +59,7 @@ class ConservationMonitor(LoggingWatcher):
 
 
 def shares(audit: Audit, always: Collection[str] = ()) -> dict[str, float]:
-    """What is logged of an audit, by the last part of the tag; no shares of nothing.
+    """The numbers that are logged of an audit, by the last part of the tag; no shares of nothing.
 
     Args:
         audit: The books.

@@ -267,7 +267,7 @@ def _model(path: pathlib.Path) -> keras.Model:
 
 
 def _selection(options: argparse.Namespace, labels: Sequence[str]) -> Any:
-    """What is explained, as `analyze` takes it."""
+    """The neurons to explain, as `analyze` takes them."""
     if options.target is None:
         if options.against is not None:
             raise ValueError("--against needs a --target that it is compared with")

@@ -1,4 +1,4 @@
-"""What a run of a graph is given besides its inputs."""
+"""The environment of a run of a graph: all that it is given besides its inputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Tensor = Any
 
 @dataclasses.dataclass(frozen=True)
 class Environment:
-    """What a run of a graph is given besides its inputs.
+    """The environment of a run of a graph: all that it is given besides its inputs.
 
     Attributes:
         taps: Tensors to be differentiated by: ones for "bias" taps, zeros for the others.

@@ -49,7 +49,7 @@ class LinearOverride:
         self._early = rule if self._is_bounded and isinstance(rule, SingleShare) else None
 
     def of_weights(self, dtype: str) -> dict[str, Any]:
-        """What is made of the weights alone, and the same in every pass until they change."""
+        """The tensors made of the weights alone, the same in every pass until the weights change."""
         W = ops.cast(self._linear.kernel(), dtype)
         made = self._rule.kernels(self._step(None, W))
         return {"W": W, **made} if self._linear.is_derived else made

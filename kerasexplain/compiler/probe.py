@@ -109,7 +109,7 @@ def check(model: keras.Model, graph: Graph, specification: Specification, output
 
 
 def outputs_of_model(model: keras.Model, specification: Specification, xs: Sequence[Tensor]) -> list[Tensor]:
-    """What the model itself gives for inputs, flattened."""
+    """The outputs of the model itself for inputs, flattened."""
     return drawn_outputs(model, specification, xs, draws=1)[0]
 
 
@@ -135,7 +135,7 @@ def _tried(model: keras.Model, graph: Graph, specification: Specification) -> tu
 def drawn_outputs(
     model: keras.Model, specification: Specification, xs: Sequence[Tensor], draws: int = 2
 ) -> list[list[Tensor]]:
-    """What the model itself gives for inputs, flattened; as often as asked for, if it draws random numbers."""
+    """The outputs of the model itself, flattened; as often as asked for, if it draws random numbers."""
     given = keras.tree.map_structure(lambda position: xs[position], specification.structure)
     found: list[list[Tensor]] = []
     with keras.StatelessScope(initialize_variables=False) as scope:

@@ -165,7 +165,7 @@ def _steps(row: Row) -> tuple[Row, ...]:
 
 
 def infer_domains(nodes: Sequence[Node], of_inputs: dict[Value, Interval]) -> dict[Value, Interval]:
-    """What is known of the range of every value on the way."""
+    """The range of every value on the way, as far as it is known."""
     domains = dict(of_inputs)
     for node in nodes:
         domain = node.primitive.domain(*(domains.get(value, ANY) for value in node.inputs))

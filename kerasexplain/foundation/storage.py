@@ -120,7 +120,7 @@ def read_values(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _head(path: Path, none: str) -> bytes:
-    """What a file begins with.
+    """The first bytes of a file.
 
     Raises:
         FileNotFoundError: There is no such file.

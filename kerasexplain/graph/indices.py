@@ -50,7 +50,7 @@ class Boundary:
 
     @property
     def index(self) -> Value:
-        """What is looked up by."""
+        """The value that is looked up by."""
         return self.node.inputs[0]
 
     def computed(self, inputs: Mapping[Value, Any]) -> dict[Value, Tensor]:
@@ -89,7 +89,7 @@ class Boundary:
 def _handed_back(
     node: Node, position: int, carriers: Sequence[Value], values: Mapping[Value, Tensor], signal: Tensor
 ) -> Sequence[Tensor]:
-    """What some inputs of an operation get of its output's signal."""
+    """The signal that some inputs of an operation get of its output's."""
     xs = tuple(ops.zeros(ops.shape(values[value]), dtype=signal.dtype) for value in carriers)
     if _is_pointwise(node):
         shape = ops.shape(values[node.outputs[position]])

@@ -64,7 +64,7 @@ class Embedded:
         return cls(dataclasses.replace(passes, question=question), found, real)
 
     def looked_up(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """What is looked up where the model's inputs are these, one array for each lookup.
+        """The looked-up values where the model's inputs are these, one array for each lookup.
 
         Raises:
             InputError: An index is out of range.

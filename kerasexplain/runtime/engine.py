@@ -1,4 +1,4 @@
-"""What an analyzer runs on: pipelines, made when they are first needed, and anew when the model has changed."""
+"""The engine of an analyzer: pipelines, made when they are first needed, and anew when the model has changed."""
 
 from __future__ import annotations
 

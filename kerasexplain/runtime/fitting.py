@@ -1,4 +1,4 @@
-"""What methods learn from data, batch by batch: no more than a few batches are held at a time."""
+"""Fitting of methods to data, batch by batch: no more than a few batches are held at a time."""
 
 from __future__ import annotations
 

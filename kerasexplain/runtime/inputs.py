@@ -19,7 +19,7 @@ _NOT_DENSE = {"RaggedTensor": "ragged", "RaggedTensorValue": "ragged", "SparseTe
 
 
 def by_input(x: Any, names: Sequence[str]) -> tuple[list[Any], Structure]:
-    """What x holds for each input of the model, flattened, and a function that gives such a list the structure of x.
+    """The entries of x for each input of the model, flattened, and a function that gives a list the structure of x.
 
     Arrays of any kind stay what they are: one on disk is read when it is cut into batches.
 

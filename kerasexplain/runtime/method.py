@@ -1,4 +1,4 @@
-"""What makes one analyzer differ from another: a named, configurable method on top of the engine."""
+"""The base of methods: a method is named and configurable, and all that one analyzer differs from another by."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Method(Configurable):
         return relevance
 
     def of_biases(self, found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """What biases took, as it is told, given what each of them took."""
+        """The relevance of biases as it is reported, given that of each of them."""
         return dict(found)
 
     def notes(self, pipeline: Pipeline) -> tuple[str, ...]:

@@ -213,7 +213,7 @@ def _as_strips(signals: np.ndarray) -> np.ndarray:
 
 
 def _neurons(neuron: Any, samples: int) -> list[Any]:
-    """What was explained of every sample: an index, the indices of one neuron, or words."""
+    """The explained neuron of every sample: an index, the indices of one neuron, or words."""
     if isinstance(neuron, str) or np.asarray(neuron).dtype.kind == "f":
         return [f"{neuron} outputs" if isinstance(neuron, str) else "weighted outputs"] * samples
     return [np.asarray(one).tolist() for one in neuron]

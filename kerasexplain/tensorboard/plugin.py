@@ -53,7 +53,7 @@ class RelevancePlugin(base_plugin.TBPlugin):
         return False
 
     def frontend_metadata(self) -> base_plugin.FrontendMetadata:
-        """What the tab is called and where its code begins."""
+        """The name of the tab, and where its code begins."""
         return base_plugin.FrontendMetadata(es_module_path="/index.js", tab_name="Relevance")
 
     def get_plugin_apps(self) -> dict[str, Callable[..., Any]]:

@@ -1,4 +1,4 @@
-"""What an event of relevance holds: the contract between those who write events and the tab that shows them.
+"""The format of an event of relevance: the contract between those who write events and the tab that shows them.
 
 The plugin's data are sequences of blobs, one sequence per tag and step. The first blob is the header, a JSON object;
 the others are arrays in the format of `.npy` files: all samples of the first section, then all of the second, and so
@@ -77,7 +77,7 @@ class Section:
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """What is told of a sequence, besides its arrays.
+    """The header of a sequence: all that is said of it besides its arrays.
 
     Attributes:
         sections: Where which arrays are.
@@ -127,7 +127,7 @@ class Header:
 
     @classmethod
     def from_blob(cls, blob: bytes) -> Header:
-        """What `to_blob` wrote.
+        """The header in a blob that `to_blob` wrote.
 
         Raises:
             FormatError: The blob is something else, or of a newer version.
@@ -205,7 +205,7 @@ def array_to_blob(array: np.ndarray) -> bytes:
 
 
 def array_from_blob(blob: bytes) -> np.ndarray:
-    """What `array_to_blob` wrote.
+    """The array in a blob that `array_to_blob` wrote.
 
     Raises:
         FormatError: The blob is something else.

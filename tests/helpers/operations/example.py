@@ -1,4 +1,4 @@
-"""What an example of a layer or function is."""
+"""Examples of layers and functions."""
 
 from __future__ import annotations
 
@@ -74,5 +74,5 @@ VECTOR, SEQUENCE, IMAGE, VOLUME = (6,), (5, 4), (6, 6, 3), (4, 4, 4, 2)
 
 
 def weights(*shape: int) -> np.ndarray:
-    """What a function is given for weights."""
+    """Random weights for a function."""
     return np.random.default_rng(3).normal(size=shape)
