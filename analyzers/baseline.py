@@ -39,7 +39,7 @@ class ComparingMethod(Method):
             several inputs a list or a dict of these, or one number for all.
 
     Attributes:
-        mean: What `fit` learnt.
+        mean: The fitted mean of the data; None before `fit`.
     """
 
     default_start: ClassVar[str] = "one"

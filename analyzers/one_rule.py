@@ -319,7 +319,7 @@ class BiasAsInput(LRPMethod):
     `BiasAsInput` for kernels, `Slope` for nonlinearities (f(0) is a bias), `Halve` for products, `DetachStatistics` for
     normalisation; what a linearisation leaves over is a bias entry of its operation.
 
-    Use it: when the books must close: to see what inputs have to do with an output, and what every bias has.
+    Use it: when the audit must close: to see what inputs have to do with an output, and what every bias has.
 
     Not for: quiet maps of deep networks: for inputs it is `lrp.z`, noise included.
 

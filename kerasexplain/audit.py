@@ -42,7 +42,7 @@ class AuditRow:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Audit:
-    """The books of an explanation.
+    """The audit of an explanation: where its relevance went.
 
     Attributes:
         rows: One per operation, in the order of the model.
@@ -73,7 +73,7 @@ class Audit:
         return cls(rows, *(join(name, parts) for name in ("explained", "inputs", "biases")))
 
     def to_dict(self) -> dict[str, Any]:
-        """The books as plain data: strings and arrays in lists and dicts."""
+        """The audit as plain data: strings and arrays in lists and dicts."""
         return {
             "rows": [vars(row) for row in self.rows],
             **{name: getattr(self, name) for name in ("explained", "inputs", "biases")},

@@ -123,13 +123,13 @@ class Explanation:
         return [np.asarray(array, "float64").reshape(len(array), -1) for array in arrays]
 
     def to_image(self, **options: Any) -> Image:
-        """The relevance as a picture: one heatmap per sample, side by side. Needs the `viz` extra.
+        """The relevance as an image: one heatmap per sample, side by side. Needs the `viz` extra.
 
         Args:
             **options: As for `kerasexplain.visualize.heatmap`.
 
         Raises:
-            ValueError: The relevance is not that of pictures.
+            ValueError: The relevance is not that of images.
         """
         from kerasexplain import visualize
 

@@ -42,9 +42,9 @@ if BACKEND == "torch":
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "tensorflow(reason): is about TensorFlow; skipped on other backends")
-    config.addinivalue_line("markers", "not_on(backend, reason): needs what is not to be had there; skipped on it")
+    config.addinivalue_line("markers", "not_on(backend, reason): needs what is not available there; skipped on it")
     config.addinivalue_line("markers", "once(reason): is the same on every backend; skipped on all but TensorFlow")
-    config.addinivalue_line("markers", "xla: is about XLA; skipped on PyTorch, which has none")
+    config.addinivalue_line("markers", "xla: is about XLA; skipped on PyTorch, which does not support it")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -50,7 +50,7 @@ class Settings:
     threads: int
 
     def sample(self) -> np.ndarray:
-        """The pictures: the same for every library."""
+        """The images: the same for every library."""
         x = np.random.default_rng(0).normal(size=(self.batch, self.size, self.size, 3))
         return x.astype(self.dtype)
 

@@ -68,7 +68,7 @@ class Backend(Protocol):
         """The transposed product `J^T s` of a linear map of tensors like `x` (whose values do not matter)."""
 
     def delayed(self, tensors: Sequence[Tensor], signal: Tensor) -> list[Tensor]:
-        """The tensors, not to be had before the signal is: what is made of them cannot be computed earlier."""
+        """The tensors, not available before the signal is: what is made of them cannot be computed earlier."""
 
     def compiled(
         self,
@@ -91,7 +91,7 @@ class Backend(Protocol):
                 call.
 
         Raises:
-            ValueError: The precision cannot be had on this device.
+            ValueError: The precision is not available on this device.
         """
 
     def by_xla(self, jit_compile: bool | str) -> bool:

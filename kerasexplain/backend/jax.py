@@ -74,7 +74,7 @@ def transposed(linear: Callable[[Tensor], Tensor], x: Tensor, s: Tensor) -> Tens
 
 
 def delayed(tensors: Sequence[Tensor], signal: Tensor) -> list[Tensor]:
-    """The tensors, which are not to be had before the signal is.
+    """The tensors, which are not available before the signal is.
 
     For CPUs XLA takes barriers out before it decides what runs when, and then runs early what it can, at the price of
     memory. There a zero is added that does depend on the signal: to what has a row per sample, and may be large.
@@ -103,7 +103,7 @@ class compiled:  # noqa: N801 - used as a function
         traces: How many times the function has been traced.
 
     Raises:
-        ValueError: The precision cannot be had on this device.
+        ValueError: The precision is not available on this device.
         MemoryError: When called with more than fits into memory.
     """
 

@@ -87,7 +87,7 @@ def transposed(linear: Callable[[Tensor], Tensor], x: Tensor, s: Tensor) -> Tens
 
 
 def delayed(tensors: Sequence[Tensor], signal: Tensor) -> list[Tensor]:
-    """The tensors, which are not to be had before the signal is: what is made of them cannot be computed earlier.
+    """The tensors, which are not available before the signal is: what is made of them cannot be computed earlier.
 
     In a plain graph the control dependency of `override` sees to that.
     """
@@ -132,7 +132,7 @@ class compiled:  # noqa: N801 - used as a function
         traces: How many times the function has been traced.
 
     Raises:
-        ValueError: The precision cannot be had on this device.
+        ValueError: The precision is not available on this device.
         MemoryError: When called with more than fits into memory.
     """
 

@@ -62,7 +62,7 @@ def shares(audit: Audit, always: Collection[str] = ()) -> dict[str, float]:
     """The numbers that are logged of an audit, by the last part of the tag; no shares of nothing.
 
     Args:
-        audit: The books.
+        audit: The audit.
         always: The operations that are told of in any case; others where more than rounding goes.
     """
     explained = float(np.sum(audit.explained, dtype=np.float64))

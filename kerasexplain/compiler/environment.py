@@ -21,8 +21,8 @@ class Environment:
         references: What a run at the baseline gave, where the composite compares with one.
         conditions: By operation, factors for the relevance of its output, shaped to be multiplied by it.
         held: Values of another run that take the place of what carries no relevance, masks above all.
-        remat: Whether the first parts of the graph run again in the backward pass, except where something inside is
-            read off. The values inside are not told.
+        remat: Whether the first parts of the graph are rematerialized in the backward pass, except where something
+            inside is read off. The values inside are not told.
     """
 
     taps: Mapping[Tap, Tensor] = dataclasses.field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Running a graph with its operations overridden: forwards an ordinary computation, backwards relevance."""
+"""An interpreter of graphs with overridden operations: forwards an ordinary computation, backwards relevance."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ class Execution:
         return cut(self.graph, joined={node.outputs[0] for node in self._pairs})
 
     def _run_again(self, segment: Segment, values: Mapping[Value, Tensor], evaluate: Evaluate) -> Tensor:
-        """The output of a segment, of which nothing is kept but what it reads."""
+        """The output of a segment by rematerialization: nothing is held but what it reads."""
         read, carrying = (*segment.carriers, *segment.others), len(segment.carriers)
 
         def forward(*given: Tensor) -> tuple[Tensor, Sequence[Tensor]]:

@@ -45,7 +45,7 @@ class Program:
         readout: What is done with the signal at the start and at the inputs.
         jit_compile: Whether XLA compiles.
         variables: The model's, which stay live.
-        remat: Whether the backward pass runs parts of the forward pass again.
+        remat: Whether parts of the forward pass are rematerialized in the backward pass.
         precision: What products are computed in.
     """
 

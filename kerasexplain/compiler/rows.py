@@ -85,7 +85,7 @@ def named(rows: Sequence[Row], name: Any, *, exact: bool = False) -> Row:
     Args:
         rows: The operations.
         name: A name, or a layer.
-        exact: Whether the output of an operation with an affine one folded into it is not to be had: that is where a
+        exact: Whether the output of an operation with an affine one folded into it is not available: that is where a
             gradient travels, which is another one behind the two.
 
     Raises:
@@ -140,7 +140,7 @@ def _preprocessing(nodes: Sequence[Node], raw: set[Value]) -> set[Node]:
     own = set(raw)
     found = set()
     for node in nodes:
-        casts = isinstance(node.primitive, Lookup) and node.type == "Cast"  # of pixels that are whole numbers
+        casts = isinstance(node.primitive, Lookup) and node.type == "Cast"  # of pixels that are integers
         if not casts and not (node.inputs and all(value in own for value in node.inputs)):
             continue
         if isinstance(node.primitive, (Affine, Scale)):

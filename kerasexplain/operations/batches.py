@@ -76,7 +76,7 @@ def _permutation(operation: Any, rank: int) -> list[int]:
 
 
 def _after_index(key: Any, batch: int) -> int | None:
-    """Where the batch is behind an index that takes it as a whole: whole numbers in front of it drop their axes."""
+    """Where the batch is behind an index that takes it as a whole: integers in front of it drop their axes."""
     keys = key if isinstance(key, tuple) else (key,)
     before = keys[:batch]
     simple = all(isinstance(k, (int, slice)) and not isinstance(k, bool) for k in before)

@@ -14,7 +14,7 @@ from kerasexplain.rules.arithmetic import negative, positive
 Tensor = Any
 Product = Callable[[Tensor, Tensor], Tensor]
 
-#: Up to so many input channels, one product of twice as many takes less time than two: up to a third less on pictures.
+#: Up to so many input channels, one product of twice as many takes less time than two: up to a third less on images.
 FEW_CHANNELS = 64
 
 

@@ -14,7 +14,7 @@ from kerasexplain.runtime.streams import Batch
 
 @dataclasses.dataclass(frozen=True)
 class Fitting:
-    """Data to learn from.
+    """Data to fit a method to.
 
     Attributes:
         pipelines: Of the analyzer that is fitted.

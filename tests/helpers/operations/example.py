@@ -22,7 +22,7 @@ class Example:
         name: `layers.Name` or `ops.name`, with what is special about the call in brackets.
         build: Calls it on symbolic inputs.
         shapes: The inputs' shapes, without the batch.
-        limit: How many values whole-numbered inputs have; 0 for real inputs.
+        limit: How many values integer inputs have; 0 for real inputs.
         low, high: The range of real inputs.
         refused: A part of the reason why it is refused; empty where it is explained.
         dtype: The precision, lower where TensorFlow has no kernel for double precision, or Keras rounds.
