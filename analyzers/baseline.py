@@ -31,7 +31,7 @@ Tensor = Any
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class ComparingMethod(Method):
-    """What all methods with a baseline share.
+    """The base of all methods with a baseline.
 
     Args:
         reference_inputs: The baseline x': a number; an array that fits one sample; several, along a first axis of their
@@ -39,7 +39,7 @@ class ComparingMethod(Method):
             several inputs a list or a dict of these, or one number for all.
 
     Attributes:
-        mean: What `fit` learnt.
+        mean: The fitted mean of the data; None before `fit`.
     """
 
     default_start: ClassVar[str] = "one"
@@ -163,7 +163,7 @@ class IntegratedGradients(ComparingMethod):
             ]
 
         def back(rows: np.ndarray, which: np.ndarray, t: np.ndarray) -> list[np.ndarray]:
-            """What takes lookups from those of the sample to a point on the line."""
+            """The shifts of lookups from those of the sample to those of a point on the line."""
             return [(d[rows, which] * _spread(t - 1, d[:, 0])).astype(d.dtype) for d in differences]
 
         def make(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray]:
@@ -216,7 +216,7 @@ QUADRATURES: dict[str, Callable[[int], tuple[np.ndarray, np.ndarray]]] = {
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class SlopeMethod(ComparingMethod):
-    """What the methods share that propagate multipliers: one backward pass for each baseline, after a forward pass.
+    """The base of methods that propagate multipliers: one backward pass for each baseline, after a forward pass.
 
     Args:
         maximum: The rule for maxima, or its name: `SoftmaxLimit()`, the default; `ReluChain()`; or `WinnerTakesAll()`,

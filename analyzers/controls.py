@@ -1,4 +1,4 @@
-"""What an explanation is to be compared with: the input itself, and noise."""
+"""Controls that an explanation is to be compared with: the input itself, and noise."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Input(Method):
     """The input itself: `R_i = x_i`.
 
-    Use it: beside other maps, to see how much of them is the picture and how little the model.
+    Use it: beside other maps, to see how much of them is the image and how little the model.
 
     Not for: explaining anything.
 

@@ -41,7 +41,7 @@ class DeepTaylor(LRPMethod):
 class BoundedDeepTaylor(DeepTaylor):
     """`deep_taylor` with `ZB(low, high)` for the first operations, for inputs that lie in a box.
 
-    Use it: for pictures: pixels have bounds, and a black one can be as relevant as a bright one.
+    Use it: for images: pixels have bounds, and a black one can be as relevant as a bright one.
 
     Not for: inputs without bounds, or a box that is not the input's own; else as `deep_taylor`.
 

@@ -37,7 +37,7 @@ class GradCAM(Method):
     input by bilinear interpolation and shared equally by its channels, so that their sum is the map.
     `explain(x, layers=[name])` gives the map of any layer in its own size.
 
-    Use it: for a coarse answer to "where in the picture", from any convolutional network.
+    Use it: for a coarse answer to "where in the image", from any convolutional network.
 
     Not for: single pixels; evidence against, which is cut off.
 

@@ -21,7 +21,7 @@ NONLINEARITIES: dict[str, ElementwiseRule] = {"ignore": Ignore(), "slope": Slope
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class LRPMethod(Method):
-    """What all `lrp.*` methods share. A subclass says in `kernel_rules` what operations with a kernel follow.
+    """The base of all `lrp.*` methods. A subclass gives the rules of operations with a kernel in `kernel_rules`.
 
     Args:
         input_layer_rule: A rule, its name, or `(low, high)` for `ZB`, for the kernel operations that are reached from

@@ -27,7 +27,7 @@ class Occlusion(Method):
     """`y(x) - y(x with a window covered)`, for windows all over the input; a position gets the mean of its windows.
 
     The windows run over all axes but the last (the channels), or over the only one. All copies of a sample run in full
-    batches. Of several inputs one at a time is covered. Whole numbers, such as token ids, can be covered by another.
+    batches. Of several inputs one at a time is covered. Integers, such as token ids, can be covered by another.
 
     Use it: as an explanation that needs no gradients and is what it says: has the model seen the cat, or the litter box
     beside it? Cover one of them.
@@ -37,7 +37,7 @@ class Occlusion(Method):
     Args:
         window: Size of the window: one number, or one for each axis. None: an eighth of each side, at least 1.
         stride: How far the window moves: one number, or one for each axis. None: the window's size.
-        regions: Instead of windows, a whole number for each position, shaped like a sample without its channels: what
+        regions: Instead of windows, an integer for each position, shaped like a sample without its channels: what
             has the same number is covered at once.
         fill: What covers: a number; an array that fits one sample; "mean", of the sample per channel; or "blur", the
             sample itself, blurred.
@@ -95,7 +95,7 @@ class Occlusion(Method):
         return dataclasses.replace(told, relevance=[(t / np.maximum(c, 1)).astype(dtype) for t, c in parts])
 
     def _windows(self, shape: tuple[int, ...]) -> list[Any]:
-        """What to index a sample of that shape with; the last window of an axis ends where the axis ends."""
+        """The indices of all windows of a sample of that shape; the last window of an axis ends where the axis ends."""
         if not shape:
             raise InputError("a sample of the input is a single number: there is nothing to cover a part of")
         sides = shape[:-1] if len(shape) > 1 else shape
@@ -103,7 +103,7 @@ class Occlusion(Method):
             regions = np.asarray(self.regions)
             if regions.shape != sides or regions.dtype.kind not in "iu":
                 raise InputError(
-                    f"regions must be whole numbers of shape {sides}, got {regions.dtype} of shape {regions.shape}"
+                    f"regions must be integers of shape {sides}, got {regions.dtype} of shape {regions.shape}"
                 )
             return [regions == number for number in np.unique(regions)]
         sizes = self._each("window", self.window, [max(1, side // 8) for side in sides])
@@ -130,10 +130,10 @@ class Occlusion(Method):
         return sizes
 
     def _cover(self, x: np.ndarray) -> np.ndarray:
-        """What covers each sample, shaped like x."""
+        """The values that cover each sample, shaped like x."""
         if x.dtype.kind in "iu":
             if isinstance(self.fill, str):
-                raise InputError(f"fill must be a whole number, as the input is, got {self.fill!r}")
+                raise InputError(f"fill must be an integer, as the input is, got {self.fill!r}")
             check_whole(np.asarray(self.fill), str(x.dtype), "fill")
         axes = tuple(range(1, max(x.ndim - 1, 2)))
         by_name: dict[str, Callable[[], np.ndarray]] = {

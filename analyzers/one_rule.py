@@ -141,7 +141,7 @@ class Flat(LRPMethod):
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Gamma(LRPMethod):
-    """What speaks for a unit counts `1 + gamma` times: `R_i = x_i sum_j (W_ij + gamma W_ij+) R_j / z'_j`.
+    """Positive contributions count `1 + gamma` times: `R_i = x_i sum_j (W_ij + gamma W_ij+) R_j / z'_j`.
 
     Here `z' = x (W + gamma W+) + b + gamma b+`, for x >= 0 and z > 0; the rule `Gamma` has the form for all signs.
 
@@ -319,7 +319,7 @@ class BiasAsInput(LRPMethod):
     `BiasAsInput` for kernels, `Slope` for nonlinearities (f(0) is a bias), `Halve` for products, `DetachStatistics` for
     normalisation; what a linearisation leaves over is a bias entry of its operation.
 
-    Use it: when the books must close: to see what inputs have to do with an output, and what every bias has.
+    Use it: when the audit must close: to see what inputs have to do with an output, and what every bias has.
 
     Not for: quiet maps of deep networks: for inputs it is `lrp.z`, noise included.
 

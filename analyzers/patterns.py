@@ -24,9 +24,9 @@ Tensor = Any
 class PatternNet(Method):
     """The gradient with every kernel replaced by its pattern: what in the input the output is a sign of.
 
-    `S_x = A^T S_z`, where A holds for every unit the direction in the data that goes with its output, learnt by
+    `S_x = A^T S_z`, where A holds for every unit the direction in the data that goes with its output, fitted by
     `analyzer.fit(data)`: `a = c / (w^T c)` with `c = E+[x z] - E+[x] E[z]`, E+ the mean where z > 0. It starts with the
-    explained value. Patterns belong to the weights they were learnt with: after training, fit again.
+    explained value. Patterns belong to the weights they were fitted with: after training, fit again.
 
     Use it: to see the signal that a ReLU network picks up, free of what its weights only cancel.
 
@@ -37,7 +37,7 @@ class PatternNet(Method):
         pattern_type: "relu", for operations with a ReLU behind them, or "linear", `c = cov[x, z]`, for all.
 
     Attributes:
-        patterns: What `fit` learnt: an array shaped like the kernel, by the operation's name.
+        patterns: The fitted patterns: an array shaped like the kernel, by the operation's name.
 
     Source: Kindermans et al. 2018, "Learning How to Explain Neural Networks: PatternNet and PatternAttribution".
     """
@@ -74,10 +74,10 @@ class PatternNet(Method):
 class PatternAttribution(PatternNet):
     """The gradient with every kernel multiplied by its pattern: how much each input contributes by what it signals.
 
-    `S_x = (W * A)^T S_z`, entry by entry; `pattern.net` says what A is and how it is learnt. It starts with the
+    `S_x = (W * A)^T S_z`, entry by entry; `pattern.net` says what A is and how it is fitted. It starts with the
     explained value.
 
-    Use it: as LRP whose root points are learnt from data.
+    Use it: as LRP whose root points are fitted to data.
 
     Not for: what `pattern.net` is not for.
 
@@ -85,7 +85,7 @@ class PatternAttribution(PatternNet):
         pattern_type: "relu", for operations with a ReLU behind them, or "linear", `c = cov[x, z]`, for all.
 
     Attributes:
-        patterns: What `fit` learnt: an array shaped like the kernel, by the operation's name.
+        patterns: The fitted patterns: an array shaped like the kernel, by the operation's name.
 
     Source: Kindermans et al. 2018, "Learning How to Explain Neural Networks: PatternNet and PatternAttribution".
     """

@@ -42,7 +42,7 @@ class GuidedBackprop(Method):
     Networks with other elementwise nonlinearities than ReLU, with or without an upper bound, are refused; softmax,
     normalisation and products of activations have their gradient. It starts with the explained value.
 
-    Use it: for sharp pictures of the edges and patterns that a ReLU network reacts to.
+    Use it: for sharp images of the edges and patterns that a ReLU network reacts to.
 
     Not for: comparing classes: the map hardly depends on the explained class (Nie et al. 2018), and no sum is
     conserved.

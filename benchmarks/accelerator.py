@@ -57,7 +57,7 @@ def gradient_of(model: keras.Model, precision: str) -> Callable[[list[Any], Any]
 
 
 def runs(model: keras.Model, x: Any, precision: str) -> dict[str, tuple[Callable[[], Any], float]]:
-    """What runs on the device, by method, and how many floating-point operations XLA counts in it."""
+    """The runs on the device, by method, and how many floating-point operations XLA counts in each."""
     values = [variable.value for variable in model.variables]
     compiled = gradient_of(model, precision).lower(values, x).compile()
     found = {"gradient": ((lambda: compiled(values, x)), _flops(compiled))}
@@ -83,7 +83,7 @@ def seconds(run: Callable[[], Any]) -> float:
 
 
 def least_bytes(model: keras.Model, batch: int) -> float:
-    """What a gradient has to move: every weight and every value once forwards and once back."""
+    """The bytes that a gradient has to move: every weight and every value once forwards and once back."""
     graph = create_analyzer("lrp.epsilon", model).graph
     each = sum(int(np.prod([size or 1 for size in value.sample_shape])) for value in graph.values())
     return 4.0 * 2 * (batch * each + sum(int(np.prod(variable.shape)) for variable in model.variables))

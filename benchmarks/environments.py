@@ -15,7 +15,7 @@ Version = tuple[int, int]
 
 @dataclasses.dataclass(frozen=True)
 class Environment:
-    """What is installed into a virtual environment, and for which versions of Python that exists.
+    """A virtual environment: what is installed into it, and for which versions of Python it exists.
 
     Attributes:
         name: Of the environment's folder.

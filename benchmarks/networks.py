@@ -25,7 +25,7 @@ def vision_transformer(
     """A vision transformer, ViT-S by default: pre-norm blocks, gelu, the mean over the patches in front of the classes.
 
     Args:
-        size, patch: Height and width of the pictures and of their patches.
+        size, patch: Height and width of the images and of their patches.
         width, head: Channels of a token, and of one head of the attention.
         depth: Blocks.
         classes: Outputs.
@@ -53,7 +53,7 @@ def plain_cnn(size: int, width: int, depth: int, classes: int = 10) -> keras.Mod
 
 
 def application(name: str) -> keras.Model:
-    """A network of `keras.applications` for 224 x 224 pictures, with random statistics of BatchNormalization."""
+    """A network of `keras.applications` for 224 x 224 images, with random statistics of BatchNormalization."""
     keras.utils.set_random_seed(0)
     model = getattr(keras.applications, name)(weights=None, classifier_activation=None)
     rng = np.random.default_rng(0)

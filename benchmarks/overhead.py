@@ -1,4 +1,4 @@
-"""What analyzers cost besides computing: start-up, each call, and streams.
+"""The cost of analyzers besides computing: start-up, each call, and streams.
 
     python -m benchmarks.overhead
 

@@ -1,11 +1,11 @@
-"""Other libraries side by side: the same networks, weights, pictures and rules, on the same machine, in turns.
+"""Other libraries side by side: the same networks, weights, images and rules, on the same machine, in turns.
 
     python -m benchmarks.peers                                   # VGG16 and ResNet50; environments are made first
     python -m benchmarks.peers --networks ResNet50 --rounds 3 --jax-python jax/bin/python
 
 zennit and captum run in one virtual environment, iNNvestigate in another, both pinned (`environments.py`); without a
 GPU, PyTorch's own index of builds for the CPU saves gigabytes. Each library is a process that stays
-alive (`workers/`). First all explain one small picture in float64: how far each is from ours is in the table, for times
+alive (`workers/`). First all explain one small image in float64: how far each is from ours is in the table, for times
 of different things say nothing. Then each runs every method once, and again, round after round, all with as many
 threads as there are cores. Ratios are medians over the rounds of times of the same round.
 """
@@ -43,7 +43,7 @@ OURS = "kerasexplain"
 ROOT = pathlib.Path(__file__).parents[1]
 #: Methods at their best are variants of the method in front of the comma.
 VARIANT = ", "
-#: Height and width of the picture whose relevance is compared.
+#: Height and width of the image whose relevance is compared.
 SMALL = 64
 #: Between two runs, so that the threads of the one before have stopped spinning.
 PAUSE = 0.1
@@ -68,7 +68,7 @@ class Peer:
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What was found for one network.
+    """The measurements of one network.
 
     Attributes:
         times: Seconds, round by round.
@@ -138,7 +138,7 @@ class Worker:
 
 
 def differences(peers: Sequence[Peer], settings: Settings, folder: pathlib.Path) -> dict[Key, float]:
-    """How far each library's relevance for one small picture in float64 is from ours, relative to our largest |R|."""
+    """How far each library's relevance for one small image in float64 is from ours, relative to our largest |R|."""
     size, weights = min(settings.size, SMALL), str(folder / "small.npz")  # double precision is slow in PyTorch
     settings = dataclasses.replace(settings, weights=weights, batch=1, size=size, dtype="float64")
     ours: dict[str, np.ndarray] = {}
@@ -235,7 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--libraries", nargs="*", default=libraries, choices=libraries)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--size", type=int, default=224, help="height and width of the pictures")
+    parser.add_argument("--size", type=int, default=224, help="height and width of the images")
     parser.add_argument("--threads", type=int, default=cores(), help="of every library")
     parser.add_argument("--environments", type=pathlib.Path, default=default_folder(), help="where they are kept")
     parser.add_argument("--python", help="an interpreter to make environments with; iNNvestigate needs at most 3.11")

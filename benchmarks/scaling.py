@@ -39,7 +39,7 @@ class Subject:
     """A kind of network, the sizes that it has, and how far each is varied.
 
     Attributes:
-        name: In table and picture.
+        name: In table and image.
         make: Builds it from width, depth and size.
         base: What stays where another size varies.
         axes: The values of each size.
@@ -52,7 +52,7 @@ class Subject:
 
 
 def subjects() -> list[Subject]:
-    """What is measured. Sizes are chosen so that the largest take about a second."""
+    """The models that are measured. Sizes are chosen so that the largest take about a second."""
     from benchmarks.networks import plain_cnn, vision_transformer
 
     batches = [2**n for n in range(9)]
@@ -134,7 +134,7 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], dict[str,
 
 
 def draw(rows: Sequence[Mapping[str, Any]]) -> None:
-    """The picture for the documentation: a row for each network, a column for each axis."""
+    """The image for the documentation: a row for each network, a column for each axis."""
     import matplotlib
 
     matplotlib.use("Agg")

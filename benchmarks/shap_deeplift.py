@@ -117,7 +117,7 @@ def cases(name: str, arrays: Arrays) -> dict[str, np.ndarray]:
 
 
 def explain_by_shap(read: pathlib.Path, write: pathlib.Path) -> None:
-    """What runs in the other interpreter: `(outputs, samples, *shape)` for every network and case."""
+    """The part that runs in the other interpreter: `(outputs, samples, *shape)` for every network and case."""
     import shap  # type: ignore[import-not-found, unused-ignore]
     import torch  # type: ignore[import-not-found, unused-ignore]
 

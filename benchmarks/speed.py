@@ -99,7 +99,7 @@ def runner(model: Any, method: str, mode: str) -> Callable[[Any], Any]:
 
 
 def sample(batch: int, size: int = 224) -> Any:
-    """Pictures of noise."""
+    """Images of noise."""
     import numpy as np
 
     return np.random.default_rng(0).normal(size=(batch, size, size, 3)).astype("float32")

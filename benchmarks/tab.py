@@ -5,9 +5,9 @@
 Logs of random relevance are written, and TensorBoard is started in both of its ways to read them. Told are, in
 milliseconds:
 
-* open: from the first request of the page until all pictures on the screen are drawn, of the tab alone (TensorBoard's
+* open: from the first request of the page until all images on the screen are drawn, of the tab alone (TensorBoard's
   own page around it takes as long for any tab);
-* step: from a new place of the slider until all pictures are drawn; places far from each other, so that nothing was
+* step: from a new place of the slider until all images are drawn; places far from each other, so that nothing was
   asked for in advance, and neighbouring ones, as in playback. The median, and the slowest of 20.
 """
 
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def write(folder: pathlib.Path, options: argparse.Namespace) -> None:
-    """Random relevance, with books."""
+    """Random relevance, with an audit."""
     from kerasexplain.tensorboard.records import blobs_of
     from kerasexplain.tensorboard.writer import Writer
 
@@ -116,7 +116,7 @@ def serving(*command: str, **environment: str) -> Iterator[str]:
 
 
 def measured(address: str, steps: int) -> str:
-    """What was measured, in words."""
+    """The measurements, in words."""
     from playwright.sync_api import sync_playwright
 
     browser_path = shutil.which("chromium") or shutil.which("google-chrome")

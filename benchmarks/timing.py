@@ -18,7 +18,7 @@ def seconds(run: Callable[[], Any]) -> float:
 
 
 def in_turns(measures: Mapping[Key, Callable[[], float]], rounds: int) -> dict[Key, list[float]]:
-    """What each measure says, once a round: whatever slows the machine down for a while slows all of them."""
+    """The result of each measure, once a round: whatever slows the machine down for a while slows all of them."""
     times: dict[Key, list[float]] = {name: [] for name in measures}
     for _ in range(rounds):
         for name, measure in measures.items():

@@ -1,4 +1,4 @@
-"""What watching a training costs: the share of an epoch that a callback takes, beside one analysis of its samples.
+"""The cost of watching a training: the share of an epoch that a callback takes, beside one analysis of its samples.
 
     python -m benchmarks.training
     python -m benchmarks.training --epochs 30

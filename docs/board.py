@@ -1,8 +1,8 @@
-"""The pictures of TensorBoard in the documentation: trains the example, and a model of short texts, and looks at both.
+"""The images of TensorBoard in the documentation: trains the example, and a model of short texts, and looks at both.
 
     python docs/board.py            # writes docs/images/tab-*.png; needs Chromium and Playwright
 
-A test makes the same pictures of a shorter training.
+A test makes the same images of a shorter training.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def learn_words(folder: pathlib.Path, epochs: int) -> None:
 
 
 def take(browser: Any, folder: pathlib.Path, out: pathlib.Path) -> None:
-    """Starts TensorBoard for the logs, and takes the pictures."""
+    """Starts TensorBoard for the logs, and takes the images."""
     from kerasexplain.tensorboard.board import configured
 
     address = configured(folder, port=0).launch()
@@ -84,7 +84,7 @@ def take(browser: Any, folder: pathlib.Path, out: pathlib.Path) -> None:
 
 
 def see(page: Any, address: str, path: pathlib.Path, height: int = 800, **state: Any) -> None:
-    """A picture of the tab as the address says."""
+    """An image of the tab as the address says."""
     told = {key: json.dumps(value) if key == "columns" else str(value) for key, value in state.items()}
     page.set_viewport_size({"width": 1280, "height": height})
     page.goto("about:blank")
@@ -95,7 +95,7 @@ def see(page: Any, address: str, path: pathlib.Path, height: int = 800, **state:
 
 
 def make(browser: Any, out: pathlib.Path, epochs: int) -> None:
-    """Makes the pictures.
+    """Makes the images.
 
     Args:
         browser: Chromium, as Playwright knows it.

@@ -37,13 +37,13 @@ Made from the docstrings by `python docs/make.py`.
 input of a linear operation, `W` its kernel, `b` its bias, `z = x W + b`, `R` the relevance of z, `p+ = max(p, 0)`,
 `p- = min(p, 0)` and `st(d) = d + stabilizer sign(d)`.
 
-## The pictures
+## The images
 
 ![A cat, from close by](images/analyzers/photograph.jpg)
 
-The pictures show what in this photograph speaks for (red) and against (blue) the class that MobileNetV2 predicts,
-"{predicted}", just ahead of "{second}". A point of a picture is the sum over all channels of {block} x {block} pixels.
-It has the full colour from the {percentile:g}th percentile of a picture's |relevance| on: the pictures show where, not
+The images show what in this photograph speaks for (red) and against (blue) the class that MobileNetV2 predicts,
+"{predicted}", just ahead of "{second}". A point of an image is the sum over all channels of {block} x {block} pixels.
+It has the full colour from the {percentile:g}th percentile of an image's |relevance| on: the images show where, not
 how much. Options are the defaults, except for those that are said. The network has 52 convolutions, into which
 BatchNormalization was folded, ReLU6 and residual additions; depth, large biases and additions are hard on some methods,
 and it shows.
@@ -110,20 +110,20 @@ def _families() -> dict[str, list[str]]:
 
 
 def _anchor(heading: str) -> str:
-    """What GitHub makes of a heading in links to it."""
+    """The anchor that GitHub makes of a heading, for links to it."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def _picture(name: str, pictures: ModuleType) -> str:
-    """The picture of an analyzer and its caption, or that there is none."""
+    """The image of an analyzer and its caption, or that there is none."""
     path = pictures.path_of(name)
     if not path.exists():
-        return "No picture: `python docs/pictures.py` has not been run for it, or it refuses the network."
+        return "No image: `python docs/pictures.py` has not been run for it, or it refuses the network."
     made = pictures.picture_of(name)
     options = ", ".join(f"{option}={value!r}" for option, value in made.options.items())
     caption = "; ".join(said for said in (f"`{options}`" if options else "", made.note) if said)
     image = f"![Relevance of a cat under `{name}`]({path.relative_to(HERE).as_posix()})"
-    return f"{image}\n\nIn the picture: {caption}." if caption else image
+    return f"{image}\n\nIn the image: {caption}." if caption else image
 
 
 def _fields(kind: type) -> str:
@@ -167,12 +167,12 @@ that, under `lrp.bias_as_input`, inputs and constants take what the output has; 
 * *Opened*: the layer's own code is followed, and what it calls is explained; so is what your own layers call.
 * *By its parts*: it is explained as the simpler operations that it is made of.
 * *Rules*: those it takes, where there is a choice. Everything else is shared out in proportion.
-* *No relevance*: what depends on an input only through whole numbers or truth values gets its relevance elsewhere: a
+* *No relevance*: what depends on an input only through integers or truth values gets its relevance elsewhere: a
   comparison chooses which activations pass, and those take it.
 * *Refused*: an analyzer raises `UnsupportedModelError` with the reason, unless `on_unsupported="gradient"`.
 
 Under `lrp.*` the matrix products of attention take `Halve`; a Dense layer quantised to 8 bits is explained through the
-kernel that its whole numbers stand for, and the rounding of its inputs passes relevance on.
+kernel that its integers stand for, and the rounding of its inputs passes relevance on.
 """
 
 

@@ -69,7 +69,7 @@ class Subject:
 
 
 def check(subject: Subject) -> dict[str, Any]:
-    """What LRP makes of a model, in numbers."""
+    """The results of LRP on a model, in numbers."""
     model, x = subject.model, subject.x
     options = {"example": x} if subject.needs_example else {}
     start = time.perf_counter()
@@ -148,7 +148,7 @@ def applications() -> list[str]:
 
 
 def application(name: str) -> Subject:
-    """An architecture at its smallest legal input, a picture as it wants it, and that size."""
+    """An architecture at its smallest legal input, an image as it wants it, and that size."""
     function = getattr(keras.applications, name)
     for size in (32, 71, 75, 96, 128, 224, 331):
         try:
@@ -255,8 +255,8 @@ HUB: dict[str, Callable[[Any], keras.Model]] = {
     "Whisper": lambda m: m.WhisperBackbone(
         **_TEXT, num_heads=2, num_mels=6, max_encoder_sequence_length=40, max_decoder_sequence_length=20
     ),
-    # pictures, transformers
-    "CLIP, pictures": lambda m: m.CLIPVisionEncoder(**_VISION, patch_size=8),
+    # images, transformers
+    "CLIP, images": lambda m: m.CLIPVisionEncoder(**_VISION, patch_size=8),
     "CLIP, text": lambda m: m.CLIPTextEncoder(**_TEXT, num_heads=2, embedding_dim=16, max_sequence_length=16),
     "DeiT": lambda m: m.DeiTBackbone(**_VISION, patch_size=8),
     "DINOv2": lambda m: m.DINOV2Backbone(**_VISION, patch_size=8, position_embedding_shape=IMAGE),
@@ -265,7 +265,7 @@ HUB: dict[str, Callable[[Any], keras.Model]] = {
     ),
     "DINOv3": lambda m: m.DINOV3Backbone(**_VISION, patch_size=8),
     "MiT (SegFormer)": lambda m: _mit(m),
-    "SAM, pictures": lambda m: m.ViTDetBackbone(
+    "SAM, images": lambda m: m.ViTDetBackbone(
         **_renamed(_VISION, hidden_dim="hidden_size"),
         patch_size=8,
         global_attention_layer_indices=[1],
@@ -273,13 +273,13 @@ HUB: dict[str, Callable[[Any], keras.Model]] = {
         window_size=3,
     ),
     "SegFormer": lambda m: m.SegFormerBackbone(image_encoder=_mit(m), projection_filters=8),
-    "SigLIP, pictures": lambda m: m.SigLIPVisionEncoder(**_VISION, patch_size=8),
+    "SigLIP, images": lambda m: m.SigLIPVisionEncoder(**_VISION, patch_size=8),
     "SigLIP, text": lambda m: m.SigLIPTextEncoder(**_TEXT, num_heads=2, embedding_dim=16, max_sequence_length=16),
     "Swin": lambda m: m.SwinTransformerBackbone(
         image_shape=IMAGE, embed_dim=8, depths=(2, 2), num_heads=(2, 2), window_size=4, patch_size=2
     ),
     "ViT": lambda m: m.ViTBackbone(**_renamed(_VISION, intermediate_dim="mlp_dim"), patch_size=8),
-    # pictures, convolutions
+    # images, convolutions
     "CSPDarkNet": lambda m: m.CSPNetBackbone(
         stem_filters=8,
         stem_kernel_size=3,

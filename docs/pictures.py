@@ -1,4 +1,4 @@
-"""Draws the pictures of analyzers.md: `python docs/pictures.py`.
+"""Draws the images of analyzers.md: `python docs/pictures.py`.
 
     python docs/pictures.py                          # all of them
     python docs/pictures.py lrp.gamma occlusion      # some
@@ -6,7 +6,7 @@
 Each is the relevance of the same photograph under one analyzer; an analyzer that refuses the network gets none. The
 network and the photographs are the reference data of the tests, which are not in the repository: they are looked for in
 the folder that KERASEXPLAIN_REFERENCE_DATA names, in ../shared, or in `--reference FOLDER`. `python docs/make.py` then
-shows the pictures that are there.
+shows the images that are there.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ PREDICTED, SECOND = "tiger cat", "Egyptian cat"
 INPUT = 224
 #: In single precision the relevance of `lrp.z_IB` overflows on this network.
 DTYPE = "float64"
-#: A point of a picture stands for BLOCK x BLOCK pixels, whose relevance is summed, and is BLOCK pixels wide again.
+#: A point of an image stands for BLOCK x BLOCK pixels, whose relevance is summed, and is BLOCK pixels wide again.
 BLOCK = 2
-#: How many colours a picture has: as many as can be told apart keep the file of pure noise at 10 KB.
+#: How many colours an image has: as many as can be told apart keep the file of pure noise at 10 KB.
 COLOURS = 25
 #: Few pixels hold most of the relevance: with the largest as the limit most maps would be white.
 PERCENTILE = 99.5
-#: The layer that the picture of `crp` takes a channel from: late enough for a channel to mean something.
+#: The layer that the image of `crp` takes a channel from: late enough for a channel to mean something.
 CONDITIONED = "conv33"
 
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """How the picture of an analyzer is made.
+    """How the image of an analyzer is made.
 
     Attributes:
         options: What the analyzer is given.
@@ -98,12 +98,12 @@ PICTURES: dict[str, Picture] = {
 
 
 def picture_of(name: str) -> Picture:
-    """How the picture of an analyzer is made."""
+    """How the image of an analyzer is made."""
     return PICTURES.get(name, Picture())
 
 
 def path_of(name: str) -> pathlib.Path:
-    """Where the picture of an analyzer is."""
+    """Where the image of an analyzer is."""
     return FOLDER / f"{name}.png"
 
 
@@ -169,7 +169,7 @@ def networks(reference: pathlib.Path) -> ModuleType:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Writes the pictures."""
+    """Writes the images."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="the analyzers; all by default")
     parser.add_argument("--reference", type=pathlib.Path, default=REFERENCE, help="the folder that holds nets/nets.py")
@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             relevance = relevance_of(name, model, photographs)
         except UnsupportedModelError as error:
             path_of(name).unlink(missing_ok=True)
-            print(f"{name}: no picture: {error}", flush=True)
+            print(f"{name}: no image: {error}", flush=True)
             continue
         drawn(relevance[0]).save(path_of(name), optimize=True)
         print(f"{name}: {path_of(name).stat().st_size / 1000:.1f} KB", flush=True)

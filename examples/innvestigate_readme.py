@@ -42,7 +42,7 @@ ANALYZERS: dict[str, dict[str, Any]] = {
 
 
 def images() -> tuple[np.ndarray, np.ndarray]:
-    """Pictures `(n, 8, 8, 1)` with ink from 0 to 1, and the digits they show."""
+    """Images `(n, 8, 8, 1)` with ink from 0 to 1, and the digits they show."""
     digits = load_digits()
     return digits.images[..., None].astype("float32") / 16, digits.target
 
@@ -76,13 +76,13 @@ def analyses(model: keras.Model, x: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def of_neurons(model: keras.Model, x: np.ndarray, neurons: Sequence[int]) -> dict[str, np.ndarray]:
-    """What speaks for and against each of some digits in the same pictures."""
+    """What speaks for and against each of some digits in the same images."""
     analyzer = innvestigate.create_analyzer("lrp.z", model, neuron_selection_mode="index")
     return {f"lrp.z for {neuron}": analyzer.analyze(x, neuron) for neuron in neurons}
 
 
 def normalized(a: np.ndarray) -> np.ndarray:
-    """Channels added up, and each picture scaled to -1..1."""
+    """Channels added up, and each image scaled to -1..1."""
     summed = a.sum(axis=-1)
     largest = np.abs(summed).max(axis=(1, 2), keepdims=True)
     return summed / np.where(largest > 0, largest, 1)
@@ -104,7 +104,7 @@ def picture(x: np.ndarray, found: dict[str, np.ndarray]) -> Figure:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Trains, analyzes, and writes the picture."""
+    """Trains, analyzes, and writes the image."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("-o", "--out", type=pathlib.Path, default=pathlib.Path("innvestigate_readme.png"))

@@ -4,7 +4,7 @@
     python examples/photographs.py --model my_model.keras --photos my_photos/ --labels labels.txt
 
 Without options the photographs are two that come with scikit-image, and Keras downloads the weights (14 MB, once).
-A model of one's own must take RGB pictures scaled to -1..1, as MobileNetV2 does, and is shown the centre of each
+A model of one's own must take RGB images scaled to -1..1, as MobileNetV2 does, and is shown the centre of each
 photograph. Needs the `examples` extra: pip install "kerasexplain[examples]".
 """
 
@@ -33,7 +33,7 @@ ANALYZERS: dict[str, dict[str, float]] = {
 
 
 def photographs(path: pathlib.Path | None) -> dict[str, Image.Image]:
-    """Photographs by name: from a folder of pictures, an npz file of arrays, or scikit-image."""
+    """Photographs by name: from a folder of images, an npz file of arrays, or scikit-image."""
     if path is None:
         import skimage.data
 
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Writes the gallery."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=pathlib.Path, help="a .keras file instead of MobileNetV2 with its weights")
-    parser.add_argument("--photos", type=pathlib.Path, help="a folder of pictures, or an npz file of RGB arrays")
+    parser.add_argument("--photos", type=pathlib.Path, help="a folder of images, or an npz file of RGB arrays")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="the photographs to show, by name")
     parser.add_argument("--labels", type=pathlib.Path, help="a text file with the name of one class per line")
     parser.add_argument("-o", "--out", type=pathlib.Path, default=pathlib.Path("photographs.png"))

@@ -5,8 +5,8 @@
     kerasexplain board logs
 
 A small CNN learns scikit-learn's digits, each somewhere on a larger field of noise. Before the first batch the
-relevance of a picture lies all over the field; batch by batch it moves to the strokes of the digit. In the tab
-"Relevance" the slider, or its play button, goes through the batches; "Images" has the same as pictures, "Scalars" has
+relevance of an image lies all over the field; batch by batch it moves to the strokes of the digit. In the tab
+"Relevance" the slider, or its play button, goes through the batches; "Images" has the same as images, "Scalars" has
 loss and accuracy, where the relevance went, and the share of it that lies on the digit, which early stopping or a
 checkpoint could follow as well.
 """

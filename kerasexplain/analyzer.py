@@ -52,12 +52,12 @@ class Analyzer:
             operation, whose output is explained then (of a layer, behind its activation).
         explain: "logits" leaves a final softmax or sigmoid out; "activation" keeps it.
         jit_compile: Whether XLA compiles; "auto" is yes on a GPU or TPU and no on a CPU, where XLA is slower. PyTorch
-            has none, and refuses True.
+            does not support XLA, and True is refused there.
         batch_size: How many samples run at once; "auto" is the most, up to 256, that fit into half of the free memory.
             Where memory runs out all the same, half as many run, with a warning.
         input_range: `(low, high)`, a promise about the inputs that makes some rules cheaper; `analyze` checks it.
-        remat: Whether the backward pass runs the first two thirds of the forward pass again instead of keeping what it
-            computed: half the memory for a quarter more time.
+        remat: Rematerialization (checkpointing): whether the first two thirds of the forward pass run again in the
+            backward pass instead of being held: half the memory for a quarter more time.
         precision: What products of single precision are computed in, "float32", "tensorfloat32" or "bfloat16"; sums are
             in single precision always. "auto" leaves it to the backend; not every device has each.
         on_unsupported: "error" refuses a model with operations that have no rule, or that the method's rules are not
@@ -225,7 +225,7 @@ class Analyzer:
             target: Another name of `neuron_selection`.
             conditions: Which channels relevance may go through, `{"conv3": 34, "conv1": [2, 5]}`: what other channels
                 of these operations would get is cut off. A list of dicts has one for every sample.
-            audit: Whether the books are wanted, as `audit` makes them: in the same pass.
+            audit: Whether the audit is wanted, as `audit` makes it: in the same pass.
             batch_size: As for `analyze`.
             verbose: As for `analyze`.
 
@@ -274,7 +274,7 @@ class Analyzer:
     def audit(self, x: Any, neuron_selection: Any = None, *, target: Any = None) -> Audit:
         """Where relevance went: per operation what it received, delivered, gave to its bias, and lost.
 
-        The books are kept edge by edge: what an operation delivers is read where it hands it over, not computed from
+        The audit is made edge by edge: what an operation delivers is read where it hands it over, not computed from
         what it received.
 
         Args:
@@ -296,7 +296,7 @@ class Analyzer:
         return audit
 
     def fit(self, data: Any, *, batch_size: int | str | None = None, verbose: int = 0) -> Analyzer:
-        """Learns from data what the method needs: a mean, say, or patterns. It streams: one batch is held at a time.
+        """Fits the method to data: a mean, say, or patterns. It streams: one batch is held at a time.
 
         Methods that need nothing leave the data alone.
 
@@ -372,14 +372,14 @@ class Analyzer:
 
     @classmethod
     def from_config(cls, config: dict[str, Any], model: keras.Model, learnt: dict[str, Any] | None = None) -> Analyzer:
-        """The analyzer of that configuration, for a model, with what it learnt from data."""
+        """The analyzer of that configuration, for a model, with the values fitted to data."""
         method = registry.find(config["analyzer"]).from_config(config["method"], **(learnt or {}))
         return cls(model, method, **{name: deserialize(value) for name, value in config["options"].items()})
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the configuration, to be kept beside the model; `load_analyzer(path, model)` reads it.
 
-        It is JSON; or HDF5, with the configuration as an attribute, if the method learnt arrays from data. Either has
+        It is JSON; or HDF5, with the configuration as an attribute, if arrays were fitted to data. Either has
         a checksum.
 
         Raises:

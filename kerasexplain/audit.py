@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AuditRow:
-    """What one operation did with its relevance; each number is a sum per sample, of shape `(batch,)`.
+    """The relevance that one operation received and handed on; each number is a sum per sample, of shape `(batch,)`.
 
     Attributes:
         name, type, rule: As in the analyzer's own table.
@@ -42,7 +42,7 @@ class AuditRow:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Audit:
-    """The books of an explanation.
+    """The audit of an explanation: where its relevance went.
 
     Attributes:
         rows: One per operation, in the order of the model.
@@ -73,7 +73,7 @@ class Audit:
         return cls(rows, *(join(name, parts) for name in ("explained", "inputs", "biases")))
 
     def to_dict(self) -> dict[str, Any]:
-        """The books as plain data: strings and arrays in lists and dicts."""
+        """The audit as plain data: strings and arrays in lists and dicts."""
         return {
             "rows": [vars(row) for row in self.rows],
             **{name: getattr(self, name) for name in ("explained", "inputs", "biases")},
@@ -81,7 +81,7 @@ class Audit:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Audit:
-        """What `to_dict` gave."""
+        """The audit that `to_dict` gave."""
         return cls(**{**data, "rows": [AuditRow(**row) for row in data["rows"]]})
 
     @property
@@ -91,7 +91,7 @@ class Audit:
 
     @property
     def remark(self) -> str:
-        """What is wrong with the shares, in percent of what is explained, and what to try; empty where nothing is.
+        """A sentence on shares that are wrong, in percent of what is explained, and what to try; empty where none are.
 
         It speaks where, in the middle sample, the inputs get less than a twentieth of what is explained, or biases and
         losses are more than three times it.
@@ -165,7 +165,7 @@ def books(execution: Execution, answer: Answer, through: Mapping[Tap, np.ndarray
 
 
 def by_node(taps: Sequence[Tap], through: Mapping[Tap, np.ndarray]) -> dict[str, np.ndarray]:
-    """What constants took, by operation; of several constants of one operation, the sum per sample."""
+    """The relevance of constants, by operation; of several constants of one operation, the sum per sample."""
     found: dict[str, list[np.ndarray]] = {}
     for tap in taps:
         found.setdefault(tap.node, []).append(through[tap])

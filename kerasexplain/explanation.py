@@ -1,4 +1,4 @@
-"""What an analyzer found, as a value that can be looked at, saved and loaded."""
+"""An explanation: the result of an analyzer, as a value that can be looked at, saved and loaded."""
 
 from __future__ import annotations
 
@@ -123,13 +123,13 @@ class Explanation:
         return [np.asarray(array, "float64").reshape(len(array), -1) for array in arrays]
 
     def to_image(self, **options: Any) -> Image:
-        """The relevance as a picture: one heatmap per sample, side by side. Needs the `viz` extra.
+        """The relevance as an image: one heatmap per sample, side by side. Needs the `viz` extra.
 
         Args:
             **options: As for `kerasexplain.visualize.heatmap`.
 
         Raises:
-            ValueError: The relevance is not that of pictures.
+            ValueError: The relevance is not that of images.
         """
         from kerasexplain import visualize
 
@@ -270,7 +270,7 @@ def joined(parts: Sequence[Any]) -> Any:
 
 
 def _entry(values: Any, which: int | str | None) -> Any:
-    """What belongs to one input, of what belongs to all of them."""
+    """The entry of one input, of the entries of all of them."""
     if not isinstance(values, (dict, list, tuple)):
         if which is not None:
             raise ValueError(f"which={which!r} chooses among inputs, but the model was given one")

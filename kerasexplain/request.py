@@ -1,4 +1,4 @@
-"""What a user asks of an analyzer, and the way from there to passes and back to an explanation."""
+"""A user's request to an analyzer, and the way from there to passes and back to an explanation."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Readings:
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What is asked of all samples.
+    """A request about all samples.
 
     Attributes:
         method: The analyzer's.
@@ -152,7 +152,7 @@ class Request:
     def _asked(
         self, batch: Batch, pipelines: Pipelines, pipeline: Pipeline, readings: Readings
     ) -> tuple[Selection, Question, Given]:
-        """What is asked of a batch: the neurons, the question, and its operands."""
+        """The request about a batch: the neurons, the question, and its operands."""
         shape = pipeline.graph.explained.shape
         needs_sizes = self.neuron_selection is not None or self.options.neuron_selection_mode == "all"
         if None in shape[1:] and needs_sizes:
@@ -205,7 +205,7 @@ def _are_names(layers: Any) -> bool:
 
 
 def _of_batch(what: str, given: Any, per_sample: bool, batch: Batch) -> Any:
-    """What is given for the samples of a batch, of what is given for all.
+    """The part for the samples of a batch, of what is given for all.
 
     Raises:
         InputError: It is given for each sample, but it is not known for which.

@@ -1,4 +1,4 @@
-"""What is supported: every layer of `keras.layers` and every function of `keras.ops`, and how it is treated."""
+"""The support table: every layer of `keras.layers` and every function of `keras.ops`, and how it is treated."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from kerasexplain.trace.trace import trace
 
 @dataclasses.dataclass(frozen=True)
 class Treatment:
-    """What becomes of a call.
+    """How a call is explained, or why it is refused.
 
     Attributes:
         parts: The kinds of primitives it is made of.

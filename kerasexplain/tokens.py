@@ -40,7 +40,7 @@ _PAGE = f"""<!DOCTYPE html>
 
 
 class _Readable:
-    """What draws itself with rich: as plain text, on a terminal in colour, and as HTML."""
+    """A text that draws itself with rich: as plain text, on a terminal in colour, and as HTML."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         raise NotImplementedError
@@ -230,7 +230,7 @@ def _named(words: Any, ids: Any, shape: tuple[int, ...], padding: int | None) ->
     numbers = np.asarray(ids)
     if numbers.shape != shape or numbers.dtype.kind not in "iu":
         raise ValueError(
-            f"ids must be whole numbers of shape {shape}, as the relevance has; got {numbers.dtype} {numbers.shape}"
+            f"ids must be integers of shape {shape}, as the relevance has; got {numbers.dtype} {numbers.shape}"
         )
     name = _naming(words)
     rows = []

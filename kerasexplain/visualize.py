@@ -1,7 +1,7 @@
-"""Relevance as pictures: heatmaps, overlays on the input, and grids that compare analyzers.
+"""Relevance as images: heatmaps, overlays on the input, and grids that compare analyzers.
 
 Red speaks for the explained output, blue against it, white is zero; the range is symmetric, so that equal strength
-looks equally strong on both sides. Pictures have shape `(samples, height, width[, channels])`, and every function
+looks equally strong on both sides. Images have shape `(samples, height, width[, channels])`, and every function
 returns Pillow images. Needs the `viz` extra.
 """
 
@@ -22,7 +22,7 @@ try:
     from matplotlib.figure import Figure
     from PIL import Image, ImageOps
 except ImportError as error:
-    raise ImportError('pictures need matplotlib and Pillow: pip install "kerasexplain[viz]"') from error
+    raise ImportError('images need matplotlib and Pillow: pip install "kerasexplain[viz]"') from error
 
 #: ColorBrewer's red to blue with an exactly white middle. The lightness falls evenly and equally on both sides, and
 #: neighbouring steps differ at most 2:1 (CIEDE2000), where "seismic" has 5:1 and its blue ends much darker than its
@@ -44,7 +44,7 @@ def heatmap(
             the largest; 99.5 keeps a few strong pixels of a large photograph from bleaching the others.
 
     Raises:
-        ValueError: The relevance is not that of pictures, or is not finite; or an option has no legal value.
+        ValueError: The relevance is not that of images, or is not finite; or an option has no legal value.
 
     Example:
         >>> heatmap(analyzer.analyze(images))[0].save("relevance.png")
@@ -62,13 +62,13 @@ def overlay(
     scale: float | None = None,
     percentile: float = 100.0,
 ) -> list[Image.Image]:
-    """Relevance over the pictures it belongs to: the stronger it is, the less of the picture shows through.
+    """Relevance over the images it belongs to: the stronger it is, the less of the image shows through.
 
     Args:
         images: `(samples, height, width[, channels])` with 1, 3 or 4 channels: bytes are pixels, other numbers are
             taken as they are where all are in 0..1 and stretched to that otherwise.
         relevance: As for `heatmap`, of the same height and width.
-        grey: Whether the picture loses its own colours, which could be taken for relevance.
+        grey: Whether the image loses its own colours, which could be taken for relevance.
         cmap, scale, percentile: As for `heatmap`.
 
     Raises:
@@ -78,7 +78,7 @@ def overlay(
     maps = _maps(relevance)
     if len(pictures) != len(maps) or pictures[0].size != maps.shape[:0:-1]:
         raise ValueError(
-            f"{len(pictures)} pictures of (width, height) {pictures[0].size} do not fit {len(maps)} maps of "
+            f"{len(pictures)} images of (width, height) {pictures[0].size} do not fit {len(maps)} maps of "
             f"{maps.shape[:0:-1]}"
         )
     result = []
@@ -91,18 +91,18 @@ def overlay(
 
 
 def strip(images: Sequence[Image.Image], *, smallest: int = 96, gap: int = 4) -> Image.Image:
-    """Pictures side by side on white.
+    """Images side by side on white.
 
     Args:
-        images: At least one picture.
-        smallest: Height in pixels below which pictures are enlarged, by a whole factor and without smoothing.
+        images: At least one image.
+        smallest: Height in pixels below which images are enlarged, by an integer factor and without smoothing.
         gap: Pixels between them.
 
     Raises:
-        ValueError: There is no picture.
+        ValueError: There is no image.
     """
     if not images:
-        raise ValueError("there is no picture to put into the strip")
+        raise ValueError("there is no image to put into the strip")
     factor = max(1, -(-smallest // max(image.height for image in images)))
     enlarged = [ImageOps.scale(image, factor, Image.Resampling.NEAREST) for image in images]
     width = sum(image.width for image in enlarged) + gap * (len(enlarged) - 1)
@@ -126,14 +126,14 @@ def grid(
     scale: float | None = None,
     percentile: float = 100.0,
 ) -> Image.Image:
-    """A table of pictures: a row per sample, and beside the input a column per analyzer.
+    """A table of images: a row per sample, and beside the input a column per analyzer.
 
     Args:
         images: As for `overlay`.
         relevances: Relevance as for `heatmap`, by the heading of its column.
         labels: What is written to the left of each row.
-        over: Whether relevance is drawn over the grey picture instead of on white.
-        cell: Height of a picture in inches.
+        over: Whether relevance is drawn over the grey image instead of on white.
+        cell: Height of an image in inches.
         dpi: Pixels per inch.
         cmap, scale, percentile: As for `heatmap`.
 
@@ -212,7 +212,7 @@ def _maps(relevance: Any) -> np.ndarray:
 
 
 def _numbers(values: Any, what: str) -> np.ndarray:
-    expected = f"{what} must be that of pictures, (samples, height, width) or (samples, height, width, channels)"
+    expected = f"{what} must be that of images, (samples, height, width) or (samples, height, width, channels)"
     if isinstance(values, Mapping):
         raise ValueError(f"{expected}; got a dict with {list(values)}: pass one of its entries")
     try:
@@ -224,7 +224,7 @@ def _numbers(values: Any, what: str) -> np.ndarray:
     if array.ndim not in (3, 4):
         raise ValueError(f"{expected}; got shape {array.shape}")
     if array.ndim == 3 and array.shape[2] <= 4 and array.shape[1] > 8 * array.shape[2]:
-        hint = "it looks like one picture without its first axis, the samples, or like signals of one dimension"
+        hint = "it looks like one image without its first axis, the samples, or like signals of one dimension"
         raise ValueError(f"{expected}; got shape {array.shape}: {hint}")
     if array.size == 0:
         raise ValueError(f"{expected}; got the empty shape {array.shape}")
@@ -252,13 +252,13 @@ def _coloured(m: np.ndarray, limit: float, cmap: str | Colormap) -> Image.Image:
 
 
 def as_pictures(images: Any) -> list[Image.Image]:
-    """Arrays as pictures that can be looked at."""
+    """Arrays as images that can be looked at."""
     if isinstance(images, Sequence) and all(isinstance(image, Image.Image) for image in images):
         images = [np.asarray(image.convert("RGB")) for image in images]
     pixels = _numbers(images, "images")
     if pixels.ndim == 4:
         if pixels.shape[-1] not in (1, 3, 4):
-            raise ValueError(f"pictures have 1, 3 or 4 channels, got shape {pixels.shape}")
+            raise ValueError(f"images have 1, 3 or 4 channels, got shape {pixels.shape}")
         pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
     if pixels.dtype != np.uint8:
         pixels = pixels.astype(np.float64)

@@ -132,7 +132,7 @@ def test_without_a_padding_id_everything_is_shown() -> None:
         ([["good"], ["bad"]], {"padding": 0}, r"padding= is an id, and is found in ids="),
         ([["good"], ["bad"]], {"titles": ["one"]}, r"2 samples, but 1 titles"),
         ([["good"], ["bad"]], {"which": "a"}, r"which='a' chooses among inputs, but the model was given one"),
-        (VOCABULARY, {"ids": [[1, 2], [1, 2]]}, r"ids must be whole numbers of shape \(2, 3\).*got int64 \(2, 2\)"),
+        (VOCABULARY, {"ids": [[1, 2], [1, 2]]}, r"ids must be integers of shape \(2, 3\).*got int64 \(2, 2\)"),
         (VOCABULARY, {"ids": np.ones((2, 3))}, r"got float64 \(2, 3\)"),
         (VOCABULARY, {"ids": [[1, 2, 5]] * 2}, r"id 5 is not in the vocabulary of 5 words"),
         (VOCABULARY, {"ids": [[1, 2, -1]] * 2}, r"id -1 is not in the vocabulary"),

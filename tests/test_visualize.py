@@ -1,4 +1,4 @@
-"""Pictures: colours mean what they should, and what is no picture is refused."""
+"""Images: colours mean what they should, and what is no image is refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PIL import Image
 
 from kerasexplain import Explanation, visualize
 
-pytestmark = pytest.mark.once("pictures are made of arrays")
+pytestmark = pytest.mark.once("images are made of arrays")
 
 
 def pixels(image: Image.Image) -> np.ndarray:
@@ -105,7 +105,7 @@ def test_lightness_falls_evenly_and_equally_on_both_sides() -> None:
         (np.zeros(10), r"got shape \(10,\)"),
         (np.zeros((1, 2, 3, 4, 5)), "got shape"),
         (np.zeros((4, 100, 1)), "signals of one dimension"),
-        (np.zeros((224, 224, 3)), "one picture without its first axis"),
+        (np.zeros((224, 224, 3)), "one image without its first axis"),
         (np.zeros((0, 4, 4)), "empty"),
         (np.full((1, 2, 2), np.nan), "NaN or infinite"),
         (np.full((1, 2, 2), np.inf), "NaN or infinite"),
@@ -184,7 +184,7 @@ def test_a_strip_enlarges_small_pictures_by_a_whole_factor() -> None:
     assert image.size == (24 + 2 + 24, 24)
     assert (pixels(image)[::3, :24:3] == pixels(images[0])).all()
     assert visualize.strip(images, smallest=1).size == (8 + 4 + 8, 8)
-    with pytest.raises(ValueError, match="no picture"):
+    with pytest.raises(ValueError, match="no image"):
         visualize.strip([])
 
 
@@ -222,7 +222,7 @@ def test_an_explanation_is_a_picture() -> None:
 
 
 def test_an_explanation_of_text_is_none() -> None:
-    with pytest.raises(ValueError, match="must be that of pictures"):
+    with pytest.raises(ValueError, match="must be that of images"):
         explanation(np.ones((3, 20))).to_image()
 
 

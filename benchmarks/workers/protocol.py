@@ -1,4 +1,4 @@
-"""What driver and workers say to each other: one JSON object a line, on the worker's standard input and output.
+"""The protocol of driver and workers: one JSON object a line, on the worker's standard input and output.
 
 A worker is started with its settings, loads a network and says which versions it runs and which methods it has. Then it
 answers requests until its input ends:
@@ -30,7 +30,7 @@ EPSILON = 1e-6
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """What a worker measures.
+    """The settings of a worker's measurement.
 
     Attributes:
         library: Where one worker serves several libraries, which.
@@ -50,7 +50,7 @@ class Settings:
     threads: int
 
     def sample(self) -> np.ndarray:
-        """The pictures: the same for every library."""
+        """The images: the same for every library."""
         x = np.random.default_rng(0).normal(size=(self.batch, self.size, self.size, 3))
         return x.astype(self.dtype)
 
@@ -85,7 +85,7 @@ def with_arrays(model: Any, arrays: Mapping[str, np.ndarray]) -> Any:
 
 
 def serve(load: Callable[[Settings], Loaded]) -> None:
-    """What a worker's main program is.
+    """The main program of a worker.
 
     Args:
         load: Builds the network.

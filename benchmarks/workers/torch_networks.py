@@ -42,7 +42,7 @@ def convolution(tensors: Tensors, name: str, stride: int = 1, padding: int = 0) 
 
 
 def dense(tensors: Tensors, name: str, channels: int | None = None) -> nn.Linear:
-    """A Linear; with `channels`, behind a flattened picture, whose pixels Keras puts before the channels."""
+    """A Linear; with `channels`, behind a flattened image, whose pixels Keras puts before the channels."""
     weight = tensors[f"{name}/0"]
     if channels is not None:
         weight = weight.reshape(len(weight), -1, channels).transpose(1, 2).reshape(len(weight), -1)

@@ -1,4 +1,4 @@
-"""What the library needs of a framework beyond Keras, said once: every backend is a module that has these functions."""
+"""The contract of a backend: the functions that the library needs of a framework beyond Keras, which its module has."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Backend(Protocol):
         """The transposed product `J^T s` of a linear map of tensors like `x` (whose values do not matter)."""
 
     def delayed(self, tensors: Sequence[Tensor], signal: Tensor) -> list[Tensor]:
-        """The tensors, not to be had before the signal is: what is made of them cannot be computed earlier."""
+        """The tensors, not available before the signal is: what is made of them cannot be computed earlier."""
 
     def compiled(
         self,
@@ -91,7 +91,7 @@ class Backend(Protocol):
                 call.
 
         Raises:
-            ValueError: The precision cannot be had on this device.
+            ValueError: The precision is not available on this device.
         """
 
     def by_xla(self, jit_compile: bool | str) -> bool:
@@ -114,7 +114,7 @@ class Backend(Protocol):
         """Whether the framework would place work on a GPU or TPU."""
 
     def states(self, variables: Sequence[Any]) -> list[tuple[int, Any]] | None:
-        """What tells the values that variables have now from others: a key for each, and what has to be held meanwhile.
+        """Keys that tell variables' present values from others: a key for each, and what has to be held meanwhile.
 
         None where that cannot be told.
         """

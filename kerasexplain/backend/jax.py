@@ -74,7 +74,7 @@ def transposed(linear: Callable[[Tensor], Tensor], x: Tensor, s: Tensor) -> Tens
 
 
 def delayed(tensors: Sequence[Tensor], signal: Tensor) -> list[Tensor]:
-    """The tensors, which are not to be had before the signal is.
+    """The tensors, which are not available before the signal is.
 
     For CPUs XLA takes barriers out before it decides what runs when, and then runs early what it can, at the price of
     memory. There a zero is added that does depend on the signal: to what has a row per sample, and may be large.
@@ -103,7 +103,7 @@ class compiled:  # noqa: N801 - used as a function
         traces: How many times the function has been traced.
 
     Raises:
-        ValueError: The precision cannot be had on this device.
+        ValueError: The precision is not available on this device.
         MemoryError: When called with more than fits into memory.
     """
 
@@ -141,7 +141,7 @@ class compiled:  # noqa: N801 - used as a function
         return jax.tree.map(np.array, result)  # JAX's own cannot be written to
 
     def hlo(self, inputs: list[Any]) -> str:
-        """What XLA makes of the function for inputs of these shapes, as text."""
+        """The text of the program that XLA makes of the function for inputs of these shapes."""
         return self._function.lower(*self._arguments(inputs)).compile().as_text()
 
     def _arguments(self, inputs: list[Any]) -> tuple[list[Tensor], list[Tensor]]:
@@ -180,7 +180,7 @@ def on_accelerator() -> bool:
 
 
 def states(variables: Sequence[Any]) -> list[tuple[int, Any]] | None:
-    """What tells the values that variables have now from others: JAX' arrays never change, so it is their identity."""
+    """Keys that tell variables' present values from others: JAX' arrays never change, so it is their identity."""
     return [(id(variable.value), variable.value) for variable in variables]
 
 

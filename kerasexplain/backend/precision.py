@@ -15,11 +15,11 @@ def check_honoured(precision: str, honoured: Collection[str], where: str, advice
 
     Args:
         precision: What is asked for.
-        honoured: What can be had.
+        honoured: The precisions that are available.
         where: The backend and its device.
         advice: What else would help.
     """
     check_choice("precision", precision, PRECISIONS)
     if precision not in honoured:
         choices = ", ".join(repr(name) for name in PRECISIONS if name in honoured)
-        raise ValueError(f"precision={precision!r} cannot be had of {where}: choose among {choices}{advice}")
+        raise ValueError(f"{where} does not support precision={precision!r}: choose among {choices}{advice}")

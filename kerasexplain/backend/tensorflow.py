@@ -87,7 +87,7 @@ def transposed(linear: Callable[[Tensor], Tensor], x: Tensor, s: Tensor) -> Tens
 
 
 def delayed(tensors: Sequence[Tensor], signal: Tensor) -> list[Tensor]:
-    """The tensors, which are not to be had before the signal is: what is made of them cannot be computed earlier.
+    """The tensors, which are not available before the signal is: what is made of them cannot be computed earlier.
 
     In a plain graph the control dependency of `override` sees to that.
     """
@@ -132,7 +132,7 @@ class compiled:  # noqa: N801 - used as a function
         traces: How many times the function has been traced.
 
     Raises:
-        ValueError: The precision cannot be had on this device.
+        ValueError: The precision is not available on this device.
         MemoryError: When called with more than fits into memory.
     """
 
@@ -173,7 +173,7 @@ class compiled:  # noqa: N801 - used as a function
             raise MemoryError(error.message) from error
 
     def hlo(self, inputs: list[Any]) -> str:
-        """What XLA makes of the function for inputs of these shapes, as text; for functions that XLA compiles."""
+        """The text of the program that XLA makes of the function for inputs of these shapes, if XLA compiles it."""
         return self._function.experimental_get_compiler_ir(self._tensors(inputs))(stage="optimized_hlo")
 
     def _tensors(self, inputs: list[Any]) -> list[Tensor]:
@@ -222,7 +222,7 @@ def on_accelerator() -> bool:
 
 
 def states(variables: Sequence[Any]) -> list[tuple[int, Any]] | None:
-    """What tells the values that variables have now from others: a key for each, and what has to be held meanwhile.
+    """Keys that tell variables' present values from others: a key for each, and what has to be held meanwhile.
 
     On a CPU it is where the value lies. Whoever holds it keeps it as it is: TensorFlow changes a variable in place only
     if nobody else reads the same memory, and else puts the new value elsewhere. None on other devices.

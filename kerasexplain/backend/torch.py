@@ -118,7 +118,7 @@ class compiled:  # noqa: N801 - used as a function
         traces: 1. What is not compiled serves every shape.
 
     Raises:
-        ValueError: The precision cannot be had on this device.
+        ValueError: The precision is not available on this device.
         MemoryError: When called with more than fits into memory.
     """
 
@@ -165,7 +165,7 @@ def by_xla(jit_compile: bool | str) -> bool:
         ValueError: It is asked for.
     """
     if jit_compile is True:
-        raise ValueError("jit_compile=True cannot be had of PyTorch, which has no XLA: choose False or 'auto'")
+        raise ValueError("PyTorch does not support jit_compile=True, for it has no XLA: choose False or 'auto'")
     return False
 
 

@@ -59,10 +59,10 @@ class ConservationMonitor(LoggingWatcher):
 
 
 def shares(audit: Audit, always: Collection[str] = ()) -> dict[str, float]:
-    """What is logged of an audit, by the last part of the tag; no shares of nothing.
+    """The numbers that are logged of an audit, by the last part of the tag; no shares of nothing.
 
     Args:
-        audit: The books.
+        audit: The audit.
         always: The operations that are told of in any case; others where more than rounding goes.
     """
     explained = float(np.sum(audit.explained, dtype=np.float64))

@@ -1,4 +1,4 @@
-"""Relevance itself, as arrays and pictures."""
+"""Relevance itself, as arrays and images."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RelevanceLogger(LoggingWatcher):
         targets: What is explained: "label", "prediction", an index, or one per sample; by default the label where data
             have labels of classes, else the prediction.
         every_n_epochs: How often; None for never. As in Keras, epochs 0, n, 2 n ... count.
-        every_n_batches: The same for batches, at tags that begin with "batch/"; at step 0 nothing has been learnt.
+        every_n_batches: The same for batches, at tags that begin with "batch/"; step 0 is before any training.
         log_dir: What Keras' own TensorBoard callback is given; events go to a folder "relevance" inside.
         layers: Names of operations, as `print(analyzer)` shows them, whose output's relevance is logged as well.
         max_images: How many samples are looked at, at most.

@@ -1,4 +1,4 @@
-"""What callbacks look at: some samples, with their labels, chosen once."""
+"""The samples that callbacks look at, with their labels, chosen once."""
 
 from __future__ import annotations
 

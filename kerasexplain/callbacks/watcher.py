@@ -1,4 +1,4 @@
-"""What all callbacks have in common: analyzers, samples, and when to look."""
+"""The base of all callbacks: analyzers, samples, and when to look."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Watcher(keras.callbacks.Callback):
         return dict(self._analyzers)
 
     def look(self, label: str, analyzer: Analyzer, targets: Any, step: int, prefix: str) -> None:
-        """What is done at an event, for one analyzer.
+        """The work at an event, for one analyzer.
 
         Args:
             label: The analyzer's label.
@@ -117,7 +117,7 @@ class Watcher(keras.callbacks.Callback):
         raise NotImplementedError
 
     def close(self) -> None:
-        """What is done when training ends."""
+        """The work when training ends."""
 
     def __getstate__(self) -> dict[str, Any]:
         # Copies build their analyzers anew: what is compiled belongs to this process.
@@ -128,7 +128,7 @@ class Watcher(keras.callbacks.Callback):
         analyzer.analyze(self._samples.x, targets)
 
     def begin(self) -> None:
-        """What is done whenever training begins, with the analyzers there."""
+        """The work whenever training begins, with the analyzers there."""
 
     def set_model(self, model: keras.Model) -> None:
         """Is told the model, first thing in `fit`, `evaluate` or `predict`; not when `fit` evaluates."""

@@ -1,4 +1,4 @@
-"""The command `kerasexplain`: explains pictures and arrays from the shell.
+"""The command `kerasexplain`: explains images and arrays from the shell.
 
 Keras is imported when a command needs it: `kerasexplain --help` answers at once.
 """
@@ -94,10 +94,10 @@ def _parser() -> argparse.ArgumentParser:
     rules = commands.add_parser("rules", parents=[common], help="show which rule every operation follows")
     rules.set_defaults(run=_rules)
 
-    explain = commands.add_parser("explain", parents=[common], help="explain pictures or arrays")
-    inputs = "pictures (png, jpg), folders of them, or arrays (npy, npz) of one sample or a batch"
+    explain = commands.add_parser("explain", parents=[common], help="explain images or arrays")
+    inputs = "images (png, jpg), folders of them, or arrays (npy, npz) of one sample or a batch"
     explain.add_argument("inputs", metavar="INPUT", type=pathlib.Path, nargs="+", help=inputs)
-    out = "relevance as .npy; with what was explained as .npz or .h5; a picture as .png, or a folder of pictures"
+    out = "relevance as .npy; with what was explained as .npz or .h5; an image as .png, or a folder of images"
     explain.add_argument("-o", "--out", type=pathlib.Path, help=out)
     board = "a folder of logs: TensorBoard shows the relevance, under the analyzer's name"
     explain.add_argument("--tensorboard", metavar="DIR", type=pathlib.Path, help=board)
@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--target", metavar="INDEX|LABEL", help=target)
     against = "an index or a label: what is explained is the target less this output"
     explain.add_argument("--against", metavar="INDEX|LABEL", help=against)
-    data = "pictures, folders or arrays that the analyzer learns from, if it needs to (patterns, a mean)"
+    data = "images, folders or arrays that the analyzer is fitted to, if it needs to be (patterns, a mean)"
     explain.add_argument("--fit", metavar="INPUT", type=pathlib.Path, nargs="+", help=data)
     labels = "a text file with the name of one class per line"
     explain.add_argument("--labels", metavar="FILE", type=pathlib.Path, help=labels)
@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("-o", "--out", type=pathlib.Path, default=pathlib.Path("demo"), help="a folder (demo)")
     demo.set_defaults(run=_demo)
 
-    viewer = commands.add_parser("board", help="show relevance that was logged while a model learnt, in TensorBoard")
+    viewer = commands.add_parser("board", help="show relevance that was logged during training, in TensorBoard")
     viewer.add_argument("logs", metavar="DIR", type=pathlib.Path, help="the folder with the logs")
     viewer.add_argument("--port", type=int, help="where TensorBoard answers (6006, or the next that is free)")
     viewer.add_argument("--host", help="whom it answers; by default this machine alone")
@@ -194,7 +194,7 @@ def _explain(options: argparse.Namespace) -> None:
         analyzer.fit(samples(options.fit, analyzer.model, options.pixels)[0])
     x, names = samples(options.inputs, analyzer.model, options.pixels)
     if options.out is not None and options.out.suffix == ".png" and len(names) > MOST_ROWS:
-        raise ValueError(f"{len(names)} inputs are too many for one picture: let --out be a folder")
+        raise ValueError(f"{len(names)} inputs are too many for one image: let --out be a folder")
     many = len(names) > MOST_TITLES
     audit = options.audit or (options.tensorboard is not None and analyzer.method.explains_audits)
     explanation = analyzer.explain(x, target, audit=audit, verbose=int(many))
@@ -229,7 +229,7 @@ def _analyzer(options: argparse.Namespace, chosen: dict[str, Any]) -> Analyzer:
 
 def _batch_size(text: str) -> int | str:
     if text != "auto" and not text.lstrip("-").isdecimal():
-        raise argparse.ArgumentTypeError(f"a whole number, or 'auto'; got {text!r}")
+        raise argparse.ArgumentTypeError(f"an integer, or 'auto'; got {text!r}")
     return text if text == "auto" else int(text)
 
 
@@ -267,7 +267,7 @@ def _model(path: pathlib.Path) -> keras.Model:
 
 
 def _selection(options: argparse.Namespace, labels: Sequence[str]) -> Any:
-    """What is explained, as `analyze` takes it."""
+    """The neurons to explain, as `analyze` takes them."""
     if options.target is None:
         if options.against is not None:
             raise ValueError("--against needs a --target that it is compared with")
@@ -360,7 +360,7 @@ def _write_pictures(
     from kerasexplain import visualize
 
     relevance, heading = explanation.relevance, explanation.analyzer["analyzer"]
-    # Few pixels of a large picture hold most of its relevance: with the largest as the limit, the rest would be white.
+    # Few pixels of a large image hold most of its relevance: with the largest as the limit, the rest would be white.
     look: dict[str, Any] = {"cell": 2.5, "percentile": 99.5}
     labels = [title.replace(": ", "\n", 1).replace(", ", "\n") for title in titles]
     if out.suffix == ".png":

@@ -36,7 +36,7 @@ ANALYZERS: dict[str, dict[str, float]] = {
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Demo:
-    """What the demo made.
+    """The results of the demo.
 
     Attributes:
         accuracy: On digits that the network was not trained with.

@@ -1,4 +1,4 @@
-"""From files of pictures or arrays to the samples that a model takes."""
+"""From files of images or arrays to the samples that a model takes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PICTURES = (".png", ".jpg", ".jpeg")
 ARRAYS = (".npy", ".npz")
-#: Pillow's name for the colours of a picture, by the number of channels.
+#: Pillow's name for the colours of an image, by the number of channels.
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 Shape = tuple[int | None, ...]
@@ -29,11 +29,11 @@ def samples(
     """The samples of all files as the model takes them, and a name for each.
 
     Args:
-        paths: Pictures, which are cut and resized to the model's input; folders of pictures; npy and npz files, whose
+        paths: Images, which are cut and resized to the model's input; folders of images; npy and npz files, whose
             arrays are one sample or a batch of them (what does not fit is left out). For a model with several
             inputs, one npz file of arrays with their names.
         model: The model that takes the samples.
-        pixels: What it takes pixels as, `(low, high)`; None leaves them from 0 to 255. Pixels are pictures and
+        pixels: What it takes pixels as, `(low, high)`; None leaves them from 0 to 255. Pixels are images and
             arrays of uint8; other arrays are used as they are.
 
     Raises:
@@ -75,7 +75,7 @@ def _files(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
         if path.is_dir():
             pictures = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
             if not pictures:
-                raise ValueError(f"the folder {str(path)!r} holds no picture ({', '.join(PICTURES)})")
+                raise ValueError(f"the folder {str(path)!r} holds no image ({', '.join(PICTURES)})")
             files.extend(pictures)
         elif path.exists():
             files.append(path)
@@ -109,7 +109,7 @@ def _batches(path: pathlib.Path, shape: Shape) -> dict[str, np.ndarray]:
 
 
 def _as_batch(array: np.ndarray, shape: Shape) -> np.ndarray | None:
-    """An array as `(batch, *shape)`, if it is one sample or several; grey pictures may lack their last axis."""
+    """An array as `(batch, *shape)`, if it is one sample or several; grey images may lack their last axis."""
     grey = [array[..., None]] if shape[-1:] == (1,) else []
     for candidate in (array, *grey):
         for batch in (candidate, candidate[None]):
@@ -122,26 +122,26 @@ def _as_batch(array: np.ndarray, shape: Shape) -> np.ndarray | None:
 
 
 def _picture(path: pathlib.Path, shape: Shape) -> np.ndarray:
-    """A picture cut and resized to the model's input, in its colours, as uint8."""
+    """An image cut and resized to the model's input, in its colours, as uint8."""
     try:
         from PIL import Image, ImageOps
     except ImportError:
-        raise ImportError('reading pictures needs Pillow: pip install "kerasexplain[viz]"') from None
+        raise ImportError('reading images needs Pillow: pip install "kerasexplain[viz]"') from None
 
     channels = shape[2] if len(shape) == 3 else 1
     if len(shape) not in (2, 3) or channels not in MODES:
-        raise ValueError(f"the model's input has shape {_shown(shape)}, which is no picture's: pass a .npy file")
+        raise ValueError(f"the model's input has shape {_shown(shape)}, which is no image's: pass a .npy file")
     try:
         with Image.open(path) as file:
             image = _in_8_bits(ImageOps.exif_transpose(file)).convert(MODES[channels])
     except Exception as error:  # whatever Pillow's many readers find wrong with the file
-        raise ValueError(f"{str(path)!r} holds no picture that can be read: {error}") from None
+        raise ValueError(f"{str(path)!r} holds no image that can be read: {error}") from None
     fitted = np.asarray(ImageOps.fit(image, (shape[1] or image.width, shape[0] or image.height)))
     return fitted.reshape(*fitted.shape[:2], *shape[2:])
 
 
 def _in_8_bits(image: Image) -> Image:
-    """A picture of 16 bits in 8: Pillow's own conversion cuts off what is above 255.
+    """An image of 16 bits in 8: Pillow's own conversion cuts off what is above 255.
 
     Raises:
         ValueError: Its numbers are none of 16 bits.

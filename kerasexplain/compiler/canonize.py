@@ -60,7 +60,7 @@ def canonize(graph: Graph, *, output: int | str = 0, explain: str = "logits", fo
         raise UnsupportedModelError("the explained output is not batch first, with one row for every sample")
     if graph.explained not in graph.carriers:
         raise UnsupportedModelError(
-            "the explained output does not depend on any input by real numbers, and on whole numbers not by what looks "
+            "the explained output does not depend on any input by real numbers, and on integers not by what looks "
             "something up by them (layers.Embedding, ops.one_hot, ops.take)"
         )
     return graph

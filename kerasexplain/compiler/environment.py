@@ -1,4 +1,4 @@
-"""What a run of a graph is given besides its inputs."""
+"""The environment of a run of a graph: all that it is given besides its inputs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Tensor = Any
 
 @dataclasses.dataclass(frozen=True)
 class Environment:
-    """What a run of a graph is given besides its inputs.
+    """The environment of a run of a graph: all that it is given besides its inputs.
 
     Attributes:
         taps: Tensors to be differentiated by: ones for "bias" taps, zeros for the others.
         references: What a run at the baseline gave, where the composite compares with one.
         conditions: By operation, factors for the relevance of its output, shaped to be multiplied by it.
         held: Values of another run that take the place of what carries no relevance, masks above all.
-        remat: Whether the first parts of the graph run again in the backward pass, except where something inside is
-            read off. The values inside are not told.
+        remat: Whether the first parts of the graph are rematerialized in the backward pass, except where something
+            inside is read off. The values inside are not told.
     """
 
     taps: Mapping[Tap, Tensor] = dataclasses.field(default_factory=dict)

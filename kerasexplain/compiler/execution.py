@@ -1,4 +1,4 @@
-"""Running a graph with its operations overridden: forwards an ordinary computation, backwards relevance."""
+"""An interpreter of graphs with overridden operations: forwards an ordinary computation, backwards relevance."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Execution:
         return [apply for apply in applied if isinstance(apply, LinearOverride)]
 
     def _plan(self, starts: Mapping[Value, Signal]) -> tuple[dict[Node, Overridden], dict[Value, Signal]]:
-        """What each operation is overridden with, decided from the output down.
+        """The overrides of operations and the signals of values, decided from the output down.
 
         A value carries R if it is where the relevance starts, or if one of its readers gives R; else Q.
         """
@@ -209,7 +209,7 @@ class Execution:
         return cut(self.graph, joined={node.outputs[0] for node in self._pairs})
 
     def _run_again(self, segment: Segment, values: Mapping[Value, Tensor], evaluate: Evaluate) -> Tensor:
-        """The output of a segment, of which nothing is kept but what it reads."""
+        """The output of a segment by rematerialization: nothing is held but what it reads."""
         read, carrying = (*segment.carriers, *segment.others), len(segment.carriers)
 
         def forward(*given: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
@@ -237,7 +237,7 @@ class Execution:
     def _evaluated(
         self, node: Node, pair: Pair | None, values: Mapping[Value, Tensor], environment: Environment
     ) -> dict[Value, Tensor]:
-        """What a node gives, or the pair that it is the first of."""
+        """The outputs of a node, or of the pair that it is the first of."""
         override = self.overrides.get(node)
         if override is None:
             return self._plainly(node, values)

@@ -45,11 +45,11 @@ class LinearOverride:
         self._linear, self._rule, self._arriving, self._nonnegative = linear, rule, arriving, nonnegative
         self._relu = relu
         self._is_bounded = relu is not None and not relu.rectifies
-        # Its shares of `Q y` can be had in the forward pass; neither y nor z is then needed any more.
+        # Its shares of `Q y` are available in the forward pass; neither y nor z is then needed any more.
         self._early = rule if self._is_bounded and isinstance(rule, SingleShare) else None
 
     def of_weights(self, dtype: str) -> dict[str, Any]:
-        """What is made of the weights alone, and the same in every pass until they change."""
+        """The tensors made of the weights alone, the same in every pass until the weights change."""
         W = ops.cast(self._linear.kernel(), dtype)
         made = self._rule.kernels(self._step(None, W))
         return {"W": W, **made} if self._linear.is_derived else made
@@ -73,7 +73,7 @@ class LinearOverride:
                 residuals["z"] = y
             elif at.parts is None and not (self._linear.terms is not None and self._linear.terms <= FEW_TERMS):
                 residuals["z"] = z
-            # What is made of the kernel is cheap to keep: its size is that of the weights, whatever the batch.
+            # What is made of the kernel is cheap to hold: its size is that of the weights, whatever the batch.
             return y, (operands, residuals, at.parts, None if at.parts is None else self._rule.kernels(at))
 
         def backward(residuals: Any, signal: Tensor) -> list[Tensor | None]:

@@ -1,4 +1,4 @@
-"""What is explained instead of probabilities: the logits that a final softmax or sigmoid makes them of."""
+"""The logits that are explained instead of the probabilities that a final softmax or sigmoid makes of them."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def _static(specification: Specification) -> list[Specification]:
 
 
 def check(model: keras.Model, graph: Graph, specification: Specification, output: int | str = 0) -> None:
-    """Compares the graph with the model on made-up inputs, the last samples with zeros at the end, as for padding.
+    """Compares the graph with the model on random inputs, the last samples with zeros at the end, as for padding.
 
     Raises:
         UnsupportedModelError: They differ; the operation where they begin to is named.
@@ -109,16 +109,16 @@ def check(model: keras.Model, graph: Graph, specification: Specification, output
 
 
 def outputs_of_model(model: keras.Model, specification: Specification, xs: Sequence[Tensor]) -> list[Tensor]:
-    """What the model itself gives for inputs, flattened."""
+    """The outputs of the model itself for inputs, flattened."""
     return drawn_outputs(model, specification, xs, draws=1)[0]
 
 
 def _tried(model: keras.Model, graph: Graph, specification: Specification) -> tuple[list[Tensor], list[Tensor]]:
-    """Made-up inputs, and what the model gives for them: of sizes that it takes, where axes are open."""
+    """Random inputs, and the model's outputs for them: of sizes that it takes, where axes are open."""
     is_open = any(None in value.shape[1:] for value in graph.inputs)
     limits = _index_limits(graph)
     refused: Exception | None = None
-    # Indices may be made of whole numbers by adding to them, or taking from them: then few of these are in the table.
+    # Indices may be made of integers by adding to them, or taking from them: then few of these are in the table.
     for filled, few in itertools.product(_SIZES if is_open else _SIZES[:1], (False, True) if limits else (False,)):
         shapes = [(value.shape[0] or _BATCH, *(size or filled for size in value.shape[1:])) for value in graph.inputs]
         xs = [_made_up(value, shape, limits.get(value), few) for value, shape in zip(graph.inputs, shapes, strict=True)]
@@ -128,14 +128,14 @@ def _tried(model: keras.Model, graph: Graph, specification: Specification) -> tu
             refused = refused or error
     assert refused is not None
     raise UnsupportedModelError(
-        f"the model {model.name!r} does not run on made-up inputs: {type(refused).__name__}: {plain(refused)}"
+        f"the model {model.name!r} does not run on random inputs: {type(refused).__name__}: {plain(refused)}"
     ) from refused
 
 
 def drawn_outputs(
     model: keras.Model, specification: Specification, xs: Sequence[Tensor], draws: int = 2
 ) -> list[list[Tensor]]:
-    """What the model itself gives for inputs, flattened; as often as asked for, if it draws random numbers."""
+    """The outputs of the model itself, flattened; as often as asked for, if it draws random numbers."""
     given = keras.tree.map_structure(lambda position: xs[position], specification.structure)
     found: list[list[Tensor]] = []
     with keras.StatelessScope(initialize_variables=False) as scope:
@@ -175,7 +175,7 @@ def _made_up(value: Value, shape: tuple[int, ...], limit: int | None, few: bool)
 
 
 def _index_limits(graph: Graph) -> dict[Value, int]:
-    """How many things the whole numbers of those inputs can stand for that are used as indices."""
+    """How many things the integers of those inputs can stand for that are used as indices."""
     graph = split_into_primitives(graph)
     limits: dict[Value, int] = {}
     for boundary in boundaries(graph, list(graph.nodes)):

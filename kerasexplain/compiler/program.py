@@ -45,7 +45,7 @@ class Program:
         readout: What is done with the signal at the start and at the inputs.
         jit_compile: Whether XLA compiles.
         variables: The model's, which stay live.
-        remat: Whether the backward pass runs parts of the forward pass again.
+        remat: Whether parts of the forward pass are rematerialized in the backward pass.
         precision: What products are computed in.
     """
 
@@ -101,7 +101,7 @@ class Program:
         )
 
     def _without_relevance(self, question: Question, like: Given, tensors: list[Tensor]) -> dict[str, Any]:
-        """What the model gives, compiled; arguments as of `_with_relevance`."""
+        """The results of a model without relevance, compiled; arguments as of `_with_relevance`."""
         count = len(like.flat())
         given = like.like(tensors[:count])
         with self._cache.used(tensors[count:]):
@@ -172,7 +172,7 @@ class Program:
         signals: Mapping[Value, Tensor],
         read: Mapping[Tap, Tensor],
     ) -> list[Tensor]:
-        """What the inputs get, through real numbers and through what is looked up by whole ones."""
+        """The relevance of the inputs, through real numbers and through values looked up by integers."""
         graph = self._execution.graph
         of_indices = self._of_indices(read, dict(zip(graph.inputs, given.inputs, strict=True)))
         relevance = []
@@ -191,7 +191,7 @@ class Program:
         values: Mapping[Value, Tensor],
         references: Mapping[Value, Tensor] | None,
     ) -> tuple[dict[str, Any], Tensor, Tensor]:
-        """What can be told without relevance, the weights of what is explained, and the flat output."""
+        """The results without relevance, the weights of what is explained, and the flat output."""
         graph = self._execution.graph
         y = values[graph.explained]
         flat = flattened(y)
@@ -222,7 +222,7 @@ class Program:
         return conditions
 
     def _per_sample(self, tap: Tap, relevance: Tensor) -> Tensor:
-        """What was read at a tap, with one row per sample: rows that code made of one sample become an axis."""
+        """The relevance read at a tap, one row per sample: rows that code made of one sample become an axis."""
         if tap.kind == "bias":
             return relevance
         value = self._tapped(tap)
@@ -231,7 +231,7 @@ class Program:
         return relevance if value.fold == 1 else ops.reshape(relevance, (-1, value.fold, *ops.shape(relevance)[1:]))
 
     def _of_indices(self, read: Mapping[Tap, Tensor], inputs: Mapping[Value, Tensor]) -> dict[Value, Tensor]:
-        """What the inputs get through what is looked up by them."""
+        """The relevance of the inputs through values that are looked up by them."""
         relevance: dict[Value, Tensor] = {}
         for boundary in self._execution.boundaries:
             if boundary.sources:

@@ -13,7 +13,7 @@ from kerasexplain.graph.taps import Tap
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """What a compiled function computes besides the relevance of the inputs.
+    """A question to a compiled function: all that it computes besides the relevance of the inputs.
 
     Attributes:
         selection: How neurons are chosen: "max", "index" or "weights".
@@ -40,7 +40,7 @@ class Question:
 
 @dataclasses.dataclass(frozen=True)
 class Given:
-    """What a compiled function takes, batch first.
+    """The operands of a compiled function, batch first.
 
     Attributes:
         inputs: The model's inputs, flattened.
@@ -78,7 +78,7 @@ class Given:
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What a compiled function returns, as numpy arrays with one row per sample.
+    """The result of a compiled function, as numpy arrays with one row per sample.
 
     Attributes:
         relevance: Per model input; sums if they were asked for.

@@ -18,7 +18,7 @@ from kerasexplain.rules import GradientRule
 
 
 def _decided(graph: Graph) -> set[Value]:
-    """What is computed from real numbers by way of truth values and whole numbers: by a comparison, say."""
+    """The values computed from real numbers by way of truth values and integers: by a comparison, say."""
     found: set[Value] = set()
     for node in graph.nodes:
         if any(value in found or value in graph.carriers for value in node.inputs):

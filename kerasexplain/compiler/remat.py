@@ -1,4 +1,4 @@
-"""Memory for time: parts of a graph that run again in the backward pass, so that what they compute need not be kept."""
+"""Rematerialization, or checkpointing: parts of a graph run again in the backward pass, and are not held."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Cut:
     """A graph in parts.
 
     Attributes:
-        before: What runs first: the nodes that follow from whole numbers alone, such as masks.
+        before: What runs first: the nodes that follow from integers alone, such as masks.
         segments: Parts that can run again; none where the graph has no values to cut at.
         after: The last part, which need not run again: what it computes is needed at once.
     """

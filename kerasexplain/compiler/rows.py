@@ -85,7 +85,7 @@ def named(rows: Sequence[Row], name: Any, *, exact: bool = False) -> Row:
     Args:
         rows: The operations.
         name: A name, or a layer.
-        exact: Whether the output of an operation with an affine one folded into it is not to be had: that is where a
+        exact: Whether the output of an operation with an affine one folded into it is not available: that is where a
             gradient travels, which is another one behind the two.
 
     Raises:
@@ -140,7 +140,7 @@ def _preprocessing(nodes: Sequence[Node], raw: set[Value]) -> set[Node]:
     own = set(raw)
     found = set()
     for node in nodes:
-        casts = isinstance(node.primitive, Lookup) and node.type == "Cast"  # of pixels that are whole numbers
+        casts = isinstance(node.primitive, Lookup) and node.type == "Cast"  # of pixels that are integers
         if not casts and not (node.inputs and all(value in own for value in node.inputs)):
             continue
         if isinstance(node.primitive, (Affine, Scale)):
@@ -165,7 +165,7 @@ def _steps(row: Row) -> tuple[Row, ...]:
 
 
 def infer_domains(nodes: Sequence[Node], of_inputs: dict[Value, Interval]) -> dict[Value, Interval]:
-    """What is known of the range of every value on the way."""
+    """The range of every value on the way, as far as it is known."""
     domains = dict(of_inputs)
     for node in nodes:
         domain = node.primitive.domain(*(domains.get(value, ANY) for value in node.inputs))

@@ -117,7 +117,7 @@ def _is_real_constant(leaf: Any) -> bool:
 
 
 def _with_real_inputs(nodes: list[Node]) -> Iterator[Node]:
-    """The nodes, the last after a cast of its input, if that holds whole numbers that it does not take as indices."""
+    """The nodes, the last after a cast of its input, if that holds integers that it does not take as indices."""
     *sources, node = nodes
     yield from sources
     call = node.primitive

@@ -23,7 +23,7 @@ class OfWeights(Protocol):
     """An operation that makes something of its weights alone."""
 
     def of_weights(self, dtype: str) -> dict[str, Any]:
-        """What it makes, the same in every pass until the weights change."""
+        """The tensors made of the weights, the same in every pass until the weights change."""
 
 
 _in_use: contextvars.ContextVar[Mapping[OfWeights, dict[str, Any]] | None] = contextvars.ContextVar(
@@ -32,12 +32,12 @@ _in_use: contextvars.ContextVar[Mapping[OfWeights, dict[str, Any]] | None] = con
 
 
 def cached(operation: OfWeights) -> dict[str, Any]:
-    """What is cached of the weights of an operation; empty where it has to be made."""
+    """The cached tensors of an operation's weights; empty where they have to be made."""
     return (_in_use.get() or {}).get(operation, {})
 
 
 class WeightCache:
-    """What is cached for a program.
+    """The weight cache of a program.
 
     Whether weights have changed is told by where the backend holds them, so no change is missed, whoever made it. Where
     that cannot be told, nothing is cached.
@@ -55,7 +55,7 @@ class WeightCache:
         self._structure = [] if states(variables) is None else self._made()
 
     def _made(self) -> list[dict[str, Any]]:
-        """What each of the operations makes; nothing if that is too much."""
+        """The tensors that each of the operations makes of its weights; nothing if that is too much."""
         made, size = [], 0
         for operation in self._operations:
             made.append(operation.of_weights(self._dtype))
@@ -65,7 +65,7 @@ class WeightCache:
         return made
 
     def tensors(self) -> list[Tensor]:
-        """What is cached, flattened, of the weights as they are now."""
+        """The cached tensors, flattened, of the weights as they are now."""
         if not keras.tree.flatten(self._structure):
             return []
         now = states(self._variables)

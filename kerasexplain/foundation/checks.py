@@ -16,23 +16,23 @@ def check_nonnegative(name: str, value: Any) -> None:
 
 
 def check_count(name: str, value: Any) -> None:
-    """Raises ValueError unless the value is a whole number of at least 1."""
+    """Raises ValueError unless the value is an integer of at least 1."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
 
 
 def check_batch_size(value: Any) -> None:
-    """Raises ValueError unless the value is "auto" or a whole number of at least 1."""
+    """Raises ValueError unless the value is "auto" or an integer of at least 1."""
     if isinstance(value, str) and value != "auto":
-        raise ValueError(f"batch_size must be a whole number of at least 1, or 'auto', got {value!r}")
+        raise ValueError(f"batch_size must be an integer of at least 1, or 'auto', got {value!r}")
     if not isinstance(value, str):
         check_count("batch_size", value)
 
 
 def check_seed(value: Any) -> None:
-    """Raises ValueError unless the value is a whole number that is not negative."""
+    """Raises ValueError unless the value is an integer that is not negative."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
-        raise ValueError(f"seed must be a whole number that is not negative, got {value!r}")
+        raise ValueError(f"seed must be an integer that is not negative, got {value!r}")
 
 
 def check_choice(name: str, value: Any, legal: Iterable[Any]) -> None:

@@ -76,7 +76,7 @@ class Configurable:
 
 
 def _with_floats(value: Any) -> Any:
-    """Plain data with every whole number as a float: an `Epsilon(1)` is an `Epsilon(1.0)`."""
+    """Plain data with every integer as a float: an `Epsilon(1)` is an `Epsilon(1.0)`."""
     if isinstance(value, dict):
         return {key: _with_floats(item) for key, item in value.items()}
     if isinstance(value, list):

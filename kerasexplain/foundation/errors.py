@@ -20,7 +20,7 @@ class NotFiniteError(ArithmeticError):
 
 
 def without_backend(error: BaseException) -> str:
-    """What to do about an import that failed for want of Keras' backend; empty for any other error."""
+    """Advice on an import that failed for want of Keras' backend; empty for any other error."""
     name = error.name if isinstance(error, ModuleNotFoundError) else None
     if name not in ("tensorflow", "jax", "torch", "openvino"):
         return ""
@@ -32,7 +32,7 @@ def without_backend(error: BaseException) -> str:
 
 
 def plain(error: BaseException) -> str:
-    """What an error says in its first line, without what Keras and TensorFlow put around it: frames, names of nodes."""
+    """The first line of an error's message, without what Keras and TensorFlow put around it: frames, names of nodes."""
     text = str(error)
     framed = re.search(r"\x1b\[1m(.*?)\x1b\[0m", text, re.S)
     text = re.sub(r"\x1b\[[0-9;]*m", "", framed[1] if framed else text).strip()

@@ -32,7 +32,7 @@ Path = str | os.PathLike[str]
 
 
 def write_analyzer(path: Path, config: dict[str, Any], learnt: dict[str, Any]) -> None:
-    """Writes an analyzer's configuration as JSON, or with what it learnt in HDF5."""
+    """Writes an analyzer's configuration as JSON, or in HDF5 together with its fitted values."""
     if learnt:
         write_values(path, config, learnt)
         return
@@ -41,7 +41,7 @@ def write_analyzer(path: Path, config: dict[str, Any], learnt: dict[str, Any]) -
 
 
 def read_analyzer(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The configuration and what was learnt, as `write_analyzer` wrote them.
+    """The configuration and the fitted values, as `write_analyzer` wrote them.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -120,7 +120,7 @@ def read_values(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _head(path: Path, none: str) -> bytes:
-    """What a file begins with.
+    """The first bytes of a file.
 
     Raises:
         FileNotFoundError: There is no such file.

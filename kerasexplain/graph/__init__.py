@@ -1,1 +1,1 @@
-"""What a model becomes: values, nodes, primitives, and what is known of them without running it."""
+"""The graph of a model: values, nodes, primitives, and what is known of them without running it."""

@@ -227,7 +227,7 @@ Evaluate = Callable[[Node, Mapping[Value, Tensor]], "dict[Value, Tensor]"]
 
 
 def evaluated(node: Node, values: Mapping[Value, Tensor]) -> dict[Value, Tensor]:
-    """What a node gives by ordinary computation."""
+    """The outputs of a node by ordinary computation, by value."""
     return dict(zip(node.outputs, outputs_of(node, values), strict=True))
 
 
@@ -244,7 +244,7 @@ def interpret(nodes: Iterable[Node], values: dict[Value, Tensor], evaluate: Eval
 
 
 def outputs_of(node: Node, values: Mapping[Value, Tensor]) -> list[Tensor]:
-    """What a node gives, where the values that it reads are these."""
+    """The outputs of a node, where the values that it reads are these."""
     return tensors_of(node.primitive(*(values[value] for value in node.inputs)))
 
 

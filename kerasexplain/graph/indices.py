@@ -34,7 +34,7 @@ class Boundary:
     """A lookup on the way to the explained value.
 
     Attributes:
-        node: The lookup: an embedding, a one-hot encoding, a cast of whole numbers.
+        node: The lookup: an embedding, a one-hot encoding, a cast of integers.
         sources: The model's inputs that its indices come from; none where they are computed from something else, such
             as positions counted up: its relevance is then a bias entry.
         nodes: What the indices are computed by, in the order in which it runs.
@@ -50,7 +50,7 @@ class Boundary:
 
     @property
     def index(self) -> Value:
-        """What is looked up by."""
+        """The value that is looked up by."""
         return self.node.inputs[0]
 
     def computed(self, inputs: Mapping[Value, Any]) -> dict[Value, Tensor]:
@@ -68,7 +68,7 @@ class Boundary:
     def at_inputs(self, relevance: Tensor, inputs: Mapping[Value, Any]) -> dict[Value, Tensor]:
         """Relevance of the indices, carried back to the inputs that they come from, shaped like these.
 
-        What is computed element by element, an offset say, hands on what it gets; a cast to whole numbers, which has no
+        What is computed element by element, an offset say, hands on what it gets; a cast to integers, which has no
         derivative, too.
         """
         moved = [node for node in self.nodes if not self.carrying.isdisjoint(node.outputs)]
@@ -89,7 +89,7 @@ class Boundary:
 def _handed_back(
     node: Node, position: int, carriers: Sequence[Value], values: Mapping[Value, Tensor], signal: Tensor
 ) -> Sequence[Tensor]:
-    """What some inputs of an operation get of its output's signal."""
+    """The signal that some inputs of an operation get of its output's."""
     xs = tuple(ops.zeros(ops.shape(values[value]), dtype=signal.dtype) for value in carriers)
     if _is_pointwise(node):
         shape = ops.shape(values[node.outputs[position]])

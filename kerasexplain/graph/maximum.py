@@ -66,7 +66,7 @@ def pooling_maximum(call: Call) -> Maximum:
 def window_candidates(
     pool_size: Sequence[int], strides: Sequence[int], padding: str, channels_last: bool
 ) -> Callable[[Tensor], Tensor]:
-    """What each pooling window sees; padded positions are -inf and never win."""
+    """The candidates of each pooling window; padded positions are -inf and never win."""
 
     def candidates(x: Tensor) -> Tensor:
         first_axis = 1 if channels_last else 2
@@ -101,7 +101,7 @@ def adaptive_maximum(call: Call) -> Maximum:
 
 
 def adaptive_candidates(sizes: Sequence[int], first_axis: int) -> Callable[[Tensor], Tensor]:
-    """What each window of an adaptive pooling sees: of n positions, those from `i n // m` to `ceil((i + 1) n / m)`."""
+    """The candidates of each adaptive pooling window: of n positions, from `i n // m` to `ceil((i + 1) n / m)`."""
 
     def candidates(x: Tensor) -> Tensor:
         y = ops.expand_dims(x, -1)
@@ -125,7 +125,7 @@ def adaptive_candidates(sizes: Sequence[int], first_axis: int) -> Callable[[Tens
 
 
 def reduction_candidates(axes: Sequence[int], keepdims: bool) -> Callable[[Tensor], Tensor]:
-    """What a maximum over whole axes sees."""
+    """The candidates of a maximum over whole axes."""
 
     def candidates(x: Tensor) -> Tensor:
         rank = len(x.shape)
@@ -152,6 +152,6 @@ def minimum_of_operands(call: Call) -> Minimum:
 
 
 def operand_candidates(*xs: Tensor) -> Tensor:
-    """What an elementwise maximum of several tensors sees."""
+    """The candidates of an elementwise maximum of several tensors."""
     shape = ops.shape(sum(xs[1:], xs[0]))
     return ops.stack([ops.broadcast_to(x, shape) for x in xs], axis=-1)

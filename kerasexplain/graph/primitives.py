@@ -1,4 +1,4 @@
-"""What a Keras operation is to relevance: a few primitives, whatever the layer is called.
+"""The primitives that Keras operations are described by: a few, whatever the layer is called.
 
 A primitive knows its ordinary forward computation, the bias entries it has and what is known of its output's
 range. It knows nothing of graphs or rules.
@@ -36,7 +36,7 @@ class Primitive:
         raise NotImplementedError
 
     def domain(self, *domains: Interval) -> Interval:
-        """What is known of the range of the output, given the ranges of the inputs."""
+        """The range of the output, as far as it is known from the ranges of the inputs."""
         return ANY
 
 
@@ -130,7 +130,7 @@ class Source(Primitive):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Lookup(Primitive):
-    """What stands for an index: an embedding, a one-hot vector. Relevance ends here, and belongs to the index."""
+    """Values that stand for an index: an embedding, a one-hot vector. Relevance ends here, and belongs to the index."""
 
     function: Callable[..., Tensor]
     range: Interval = ANY
@@ -233,7 +233,7 @@ class Nonlinear(Primitive):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Constant(Nonlinear):
-    """What has the shape of its input and none of its values: all its relevance is a bias entry."""
+    """A constant with the shape of its input and none of its values: all its relevance is a bias entry."""
 
     smooth: bool = True
 
@@ -306,7 +306,7 @@ class LiveConstant:
 
 
 def now(leaf: Any, dtype: Any = None) -> Any:
-    """What an argument of a call is now: tensors of real numbers in the precision asked for, the rest as it is."""
+    """The present value of a call's argument: tensors of real numbers in the precision asked for, the rest as it is."""
     if isinstance(leaf, LiveConstant):
         leaf = leaf.value()
     if dtype is not None and ops.is_tensor(leaf) and not isinstance(leaf, keras.Variable):
@@ -315,7 +315,7 @@ def now(leaf: Any, dtype: Any = None) -> Any:
 
 
 def live(variable: Any) -> Tensor:
-    """What a variable holds now, in single precision at least: weights are not multiplied in half precision."""
+    """The present value of a variable, in single precision at least: weights are not multiplied in half precision."""
     double = keras.backend.standardize_dtype(variable.dtype) == "float64"
     return ops.cast(variable, "float64" if double else "float32")
 

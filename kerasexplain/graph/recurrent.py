@@ -43,7 +43,7 @@ class Recurrent(Primitive):
     def over_time(
         self, step: Step, xs: Sequence[Tensor], unroll: bool, baseline: Sequence[Tensor] | None = None
     ) -> list[Tensor]:
-        """What the layer gives, by another function for its cell: `(x, states) -> (output, new states)`.
+        """The layer's outputs by another function for its cell: `(x, states) -> (output, new states)`.
 
         Args:
             step: One step, on samples of one time.

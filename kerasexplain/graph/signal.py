@@ -1,4 +1,4 @@
-"""What a tensor's gradient means during a relevance pass."""
+"""The signal of a tensor: the meaning of its gradient during a relevance pass."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import enum
 
 
 class Signal(enum.Enum):
-    """What a tensor's gradient means during a relevance pass."""
+    """The meaning of a tensor's gradient during a relevance pass."""
 
     Q = "relevance per unit of activation"
     R = "relevance"

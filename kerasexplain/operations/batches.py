@@ -76,7 +76,7 @@ def _permutation(operation: Any, rank: int) -> list[int]:
 
 
 def _after_index(key: Any, batch: int) -> int | None:
-    """Where the batch is behind an index that takes it as a whole: whole numbers in front of it drop their axes."""
+    """Where the batch is behind an index that takes it as a whole: integers in front of it drop their axes."""
     keys = key if isinstance(key, tuple) else (key,)
     before = keys[:batch]
     simple = all(isinstance(k, (int, slice)) and not isinstance(k, bool) for k in before)
@@ -86,7 +86,7 @@ def _after_index(key: Any, batch: int) -> int | None:
 
 
 def _is_within_samples(call: Call) -> bool:
-    """What can be told from the arguments alone; False where that does not decide it."""
+    """Whether an operation stays within samples, as its arguments alone tell; False where they do not decide."""
     operation, shape = call.operation, call.inputs[0].shape
     name, rank = type(operation).__name__, len(call.inputs[0].shape)
     if name in ("Copy", "Identity", "DepthToSpace", "SpaceToDepth"):

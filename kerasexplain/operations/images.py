@@ -14,7 +14,7 @@ Tensor = Any
 
 
 def resampling(call: Call, function: Callable[[Tensor], Tensor]) -> Primitive:
-    """What the layer or operation of the call does, which has the attributes of `ops.image.resize`."""
+    """The primitive of a resampling layer or operation, which has the attributes of `ops.image.resize`."""
     how = call.operation
     if len(call.inputs[0].shape) != 4:
         return opaque(call, "it takes the batch for an axis of the image")

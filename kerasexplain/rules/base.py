@@ -1,4 +1,4 @@
-"""What every rule is: a value that says how the relevance of an output is shared among the inputs."""
+"""The base of all rules: a rule is a value that says how the relevance of an output is shared among the inputs."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class BaselineSlope(BaselineRule):
     """
 
     def against(self, f: Function, z: Tensor, reference: Tensor, s: Tensor) -> Tensor:
-        """What z gets, where y gets s, with the value of z at the baseline."""
+        """The share of z where y has s, given the value of z at the baseline."""
         return s * f.slope(z, reference)
 
 

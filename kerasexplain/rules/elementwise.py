@@ -13,7 +13,7 @@ Tensor = Any
 
 
 class Function(Protocol):
-    """What a rule may ask of f."""
+    """An elementwise function f, with all that a rule may ask of it."""
 
     def __call__(self, *zs: Tensor) -> Tensor: ...
 
@@ -31,7 +31,7 @@ class ElementwiseRule(Rule):
     """A rule for elementwise nonlinearities `y = f(z)`."""
 
     def at(self, f: Function, z: Tensor, s: Tensor) -> Tensor:
-        """What z gets, where y gets s: the rule applied to whatever number it is that travels."""
+        """The share of z where y has s: the rule applied to whatever number it is that travels."""
         raise NotImplementedError
 
 

@@ -35,11 +35,11 @@ class LinearRule(Rule):
     is_gradient = False
 
     def kernels(self, step: LinearStep) -> dict[str, Any]:
-        """What the rule needs of the kernel alone, by the step's name for it."""
+        """The tensors that the rule makes of the kernel alone, by the step's name for them."""
         return {}
 
     def parts(self, step: LinearStep) -> tuple[Tensor, Tensor] | None:
-        """What the rule divides by, made in the forward pass if z is had of it as well."""
+        """The denominators of the rule, if the forward pass makes them and z follows from them; else None."""
         return None
 
     def output(self, step: LinearStep) -> Tensor:
@@ -82,7 +82,7 @@ class SingleShare(LinearRule):
         return self.shares(step, step.z)
 
     def distribute(self, step: LinearStep, s: Tensor) -> tuple[Tensor, Tensor | None]:
-        """What x and the bias get of the shares s, as `relevance` returns it."""
+        """The relevance of x and of the bias by the shares s, as `relevance` returns it."""
         return step.T(s), s if self.bias else None
 
     def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:

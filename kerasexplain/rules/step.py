@@ -14,7 +14,7 @@ from kerasexplain.rules.arithmetic import negative, positive
 Tensor = Any
 Product = Callable[[Tensor, Tensor], Tensor]
 
-#: Up to so many input channels, one product of twice as many takes less time than two: up to a third less on pictures.
+#: Up to so many input channels, one product of twice as many takes less time than two: up to a third less on images.
 FEW_CHANNELS = 64
 
 
@@ -127,14 +127,14 @@ class LinearStep:
         return _sum(map(self.forward, self.x_parts, self.W_N))
 
     def P_T(self, s: Tensor) -> Tensor:  # noqa: N802
-        """What each unit of x gets through its positive contributions: `(W+)^T s` where x > 0, else `(W-)^T s`."""
+        """The transpose of `P` at s, per unit of x: `(W+)^T s` where x > 0, else `(W-)^T s`."""
         both = zip(self.x_parts, self.W_P, strict=True)
         return self._by_sign([self._transposed(s, W, part) for part, W in both])
 
     def split_T(  # noqa: N802
         self, s_pos: Tensor, s_neg: Tensor, join: Callable[[Tensor, Tensor], Tensor] = operator.add
     ) -> Tensor:
-        """What each unit of x gets through its positive contributions from s_pos, and its negative ones from s_neg.
+        """The transposes of `P` at s_pos and of `N` at s_neg, per unit of x.
 
         They are added, or joined otherwise.
         """
@@ -143,7 +143,7 @@ class LinearStep:
         return self._by_sign([join(transposed(s_pos, P, part), transposed(s_neg, N, part)) for part, P, N in both])
 
     def _by_sign(self, of_parts: list[Tensor]) -> Tensor:
-        """What x gets, from what its parts would."""
+        """The shares of x, from those of its parts."""
         if self.nonnegative:
             return of_parts[0]
         if self._joined is not None:

@@ -64,7 +64,7 @@ class BatchSize:
 
 
 class BatchSizes:
-    """What is known of the batch sizes of an analyzer, by the sizes of the samples."""
+    """The batch sizes of an analyzer that are known so far, by the sizes of the samples."""
 
     def __init__(self) -> None:
         self._most: dict[Any, int] = {}

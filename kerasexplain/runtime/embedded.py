@@ -59,12 +59,12 @@ class Embedded:
         real = [is_real[value][0] for value in graph.inputs]
         if not found and not any(numbers.any() for numbers in real):
             names = ", ".join(map(repr, graph.input_names))
-            raise InputError(f"the model's input {names} holds whole numbers, and nothing is looked up by them")
+            raise InputError(f"the model's input {names} holds integers, and nothing is looked up by them")
         question = dataclasses.replace(passes.question, shifts=tuple(map(_tap, found)))
         return cls(dataclasses.replace(passes, question=question), found, real)
 
     def looked_up(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """What is looked up where the model's inputs are these, one array for each lookup.
+        """The looked-up values where the model's inputs are these, one array for each lookup.
 
         Raises:
             InputError: An index is out of range.

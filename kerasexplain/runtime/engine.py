@@ -1,4 +1,4 @@
-"""What an analyzer runs on: pipelines, made when they are first needed, and anew when the model has changed."""
+"""The engine of an analyzer: pipelines, made when they are first needed, and anew when the model has changed."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Engine:
         return self._batch_sizes.of(self._options.batch_size if asked is None else asked, pipelines, given)
 
     def fitted(self, method: Method) -> Engine:
-        """The engine for the same model and inputs under a method that has learnt from data."""
+        """The engine for the same model and inputs under a method that has been fitted to data."""
         engine = Engine(self._model, method, self._options)
         engine._known = self.pipelines().specification
         return engine

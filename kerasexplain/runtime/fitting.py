@@ -1,4 +1,4 @@
-"""What methods learn from data, batch by batch: no more than a few batches are held at a time."""
+"""Fitting of methods to data, batch by batch: no more than a few batches are held at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kerasexplain.runtime.streams import Batch
 
 @dataclasses.dataclass(frozen=True)
 class Fitting:
-    """Data to learn from.
+    """Data to fit a method to.
 
     Attributes:
         pipelines: Of the analyzer that is fitted.

@@ -19,7 +19,7 @@ _NOT_DENSE = {"RaggedTensor": "ragged", "RaggedTensorValue": "ragged", "SparseTe
 
 
 def by_input(x: Any, names: Sequence[str]) -> tuple[list[Any], Structure]:
-    """What x holds for each input of the model, flattened, and a function that gives such a list the structure of x.
+    """The entries of x for each input of the model, flattened, and a function that gives a list the structure of x.
 
     Arrays of any kind stay what they are: one on disk is read when it is cut into batches.
 
@@ -121,7 +121,7 @@ def _array(x: Any, name: str, value: Value, shape: Shape, dtype: str, begin: int
     _check_shape(array.shape, where, shape)
     if not value.is_float:
         check_whole(array, value.dtype, where)
-    with np.errstate(over="ignore"):  # what is too large for the dtype is told below
+    with np.errstate(over="ignore"):  # overflow of the dtype is told below
         array = array.astype(dtype if value.is_float else value.dtype)
     if value.is_float and not np.isfinite(array).all():
         bad = np.argwhere(~np.isfinite(array))
@@ -146,7 +146,7 @@ def _as_array(x: Any, name: str) -> np.ndarray:
 def check_whole(array: np.ndarray, dtype: str, where: str) -> None:
     """Raises InputError if numbers are not whole, or do not fit an integer dtype: they would wrap around."""
     if array.dtype.kind == "f" and (not np.isfinite(array).all() or np.any(array != np.round(array))):
-        raise InputError(f"{where} must hold whole numbers ({dtype})")
+        raise InputError(f"{where} must hold integers ({dtype})")
     if dtype == "bool" or not array.size:
         return
     limits = np.iinfo(dtype)

@@ -1,4 +1,4 @@
-"""What makes one analyzer differ from another: a named, configurable method on top of the engine."""
+"""The base of methods: a method is named and configurable, and all that one analyzer differs from another by."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Method(Configurable):
     default_start: ClassVar[str] = "output"
     #: Which channels relevance may go through where a call says nothing else; see `Analyzer.explain`.
     conditions: Any = None
-    #: Fields that hold what `fit` learnt. They are no options, and are saved as arrays.
+    #: Fields that hold fitted values. They are no options, and are saved as arrays.
     learnt: ClassVar[tuple[str, ...]] = ()
     #: What `start=` may be, besides an array, and whether it may be one.
     legal_starts: ClassVar[tuple[str | None, ...]] = (None, "output", "one")
@@ -48,7 +48,7 @@ class Method(Configurable):
 
     @property
     def explains_audits(self) -> bool:
-        """Whether relevance is propagated, so that there are books to be kept of it."""
+        """Whether relevance is propagated, so that it can be audited."""
         return not self.composite().plain
 
     def started(self, start: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class Method(Configurable):
         return relevance
 
     def of_biases(self, found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """What biases took, as it is told, given what each of them took."""
+        """The relevance of biases as it is reported, given that of each of them."""
         return dict(found)
 
     def notes(self, pipeline: Pipeline) -> tuple[str, ...]:
@@ -79,7 +79,7 @@ class Method(Configurable):
         return Answer.joined([found for _, _, found in passes.copies(1, passes.themselves)])
 
     def fitted(self, fitting: Fitting) -> Method:
-        """The method with what it learnt from data; by default there is nothing to learn."""
+        """The method fitted to data; by default there is nothing to fit."""
         return self
 
     def check_start(self, start: Any) -> None:
@@ -95,7 +95,7 @@ class Method(Configurable):
         return self.learnt
 
     def _key(self) -> str:
-        # Methods that learnt different things are different, though their options are the same.
+        # Methods with different fitted values are different, though their options are the same.
         return super()._key() + "".join(digest(getattr(self, name)) for name in self.learnt)
 
 

@@ -50,7 +50,7 @@ class Passes:
         return len(self.inputs[0])
 
     def values(self) -> Answer:
-        """What the model says of the samples, without relevance."""
+        """The model's answer for the samples, without relevance."""
         silent = dataclasses.replace(self, progress=None)
         return Answer.joined([answer for _, _, answer in silent.copies(1, self.themselves, relevance=False)])
 

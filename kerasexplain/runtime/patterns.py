@@ -1,4 +1,4 @@
-"""Patterns: what in the input of a unit goes with its output, learnt from data.
+"""Patterns: what in the input of a unit goes with its output, fitted to data.
 
 The weights of a unit also cancel what disturbs it, so they do not show what it looks for; its pattern does.
 """

@@ -179,7 +179,7 @@ def _refuse_labels(given: np.ndarray, samples: int, shape: tuple[int | None, ...
 
 
 def _told(given: Any) -> str:
-    """What was given, in a few words: never the numbers of an array."""
+    """A description of what was given, in a few words: never the numbers of an array."""
     kind = type(given).__name__
     if isinstance(given, str):
         return repr(given[:40])

@@ -52,7 +52,7 @@ class Batch:
 
 
 class Data:
-    """What a user passes to be explained or learnt from: arrays, or a stream of batches of them.
+    """Data to be explained or fitted to: arrays, or a stream of batches of them.
 
     Args:
         given: Arrays as `analyze` takes them, or an iterable of batches: a `tf.data.Dataset`, a `PyDataset`, a

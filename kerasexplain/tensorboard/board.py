@@ -1,6 +1,6 @@
 """TensorBoard, started so that it keeps every step of what the tab "Relevance" shows.
 
-By itself TensorBoard keeps about ten steps of pictures and of relevance.
+By itself TensorBoard keeps about ten steps of images and of relevance.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Explanations as events: the numbers for the tab "Relevance", pictures for the tab "Images"."""
+"""Explanations as events: the numbers for the tab "Relevance", images for the tab "Images"."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from kerasexplain.tensorboard.writer import Writer
 
-#: The section of the books; in words that no layer is named by.
+#: The section of the audit; in words that no layer is named by.
 BOOKS = "conservation of relevance"
 
 
@@ -61,7 +61,7 @@ class ExplanationLog:
             if tokens is not None and ids.ndim == 2 and ids.dtype.kind in "iu"
         }
         if tokens is not None and not self._tokens:
-            raise ValueError("tokens= names ids, but no input holds whole numbers of shape (samples, length)")
+            raise ValueError("tokens= names ids, but no input holds integers of shape (samples, length)")
         self._has_samples: Any = None
         self._events: dict[str, int] = {}
         self._drawn: dict[str, list[Image]] = {}
@@ -74,7 +74,7 @@ class ExplanationLog:
 
         Raises:
             ValueError: The explanation does not fit the samples.
-            ImportError: The samples are pictures, and what draws them is not installed.
+            ImportError: The samples are images, and what draws them is not installed.
         """
         self._relevance("", found)
         self.pictures(found)
@@ -106,7 +106,7 @@ class ExplanationLog:
             writer.images("/".join(["relevance", tag, *input_, *plane]), strips, step)
 
     def pictures(self, found: Explanation) -> dict[str, list[Image]]:
-        """By input, a strip for every sample: of a picture the picture, its relevance, and both in one; of the plane in
+        """By input, a strip for every sample: of an image the image, its relevance, and both in one; of the plane in
         the middle of a volume the same; of signals and tables their relevance, from left to right. Nothing of tokens
         and of what has more axes."""
         from kerasexplain import visualize
@@ -190,14 +190,14 @@ def by_name(x: Any) -> dict[str, np.ndarray]:
 
 
 def _channels_last(values: np.ndarray) -> np.ndarray:
-    """Pictures and volumes with channels first as those with channels last; all else as it is."""
+    """Images and volumes with channels first as those with channels last; all else as it is."""
     channels = (1, 3, 4)
     is_first = values.ndim in (4, 5) and values.shape[1] in channels and values.shape[-1] not in channels
     return np.moveaxis(values, 1, -1) if is_first else values
 
 
 def _is_signal(x: np.ndarray) -> bool:
-    """Whether samples are signals, time and then channels, and no pictures without channels."""
+    """Whether samples are signals, time and then channels, and no images without channels."""
     return x.ndim == 3 and 4 * x.shape[2] <= x.shape[1]
 
 
@@ -207,13 +207,13 @@ def _middle(volumes: np.ndarray) -> int:
 
 
 def _as_strips(signals: np.ndarray) -> np.ndarray:
-    """Signals as pictures: time from left to right, one row for each channel, high enough to be seen."""
+    """Signals as images: time from left to right, one row for each channel, high enough to be seen."""
     rows = np.moveaxis(signals, 1, 2)
     return np.repeat(rows, max(1, rows.shape[2] // (4 * rows.shape[1])), axis=1)
 
 
 def _neurons(neuron: Any, samples: int) -> list[Any]:
-    """What was explained of every sample: an index, the indices of one neuron, or words."""
+    """The explained neuron of every sample: an index, the indices of one neuron, or words."""
     if isinstance(neuron, str) or np.asarray(neuron).dtype.kind == "f":
         return [f"{neuron} outputs" if isinstance(neuron, str) else "weighted outputs"] * samples
     return [np.asarray(one).tolist() for one in neuron]

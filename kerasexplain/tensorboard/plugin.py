@@ -53,7 +53,7 @@ class RelevancePlugin(base_plugin.TBPlugin):
         return False
 
     def frontend_metadata(self) -> base_plugin.FrontendMetadata:
-        """What the tab is called and where its code begins."""
+        """The name of the tab, and where its code begins."""
         return base_plugin.FrontendMetadata(es_module_path="/index.js", tab_name="Relevance")
 
     def get_plugin_apps(self) -> dict[str, Callable[..., Any]]:
@@ -157,21 +157,19 @@ class Asked:
         return self._arguments[name]
 
     def number(self, name: str, default: int | None = None) -> int:
-        """An argument that is a whole number, not negative."""
+        """An argument that is an integer, not negative."""
         if default is not None and name not in self._arguments:
             return default
         text = self.text(name)
         if not re.fullmatch(r"[0-9]{1,18}", text):
-            raise RequestError(f"{name!r} must be a whole number; got {text[:40]!r}")
+            raise RequestError(f"{name!r} must be an integer; got {text[:40]!r}")
         return int(text)
 
     def numbers(self, name: str, most: int) -> list[int]:
-        """An argument that is whole numbers with commas between them."""
+        """An argument that is integers with commas between them."""
         text = self.text(name)
         if not re.fullmatch(r"([0-9]{1,9}(,[0-9]{1,9})*)?", text) or text.count(",") >= most:
-            raise RequestError(
-                f"{name!r} must be at most {most} whole numbers with commas between them; got {text[:40]!r}"
-            )
+            raise RequestError(f"{name!r} must be at most {most} integers with commas between them; got {text[:40]!r}")
         return [int(part) for part in text.split(",")] if text else []
 
 
@@ -222,7 +220,7 @@ def _thinned(values: Sequence[Any], most: int) -> Sequence[Any]:
 
 
 def _drawn(array: np.ndarray, section: records.Section, header: records.Header, side: int) -> np.ndarray:
-    """An array as the browser draws it, `(height, width, channels)`: colours of a picture, or values."""
+    """An array as the browser draws it, `(height, width, channels)`: colours of an image, or values."""
     coloured = header.analyzer is None and section.kind == "picture" and array.ndim == 3 and array.shape[2] in (3, 4)
     plane = array[..., :3] if coloured else records.as_map(array, section.kind)[..., None]
     if side:

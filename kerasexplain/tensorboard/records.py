@@ -1,4 +1,4 @@
-"""What an event of relevance holds: the contract between those who write events and the tab that shows them.
+"""The format of an event of relevance: the contract between those who write events and the tab that shows them.
 
 The plugin's data are sequences of blobs, one sequence per tag and step. The first blob is the header, a JSON object;
 the others are arrays in the format of `.npy` files: all samples of the first section, then all of the second, and so
@@ -7,7 +7,7 @@ what is not looked at need not be read.
 
 There are two kinds of sequences. *Samples* are what is explained: a section for every input of the model. They are
 written once. *Relevance* is what an analyzer found at one step: a section for every input, under the same name as among
-the samples, one for every layer that was asked for, and one with the books of conservation.
+the samples, one for every layer that was asked for, and one with the audit.
 
 This module imports neither Keras nor TensorFlow, for TensorBoard loads it.
 """
@@ -31,8 +31,8 @@ VERSION = 1
 SAMPLES = "samples"
 
 #: What a section holds for every sample: values on a plane, `(height, width)` or `(height, width, channels)`; values of
-#: tokens, `(length,)` or `(length, features)`; other numbers of any shape; or books: what each operation received, what
-#: its bias took, and what it lost, `(3, operations)`.
+#: tokens, `(length,)` or `(length, features)`; other numbers of any shape; or "books", an audit: what each operation
+#: received, what its bias took, and what it lost, `(3, operations)`.
 KINDS = ("picture", "tokens", "numbers", "books")
 
 #: So many samples share a blob at the most, and so many bytes.
@@ -77,7 +77,7 @@ class Section:
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """What is told of a sequence, besides its arrays.
+    """The header of a sequence: all that is said of it besides its arrays.
 
     Attributes:
         sections: Where which arrays are.
@@ -88,7 +88,7 @@ class Header:
         explained: Per sample its value.
         prediction: Per sample the index of the largest output; None where there is no such thing.
         target: Per sample the index of the true class; None if it is not known.
-        operations: The names of the operations in the books.
+        operations: The names of the operations in the audit.
         class_names: The names of the outputs; empty if they have none.
         titles: A name per sample; empty if they have none.
         tokens: By section, the tokens of every sample.
@@ -127,7 +127,7 @@ class Header:
 
     @classmethod
     def from_blob(cls, blob: bytes) -> Header:
-        """What `to_blob` wrote.
+        """The header in a blob that `to_blob` wrote.
 
         Raises:
             FormatError: The blob is something else, or of a newer version.
@@ -205,7 +205,7 @@ def array_to_blob(array: np.ndarray) -> bytes:
 
 
 def array_from_blob(blob: bytes) -> np.ndarray:
-    """What `array_to_blob` wrote.
+    """The array in a blob that `array_to_blob` wrote.
 
     Raises:
         FormatError: The blob is something else.
@@ -226,7 +226,7 @@ def array_from_blob(blob: bytes) -> np.ndarray:
 def as_map(array: np.ndarray, kind: str) -> np.ndarray:
     """An array of that kind as a plane of float32, `(height, width)`, to be drawn.
 
-    Channels of pictures, the last of three axes, are summed, and so is all that belongs to one token. What has one axis
+    Channels of images, the last of three axes, are summed, and so is all that belongs to one token. What has one axis
     becomes a row, and what has more than three a row of its planes.
     """
     values = np.asarray(array, dtype=np.float64)
@@ -236,7 +236,7 @@ def as_map(array: np.ndarray, kind: str) -> np.ndarray:
         values = values.sum(axis=-1)
     if values.ndim > 2:
         values = np.concatenate(values.reshape(-1, *values.shape[-2:]), axis=1)
-    with np.errstate(over="ignore"):  # what is too large for single precision is drawn as not finite
+    with np.errstate(over="ignore"):  # overflow of single precision is drawn as not finite
         return np.ascontiguousarray(np.atleast_2d(values), dtype=np.float32)
 
 

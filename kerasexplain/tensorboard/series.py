@@ -1,4 +1,4 @@
-"""What the tab reads: runs, tags, steps and arrays, through TensorBoard's data provider.
+"""The data that the tab reads: runs, tags, steps and arrays, through TensorBoard's data provider.
 
 Nothing that a browser sends reaches the provider. Runs and tags are looked up among those that it lists, steps among
 those of a tag, sections and samples in the header of a step.
@@ -64,7 +64,7 @@ class Steps:
     until: float
 
     def at(self, step: int) -> provider.BlobSequenceDatum:
-        """What was written at a step."""
+        """The data written at a step."""
         for datum in self.data:
             if datum.step == step:
                 return datum

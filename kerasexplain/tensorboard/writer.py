@@ -1,4 +1,4 @@
-"""Events for TensorBoard, written without TensorFlow: scalars, histograms and pictures for the dashboards that
+"""Events for TensorBoard, written without TensorFlow: scalars, histograms and images for the dashboards that
 TensorBoard brings along, and relevance for the tab of ours."""
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Writer:
         self._write(tag, metadata, make_tensor_proto(_counted(values)), step)
 
     def images(self, tag: str, pictures: Sequence[Image], step: int) -> None:
-        """Pictures of one size, for the tab "Images"."""
+        """Images of one size, for the tab "Images"."""
         metadata = images.create_summary_metadata(display_name="", description="")
         metadata.data_class = summary_pb2.DATA_CLASS_BLOB_SEQUENCE
         width, height = pictures[0].size

@@ -33,7 +33,7 @@ def expands(*keys: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 def expansion(operation: Any) -> Callable[..., Any] | None:
-    """What runs instead of an operation; None for most."""
+    """The function that runs instead of an operation; None for most."""
     return _EXPANSIONS.get(catalogue_key(operation) or "")
 
 
@@ -116,7 +116,7 @@ def _with_masks(operands: Sequence[Tensor]) -> list[tuple[Tensor, Tensor | None]
 
 @expands("layers.Multiply")
 def _masked_product(layer: Any, inputs: Sequence[Tensor]) -> Tensor:
-    """What is masked is 1 to the product, and 0 behind it where it is masked in all operands."""
+    """The product with masked entries as ones, and 0 where an entry is masked in all operands."""
     factors, masks = [], []
     for x, mask in _with_masks(inputs):
         factors.append(x if mask is None else ops.where(mask, x, ops.ones((), x.dtype)))

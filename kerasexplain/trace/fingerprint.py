@@ -26,7 +26,7 @@ _OF_KERAS = ("quantization_mode", "activation", "mean", "variance")
 
 
 class Fingerprint:
-    """What decides, besides the weights' values, what the layers of a model compute.
+    """A fingerprint of all that decides, besides the weights' values, what the layers of a model compute.
 
     That is which layers there are, the code that they run, their variables themselves, and those of their attributes
     that are numbers, text, functions, arrays or collections; of private ones, numbers, text and arrays that are not
@@ -48,7 +48,7 @@ class Fingerprint:
 
 
 class _Layer:
-    """What decides what one layer computes."""
+    """A fingerprint of all that decides what one layer computes."""
 
     def __init__(self, layer: keras.layers.Layer) -> None:
         self._layer = layer
@@ -75,14 +75,14 @@ class _Layer:
 
 
 def _parts(layer: keras.layers.Layer) -> list[Any]:
-    """What counts by identity."""
+    """The parts of a layer that are compared by identity."""
     of_keras = (getattr(layer, name, None) for name in _OF_KERAS)
     code = (type(layer).call, vars(layer).get("call"))
     return [*code, *of_keras, *layer._trainable_variables, *layer._non_trainable_variables]
 
 
 def _attributes(layer: keras.layers.Layer) -> dict[str, Any]:
-    """What counts by value."""
+    """The attributes of a layer that are compared by value."""
     own = vars(layer).items()
     found = {
         name: value

@@ -1,4 +1,4 @@
-"""What a model's inputs look like: their structure, names, shapes and dtypes."""
+"""The specification of a model's inputs: their structure, names, shapes and dtypes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Specification:
 
     @classmethod
     def of(cls, model: Any) -> Specification:
-        """What the model itself knows of its inputs.
+        """The specification of a model's inputs, as far as the model itself knows them.
 
         Raises:
             UnsupportedModelError: It has not been built.
@@ -120,7 +120,7 @@ class Specification:
 
     @classmethod
     def of_example(cls, x: Any) -> Specification:
-        """What an input tells: every size but the batch's."""
+        """The specification that follows from an input: every size but the batch's."""
         arrays = keras.tree.flatten(x)
         names = sorted(x) if isinstance(x, dict) else ["input"] if len(arrays) == 1 else []
         if isinstance(x, dict):
@@ -164,7 +164,7 @@ def _is_shape(shapes: Any) -> bool:
 
 
 def output_names(model: Any, structure: Any) -> tuple[str, ...]:
-    """What each output is called: by its key, or by the layer that makes it."""
+    """The names of the outputs: their keys, or the names of the layers that make them."""
     count = len(keras.tree.flatten(structure))
     if isinstance(structure, dict) and len(structure) == count:
         return tuple(sorted(structure))

@@ -66,7 +66,7 @@ def trace_function(owner: Any, function: Callable[[Any], Any], specification: Sp
 
 
 def at_inference(model: keras.Model) -> dict[str, bool]:
-    """What `model.predict` tells a model; else a layer whose own default is training=True tells all that follow it."""
+    """The arguments of a call by `model.predict`; else a layer whose default is training=True tells all after it."""
     return {"training": False} if getattr(model, "_call_has_training_arg", False) else {}
 
 
@@ -80,7 +80,7 @@ def _keep(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | No
 
 
 def _refusal(layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """What the catalogue has against a call of a layer that it knows; empty for nothing."""
+    """The catalogue's reason to refuse a call of a layer that it knows; empty where there is none."""
     if not is_described(layer):
         return ""
     tensors = _unique(keras.tree.flatten((args, kwargs)))

@@ -105,7 +105,7 @@ def test_token_ids_are_compared_with_others() -> None:
     found = create_analyzer("deep_lift", model, reference_inputs=0).explain(x, 1)
     assert np.abs(found.completeness_error).max() < 1e-12
     assert not found.relevance[1, [1, 2, 4]].any()
-    with pytest.raises(InputError, match="whole numbers"):
+    with pytest.raises(InputError, match="integers"):
         create_analyzer("deep_lift", model, reference_inputs=0.5).analyze(x)
 
 

@@ -85,11 +85,11 @@ def test_noise_is_added_to_what_ids_look_up() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("smoothgrad", {"augment_by_n": 0}, "augment_by_n must be a whole number of at least 1"),
+        ("smoothgrad", {"augment_by_n": 0}, "augment_by_n must be an integer of at least 1"),
         ("smoothgrad", {"noise_scale": -1}, "noise_scale must be a number that is not negative"),
-        ("smoothgrad", {"seed": 0.5}, "seed must be a whole number"),
+        ("smoothgrad", {"seed": 0.5}, "seed must be an integer"),
         ("gradient", {"postprocess": "root"}, "None, 'abs', 'square'"),
-        ("integrated_gradients", {"steps": True}, "steps must be a whole number"),
+        ("integrated_gradients", {"steps": True}, "steps must be an integer"),
         ("random", {"stddev": "much"}, "stddev"),
         ("pattern.net", {"pattern_type": "tanh"}, "'relu', 'linear'"),
         ("lrp.algebra", {"maximum": "first"}, "'softmax limit'"),

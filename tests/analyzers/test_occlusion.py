@@ -88,7 +88,7 @@ def test_token_ids_are_covered_by_another() -> None:
     x = np.array([[4, 1, 0, 2]])
     found = create_analyzer("occlusion", model, window=1, fill=0).analyze(x, 0)
     np.testing.assert_allclose(found, [[4, 1, 0, 2]], atol=1e-6)
-    with pytest.raises(InputError, match="whole numbers"):
+    with pytest.raises(InputError, match="integers"):
         create_analyzer("occlusion", model, window=1, fill=0.5).analyze(x, 0)
 
 
@@ -117,7 +117,7 @@ def test_the_model_runs_in_full_batches(capsys: pytest.CaptureFixture[str]) -> N
     ("options", "message"),
     [
         ({"window": 0}, "at least 1"),
-        ({"stride": 1.5}, "whole number"),
+        ({"stride": 1.5}, "integer"),
         ({"window": 9}, "larger than the input"),
         ({"window": (2, 2, 2)}, "2 axes"),
         ({"fill": "black"}, "'mean' or 'blur'"),

@@ -162,7 +162,7 @@ def test_nothing_is_computed_long_before_it_is_needed() -> None:
 @pytest.mark.parametrize("precision", ["tensorfloat32", "bfloat16"])
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="about CPUs")
 def test_a_precision_that_cannot_be_had_is_refused(precision: str) -> None:
-    with pytest.raises(ValueError, match=rf"precision='{precision}' cannot be had of JAX on cpu: choose among 'auto'"):
+    with pytest.raises(ValueError, match=rf"JAX on cpu does not support precision='{precision}': choose among 'auto'"):
         compiled(lambda xs: xs[0], True, [((None,), "float32")], precision=precision)
     with pytest.raises(ValueError, match="precision must be one of"):
         compiled(lambda xs: xs[0], True, [((None,), "float32")], precision="float16")
@@ -200,7 +200,7 @@ def test_activations_that_halve_doubles(name: str) -> None:
 
 
 def test_single_precision_is_not_asked_for_more_than_it_has(tmp_path: pathlib.Path) -> None:
-    """Without 64 bits JAX warns wherever doubles are asked for, and gives singles: patterns are learnt in doubles."""
+    """Without 64 bits JAX warns wherever doubles are asked for, and gives singles: patterns are fitted in doubles."""
     code = """
         import warnings
         import keras, numpy as np

@@ -267,13 +267,13 @@ def test_what_a_pass_held_is_free_when_it_is_over(rng: np.random.Generator) -> N
 
 def test_xla_is_refused_at_once() -> None:
     model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
-    with pytest.raises(ValueError, match=r"jit_compile=True cannot be had of PyTorch, .*: choose False or 'auto'"):
+    with pytest.raises(ValueError, match=r"PyTorch does not support jit_compile=True, .*: choose False or 'auto'"):
         create_analyzer("lrp.epsilon", model, jit_compile=True)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="about CPUs")
 def test_a_precision_that_cannot_be_had_is_refused() -> None:
-    with pytest.raises(ValueError, match="precision='bfloat16' cannot be had of PyTorch on cpu: choose among 'auto'"):
+    with pytest.raises(ValueError, match="PyTorch on cpu does not support precision='bfloat16': choose among 'auto'"):
         compiled(lambda xs: xs[0], False, [((None,), "float32")], precision="bfloat16")
     torch.set_float32_matmul_precision("medium")
     try:

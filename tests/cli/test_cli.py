@@ -31,7 +31,7 @@ def network(shape: tuple[int | None, ...]) -> keras.Model:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A model of each kind, pictures and arrays, and files that are not what their names say."""
+    """A model of each kind, images and arrays, and files that are not what their names say."""
     folder = tmp_path_factory.mktemp("cli")
     keras.utils.set_random_seed(1)
     network((8, 6, 3)).save(folder / "rgb.keras")
@@ -245,17 +245,17 @@ def test_a_model_with_several_inputs_takes_an_archive(there: pathlib.Path) -> No
         ("bad.h5 batch.npy -o o.npy", "'bad.h5' holds no Keras model that can be loaded"),
         ("pictures/wide.png batch.npy -o o.npy", "holds no Keras model that can be loaded"),
         ("rgb.keras none.png -o o.npy", "there is no file 'none.png'"),
-        ("rgb.keras bad.png -o o.npy", "'bad.png' holds no picture that can be read"),
-        ("rgb.keras labels.txt -o o.npy", "'labels.txt' holds no picture that can be read"),
+        ("rgb.keras bad.png -o o.npy", "'bad.png' holds no image that can be read"),
+        ("rgb.keras labels.txt -o o.npy", "'labels.txt' holds no image that can be read"),
         ("grey.keras bad.npy -o o.npy", "'bad.npy' holds no arrays that can be read"),
         ("grey.keras bad.npz -o o.npy", "'bad.npz' holds no arrays that can be read"),
-        ("rgb.keras empty -o o.npy", "the folder 'empty' holds no picture"),
+        ("rgb.keras empty -o o.npy", "the folder 'empty' holds no image"),
         ("grey.keras wrong.npy -o o.npy", "(wrong (5, 7, 6, 1)) fits the model's input of shape (batch, 8, 6, 1)"),
         ("any.keras pictures -o o.npy", "the inputs have different shapes"),
         ("two.keras batch.npy -o o.npz", "the model has 2 inputs: pass one .npz file"),
         ("two.keras named.npz -o o.npz", "not the model's inputs ['a', 'b']"),
         ("two.keras two.npz -o o.npy", "several inputs: write their relevance to .npz or .h5"),
-        ("two.keras two.npz -o o.png", "must be that of pictures"),
+        ("two.keras two.npz -o o.png", "must be that of images"),
         ("grey.keras batch.npy -o o.txt", "must be a folder, or end in .npy, .npz, .h5, .png; got 'o.txt'"),
         ("grey.keras batch.npy -o nowhere/o.npy", "there is no folder 'nowhere'"),
         ("grey.keras batch.npy -o o.npy --target 3", "3"),
@@ -305,7 +305,7 @@ def test_an_unknown_analyzer_is_told_before_the_model_is_read(
 def test_too_many_rows_are_no_picture(there: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.save(there / "many.npy", np.zeros((51, 8, 6, 1), "float32"))
     assert explain("grey.keras", there / "many.npy", "-o", there / "o.png") == 2
-    assert "51 inputs are too many for one picture" in capsys.readouterr().err
+    assert "51 inputs are too many for one image" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -317,7 +317,7 @@ def test_too_many_rows_are_no_picture(there: pathlib.Path, capsys: pytest.Captur
         ("explain grey.keras batch.npy", "required: -a/--analyzer (kerasexplain explain --help says more)"),
         (
             "explain grey.keras batch.npy -a lrp.z --batch-size all",
-            "argument --batch-size: a whole number, or 'auto'; got",
+            "argument --batch-size: an integer, or 'auto'; got",
         ),
         ("explain grey.keras batch.npy -a lrp.z --range 0 x", "argument --range: invalid float value: 'x'"),
     ],
@@ -363,7 +363,7 @@ def test_help_does_not_wait_for_keras() -> None:
         "import sys, kerasexplain.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: print('keras' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "explain pictures or arrays" in done.stdout
+    assert "explain images or arrays" in done.stdout
     assert done.stdout.endswith("False\n")
 
 

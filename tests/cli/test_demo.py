@@ -1,4 +1,4 @@
-"""The demo runs, its network reads digits, and its pictures show where it looks."""
+"""The demo runs, its network reads digits, and its images show where it looks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_strokes_carry_the_relevance(demo: demo_module.Demo) -> None:
     area = float((demo.images > 0.5).mean())
     assert area < 0.35
     assert share_on_strokes(demo, "lrp.epsilon_plus") > 0.6
-    # The gradient looks everywhere: what the picture is to show.
+    # The gradient looks everywhere: what the image is to show.
     assert share_on_strokes(demo, "gradient") < 0.5
 
 

@@ -159,7 +159,7 @@ def test_constants_that_differ_from_sample_to_sample_are_sources_with_a_bias_ent
         (lambda x: ops.max(x, axis=1, initial=0.5), "initial value"),
         (lambda x: ops.pad(x, ((0, 0), (1, 1)), constant_values=2.0), "pads with the constant 2"),
         (lambda x: 1.0 / x, "division of a constant by an activation"),
-        (lambda x: x**0.5, "positive whole exponent"),
+        (lambda x: x**0.5, "positive integer exponent"),
         (lambda x: ops.cast(x, "int32"), "does not depend on any input by real numbers"),
     ],
 )

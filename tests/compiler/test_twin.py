@@ -1,4 +1,4 @@
-"""The twin: for every layer and operation of the catalogue it predicts what the model predicts, and keeps the books."""
+"""The twin: for every layer and operation of the catalogue it predicts what the model does, and its audit closes."""
 
 from __future__ import annotations
 

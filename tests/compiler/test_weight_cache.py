@@ -1,4 +1,4 @@
-"""What is made of the weights alone is kept between passes, and never after they have changed."""
+"""The weight cache: tensors made of weights alone are cached between passes, and never after they have changed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Y = np.random.default_rng(1).normal(size=(4, 3)).astype("float32")
 
 
 def made(analyzer: Analyzer, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Grows by one whenever the analyzer makes anew what it keeps."""
+    """Grows by one whenever the analyzer makes anew what it caches."""
     kept, times = analyzer._first.program._kept, []
     make = kept._made
     monkeypatch.setattr(kept, "_made", lambda: times.append(1) or make())
@@ -100,7 +100,7 @@ def test_too_much_is_made_in_every_pass(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_twin_trains_the_weights_themselves() -> None:
-    """What is kept is a program's: the gradient of relevance goes through the parts of the weights."""
+    """The weight cache is a program's: the gradient of relevance goes through the parts of the weights."""
     model = network()
     analyzer = create_analyzer("lrp.z_plus", model)
     analyzer.analyze(X)

@@ -1,1 +1,1 @@
-"""What tests share: networks, readers, independent references, random models."""
+"""Helpers that tests share: networks, readers, independent references, random models."""

@@ -1,4 +1,4 @@
-"""What tests need of the backend at hand: its ordinary differentiation, and operations that Keras does not know."""
+"""The backend at hand, for tests: its ordinary differentiation, and operations that Keras does not know."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def of_the_backend(x: Tensor) -> Tensor:
 
 
 def gradients(function: Callable[..., Tensor], *xs: Any, signal: Any = None) -> tuple[Tensor, list[Tensor]]:
-    """What a function of tensors gives, and the gradients of its sum, or of its sum weighted by a signal.
+    """The output of a function of tensors, and the gradients of its sum, or of its sum weighted by a signal.
 
     The signal may be a function of the output.
     """

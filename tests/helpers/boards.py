@@ -74,7 +74,7 @@ class Board:
         return json.loads(answer.text)
 
     def frame(self, **query: Any) -> tuple[dict[str, Any], np.ndarray]:
-        """What is told of arrays, and the arrays, `(samples, height, width, channels)`."""
+        """The description of arrays, and the arrays, `(samples, height, width, channels)`."""
         answer = self.get("/frame", **query)
         assert answer.status_code == 200, answer.text
         (length,) = struct.unpack("<I", answer.data[:4])

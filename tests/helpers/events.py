@@ -1,4 +1,4 @@
-"""What was written, as TensorBoard reads it."""
+"""Written events, as TensorBoard reads them."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def cases() -> list[tuple[str, Example]]:
 
 
 def answer(name: str, example: Example) -> Any:
-    """What an example is explained as: its rules and its relevance; or why it is refused."""
+    """The explanation of an example: its rules and its relevance; or why it is refused."""
     keras.config.set_floatx(example.dtype)
     keras.config.set_dtype_policy(example.dtype)
     keras.backend.clear_session()  # so that names count from one

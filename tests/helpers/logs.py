@@ -19,12 +19,12 @@ OPERATIONS = ("conv", "conv/relu", "dense")
 
 
 def picture(run: str, sample: int, size: int = 8) -> np.ndarray:
-    """What was explained."""
+    """The explained sample."""
     return _generator(run, "samples", 0, sample).random((size, size, 1)).astype("float32")
 
 
 def relevance(run: str, tag: str, step: int, sample: int, size: int = 8) -> np.ndarray:
-    """What an analyzer found at a step."""
+    """The relevance that an analyzer found at a step."""
     return _generator(run, tag, step, sample).normal(size=(size, size, 1)).astype("float32")
 
 
@@ -34,7 +34,7 @@ def books(run: str, tag: str, step: int, sample: int) -> np.ndarray:
 
 
 def neurons(samples: int) -> list[int]:
-    """What is explained."""
+    """The explained neurons."""
     return [sample % 3 for sample in range(samples)]
 
 
@@ -58,7 +58,7 @@ def write_samples(writer: Writer, run: str, samples: int, size: int = 8, **told:
 def write_relevance(
     writer: Writer, run: str, tag: str, steps: Sequence[int], samples: int, size: int = 8, before: int = 0
 ) -> None:
-    """What an analyzer found at some steps, after `before` that were written elsewhere."""
+    """Writes the results of an analyzer at some steps, after `before` that were written elsewhere."""
     for event, step in enumerate(steps, before):
         arrays = {
             "image": [relevance(run, tag, step, sample, size) for sample in range(samples)],

@@ -1,4 +1,4 @@
-"""What is shared by the tests of opening."""
+"""Helpers that the tests of opening share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The books close: what the inputs and the constant terms hold adds up to what was explained, to rounding."""
+"""The audit closes: what the inputs and the constant terms hold adds up to what was explained, to rounding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import kerasexplain
 from kerasexplain.rules import AlphaBeta, BiasAsInput, Flat, Gamma, GradientRule, Slope, WSquare, Z, ZPlus
 
 Tensor = Any
-#: A stabilizer takes relevance out of the books, on purpose. This one takes less than rounding does.
+#: A stabilizer takes relevance out of the audit, on purpose. This one takes less than rounding does.
 STABILIZER = 1e-16
 
 

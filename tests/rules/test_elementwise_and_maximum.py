@@ -176,7 +176,7 @@ def searched(x: Array, R: Array, candidates: Candidates, ties: str) -> Array:
 
 
 def with_ties(shape: tuple[int, ...], seed: int = 0) -> Array:
-    """Small whole numbers, and none of them zero: relevance per unit of activation has no value there."""
+    """Small integers, and none of them zero: relevance per unit of activation has no value there."""
     return np.random.default_rng(seed).choice([-3.0, -2.0, -1.0, 1.0, 2.0], shape)
 
 

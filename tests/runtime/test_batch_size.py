@@ -99,7 +99,7 @@ def test_auto_is_an_option_and_an_argument(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("given", ["most", "", "Auto"])
 def test_no_other_word_is_a_batch_size(given: str) -> None:
-    with pytest.raises(ValueError, match=f"batch_size must be a whole number of at least 1, or 'auto', got '{given}'"):
+    with pytest.raises(ValueError, match=f"batch_size must be an integer of at least 1, or 'auto', got '{given}'"):
         create_analyzer("lrp.epsilon", dense(3), batch_size=given)
 
 

@@ -97,7 +97,7 @@ def test_mode_index_needs_an_index(analyzer: Analyzer) -> None:
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5, True])
 def test_batch_sizes_that_are_none(analyzer: Analyzer, batch_size: Any) -> None:
-    with pytest.raises(ValueError, match="batch_size must be a whole number of at least 1"):
+    with pytest.raises(ValueError, match="batch_size must be an integer of at least 1"):
         analyzer.analyze(np.ones((2, 3)), batch_size=batch_size)
 
 

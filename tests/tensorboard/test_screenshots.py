@@ -1,4 +1,4 @@
-"""The pictures of the documentation, of a shorter training: the stock dashboard and the tab as they are on screen."""
+"""The images of the documentation, of a shorter training: the stock dashboard and the tab as they are on screen."""
 
 from __future__ import annotations
 

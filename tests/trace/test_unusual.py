@@ -16,7 +16,7 @@ from kerasexplain import UnsupportedModelError, create_analyzer
 
 
 class Windows(layers.Layer):
-    """Attention within windows: the windows of all pictures become one batch, and pictures again."""
+    """Attention within windows: the windows of all images become one batch, and images again."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What an entry of the table says, and what is overridden in the same way whatever the primitive is.
+"""The entries of the table of treatments, and the overrides that are the same whatever the primitive is.
 
 What travels backwards along an edge is Q, relevance per unit of activation, or R, relevance itself. Most operations
 need no override at all: their plain gradient carries Q, and routing carries R as well.
@@ -61,7 +61,7 @@ class Cell(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-    """What an override depends on besides its own row.
+    """The context of an override: all that it depends on besides its own row.
 
     Attributes:
         composite: Where the rules come from.
@@ -75,7 +75,7 @@ class Context:
 
 
 class Treatment:
-    """What a kind of primitive means to relevance; by default, that its plain gradient carries Q.
+    """The meaning of a kind of primitive to relevance; by default, that its plain gradient carries Q.
 
     Attributes:
         takes: The kinds of rules that are for it.
@@ -131,7 +131,7 @@ class Treatment:
     def multipliers(
         self, primitive: Any, rule: Any, xs: Sequence[Tensor], refs: Sequence[Tensor], s: Tensor
     ) -> Sequence[Tensor | None]:
-        """What each input gets, where the output gets s: `sum_i m_i (x_i - x'_i) = s (y - y')`."""
+        """The multiplier of each input, where the output has s: `sum_i m_i (x_i - x'_i) = s (y - y')`."""
         return mean_gradient(primitive, xs, refs, s)
 
 

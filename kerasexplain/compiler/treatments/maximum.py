@@ -71,7 +71,7 @@ def _by_gradient(row: Row) -> bool:
 
 
 def _handed_back(maximum: Maximum | Minimum, xs: Sequence[Tensor], shares: Tensor, s: Tensor) -> Any:
-    """What the inputs of a maximum get, given what each candidate gets of s."""
+    """The signals of the inputs of a maximum, given each candidate's share of s."""
     return transposed(lambda xs: maximum.candidates(*xs), tuple(xs), shares * ops.expand_dims(s, -1))
 
 

@@ -1,4 +1,4 @@
-"""What is linear and has no kernel: moves, sums, constants and factors; and where relevance ends."""
+"""Linear operations without a kernel: moves, sums, constants and factors; and those where relevance ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kerasexplain.rules import Ignore
 
 @treats(Opaque)
 class OfOpaque(Treatment):
-    """What comes back goes through it by its plain gradient, if that is asked for."""
+    """The treatment of opaque operations: signals go through by the plain gradient, if that is asked for."""
 
     words = "gradient"
 
@@ -30,7 +30,7 @@ class OfLookup(Treatment):
 
 @treats(Routing)
 class OfRouting(Treatment):
-    """What is moved takes its relevance along, Q as well as R."""
+    """The treatment of moves: moved values take their relevance along, Q as well as R."""
 
     words = "routing"
 
@@ -41,7 +41,7 @@ class OfRouting(Treatment):
 
 @treats(StopGradient)
 class OfStopGradient(OfRouting):
-    """What is compared, or explained, is the output, however it is trained."""
+    """The treatment of stopped gradients: they concern training, and the output is explained or compared as it is."""
 
     def of_relevance(self, row: Row, plain: Overridden, arriving: Signal, context: Context) -> Overridden:
         return Overridden(lambda xs, tap: xs[0], arriving, arriving)

@@ -27,7 +27,7 @@ Tensor = Any
 
 @treats(Recurrent)
 class OfRecurrent(Treatment):
-    """What the layer is to relevance, the operations of its cell say, in every step."""
+    """The treatment of recurrent layers: the operations of the cell are treated each by its own, in every step."""
 
     words = "step by step"
 

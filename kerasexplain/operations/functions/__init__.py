@@ -1,4 +1,4 @@
-"""What the operations of `keras.ops` are to relevance when they stand in a graph by themselves, by theme."""
+"""The catalogue of the operations of `keras.ops` that stand in a graph by themselves, by theme."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def _divide(call: Call) -> Primitive:
 def _power(call: Call) -> Primitive:
     exponent = call.args[1] if len(call.args) == 2 else None
     if not isinstance(exponent, (int, float)) or exponent != int(exponent) or exponent < 1:
-        return opaque(call, "only powers with a positive whole exponent have a rule")
+        return opaque(call, "only powers with a positive integer exponent have a rule")
     even = int(exponent) % 2 == 0
     return Elementwise(call.function(), range=NONNEGATIVE if even else Interval(), keeps_sign=True)
 

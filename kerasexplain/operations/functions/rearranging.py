@@ -1,4 +1,4 @@
-"""What moves, repeats, drops or pads values, and what looks them up."""
+"""Operations that move, repeat, drop, pad or look up values."""
 
 from __future__ import annotations
 

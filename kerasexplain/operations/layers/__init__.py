@@ -1,4 +1,4 @@
-"""What the layers of `keras.layers` are to relevance, by theme."""
+"""The catalogue of the layers of `keras.layers`, by theme: the primitives that each is described by."""
 
 from __future__ import annotations
 

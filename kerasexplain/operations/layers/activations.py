@@ -51,7 +51,7 @@ _ALIASES = {
 
 
 def activation_name(function: Any) -> str | None:
-    """What Keras calls an activation function: one of its own, or the same one of the backend."""
+    """Keras' name of an activation function, one of its own or the same one of the backend."""
     name = getattr(function, "__name__", "")
     of_keras = any(getattr(module, name, None) is function for module in (keras.activations, keras.ops))
     of_backend = str(getattr(function, "__module__", "")).split(".")[0] in ("tensorflow", "jax", "torch")

@@ -43,7 +43,7 @@ def _linear(call: Call) -> list[Step]:
 
 
 def _quantized(layer: Any, linear: Linear, shape: tuple[int | None, ...]) -> list[Step]:
-    """A kernel kept in whole numbers of 8 bits; the layer rounds what it multiplies by it to 8 bits as well.
+    """A kernel kept in integers of 8 bits; the layer rounds what it multiplies by it to 8 bits as well.
 
     To relevance the kernel is what those numbers stand for, and rounding is a nonlinearity of its own, so that the
     output is the layer's and nothing is lost.

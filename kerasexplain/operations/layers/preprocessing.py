@@ -85,7 +85,7 @@ def _text(call: Call) -> Primitive:
 
 @describes("layers.AutoContrast", "layers.ContrastLimitedAdaptiveHistogramEqualization")
 def _contrast(call: Call) -> Primitive:
-    return opaque(call, "it stretches contrast by the picture's own extremes: apply it before the model")
+    return opaque(call, "it stretches contrast by the image's own extremes: apply it before the model")
 
 
 @describes("layers.MaxNumBoundingBoxes")

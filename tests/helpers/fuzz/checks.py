@@ -1,4 +1,4 @@
-"""What must hold for any model: it is explained as it computes, or refused in words that name the operation."""
+"""Checks for any model: it is explained as it computes, or refused in words that name the operation."""
 
 from __future__ import annotations
 

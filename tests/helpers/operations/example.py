@@ -1,4 +1,4 @@
-"""What an example of a layer or function is."""
+"""Examples of layers and functions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Example:
         name: `layers.Name` or `ops.name`, with what is special about the call in brackets.
         build: Calls it on symbolic inputs.
         shapes: The inputs' shapes, without the batch.
-        limit: How many values whole-numbered inputs have; 0 for real inputs.
+        limit: How many values integer inputs have; 0 for real inputs.
         low, high: The range of real inputs.
         refused: A part of the reason why it is refused; empty where it is explained.
         dtype: The precision, lower where TensorFlow has no kernel for double precision, or Keras rounds.
@@ -74,5 +74,5 @@ VECTOR, SEQUENCE, IMAGE, VOLUME = (6,), (5, 4), (6, 6, 3), (4, 4, 4, 2)
 
 
 def weights(*shape: int) -> np.ndarray:
-    """What a function is given for weights."""
+    """Random weights for a function."""
     return np.random.default_rng(3).normal(size=shape)

@@ -238,7 +238,7 @@ EXAMPLES = [
     _op("istft", lambda x, y: ops.istft((x, y), 4, 2, 4), (5, 3), (5, 3)),
     # Refused
     *_each("log log2 log10 sqrt rsqrt reciprocal cbrt arccosh", low=1.0, high=2.0, refused="at zero is not finite"),
-    _op("power", lambda x: ops.power(x, 0.5), low=1.0, high=2.0, refused="whole exponent"),
+    _op("power", lambda x: ops.power(x, 0.5), low=1.0, high=2.0, refused="integer exponent"),
     _op("sign", refused="which side"),
     _op("heaviside", lambda x: ops.heaviside(x, np.array(0.5)), refused="which side"),
     _op("angle", refused="an angle"),

@@ -1,4 +1,4 @@
-"""What is shared by the tests of innvestigate."""
+"""Helpers that the tests against iNNvestigate share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is shared by the tests of toolbox."""
+"""Helpers that the tests against the toolbox share."""
 
 from __future__ import annotations
 

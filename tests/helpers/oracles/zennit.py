@@ -1,4 +1,4 @@
-"""What is shared by the tests of zennit."""
+"""Helpers that the tests against zennit share."""
 
 from __future__ import annotations
 

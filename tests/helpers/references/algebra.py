@@ -277,7 +277,7 @@ def carry(network: Network, values: Sequence[Array], start: Array, rules: Rules)
 
 
 def chosen(output: Array, neuron: int, start: str) -> Array:
-    """What a pass starts with: 1 at the neuron ("one"), or its value ("output")."""
+    """The start of a pass: 1 at the neuron ("one"), or its value ("output")."""
     return np.where(np.arange(output.shape[1]) == neuron, output if start == "output" else np.ones_like(output), 0.0)
 
 

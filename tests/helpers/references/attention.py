@@ -5,7 +5,7 @@ Ali et al. 2022, "XAI for Transformers: Better Explanations through Conservative
 
 Relevance itself is carried from the logit to the input, rule by rule: there is no gradient here, no modified backward
 pass and no epsilon. What a rule does not hand on to an operand goes to a constant term (a bias, or what is left over
-of a linearisation) and is returned, so that the books can be closed.
+of a linearisation) and is returned, so that the audit can be closed.
 
 Shapes: x is (batch, T, d), queries, keys and values (batch, T, heads, size), scores (batch, heads, T, T). R is the
 relevance of an operation's output. In einsum: b batch, h head, t query, s key, a and v the sizes of a head.

@@ -35,7 +35,7 @@ class Kernel(NamedTuple):
     shape: tuple[int, ...]
 
     def patches(self, x: Array) -> Array:
-        """What it sees: (batch, positions, entries); 0 of padding."""
+        """The patches that a kernel reads: (batch, positions, entries); 0 of padding."""
         return np.where(self.windows >= 0, x[:, self.windows], 0.0)
 
 

@@ -37,7 +37,7 @@ class Weights(NamedTuple):
 
 
 class Damping(NamedTuple):
-    """What is added to denominators: epsilon to those of linear operations, stabilizer to those of sums."""
+    """The terms added to denominators: epsilon to those of linear operations, stabilizer to those of sums."""
 
     epsilon: float
     stabilizer: float
@@ -238,7 +238,7 @@ def layer_rule(layer: Layer, x: Array, mask: Array, R: Array, damping: Damping) 
 
 
 def final(layer: Layer, h: Array) -> Array:
-    """What a layer returns that does not return sequences: after the last step computed, in each direction."""
+    """The output of a layer that does not return sequences: after the last step computed, in each direction."""
     if layer.mirrored is None:
         return h[:, -1]
     there, back = np.split(h, 2, axis=-1)
