@@ -44,15 +44,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "tensorflow(reason): is about TensorFlow; skipped on other backends")
     config.addinivalue_line("markers", "not_on(backend, reason): needs what is not available there; skipped on it")
     config.addinivalue_line("markers", "once(reason): is the same on every backend; skipped on all but TensorFlow")
-<<<<<<< HEAD
     config.addinivalue_line(
         "markers",
         "arithmetic: is about numbers; TensorFlow runs it as it is written, which is quicker, and JAX compiles it",
     )
-    config.addinivalue_line("markers", "xla: is about XLA; skipped on PyTorch, which has none")
-=======
     config.addinivalue_line("markers", "xla: is about XLA; skipped on PyTorch, which does not support it")
->>>>>>> 330164c8222246f94a970dbf39884d14bfafe125
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
