@@ -44,6 +44,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "tensorflow(reason): is about TensorFlow; skipped on other backends")
     config.addinivalue_line("markers", "not_on(backend, reason): needs what is not to be had there; skipped on it")
     config.addinivalue_line("markers", "once(reason): is the same on every backend; skipped on all but TensorFlow")
+    config.addinivalue_line(
+        "markers",
+        "arithmetic: is about numbers; TensorFlow runs it as it is written, which is quicker, and JAX compiles it",
+    )
     config.addinivalue_line("markers", "xla: is about XLA; skipped on PyTorch, which has none")
 
 
@@ -76,6 +80,20 @@ def compiled_code_is_given_back() -> Iterator[None]:
         import jax
 
         jax.clear_caches()
+
+
+@pytest.fixture(autouse=True)
+def as_written(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tests of arithmetic compile nothing on TensorFlow, unless XLA is what they are about."""
+    params = getattr(getattr(request.node, "callspec", None), "params", {})
+    by_xla = params.get("jit_compile") or request.node.get_closest_marker("xla") is not None
+    if BACKEND != "tensorflow" or by_xla or request.node.get_closest_marker("arithmetic") is None:
+        yield
+        return
+    from uncompiled import uncompiled  # not before doubles are kept
+
+    with uncompiled():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from fuzz.checks import uncompiled
 from operations.examples import EXAMPLES, Example
+from uncompiled import uncompiled
 
 from kerasexplain import analyzer_names, create_analyzer
 

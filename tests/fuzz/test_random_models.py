@@ -7,8 +7,9 @@ import os
 
 import keras
 import pytest
+from uncompiled import uncompiled
 
-from fuzz.checks import check, uncompiled
+from fuzz.checks import check
 
 #: The first seed, how many there are, and whether functions are compiled.
 FIRST = int(os.environ.get("KERASEXPLAIN_FUZZ_FIRST", "0"))

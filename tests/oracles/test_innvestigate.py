@@ -13,6 +13,8 @@ import pytest
 
 import kerasexplain
 
+pytestmark = pytest.mark.arithmetic
+
 TARGET = 2
 TOLERANCE = 1e-9
 #: iNNvestigate adds 1e-7 to denominators that are exactly zero and nothing to any other, however small.

@@ -16,7 +16,10 @@ import kerasexplain
 from . import algebra
 from .algebra import RELU, TANH, Array, Elementwise, Linear, Maximum, Network, Rules, Step
 
-pytestmark = pytest.mark.once("the rules' arithmetic is made of operations that other tests compare on every backend")
+pytestmark = [
+    pytest.mark.arithmetic,
+    pytest.mark.once("the rules' arithmetic is made of operations that other tests compare on every backend"),
+]
 
 BATCH, NEURON = 3, 1
 OPTIONS: dict[str, Any] = {"dtype": "float64"}

@@ -14,6 +14,8 @@ import kerasexplain
 from . import attention
 from .attention import Affine, Array, Block, Norm, Transformer
 
+pytestmark = pytest.mark.arithmetic
+
 BATCH, T, D, HEADS, KEY, VALUE, WIDE, CLASSES = 3, 5, 6, 2, 4, 3, 7, 3
 #: No query sees nothing, and none sees all.
 SEEN = np.eye(T, dtype=bool) | (np.random.default_rng(7).uniform(size=(T, T)) < 0.5)

@@ -16,6 +16,8 @@ import kerasexplain
 from . import algebra, baseline
 from .algebra import RELU, SIGMOID, TANH, Array, Network, Step
 
+pytestmark = pytest.mark.arithmetic
+
 BATCH, BASELINES, NEURON = 3, 2, 1
 OPTIONS: dict[str, Any] = {"dtype": "float64"}
 MAXIMA = ["softmax limit", "relu chain"]
