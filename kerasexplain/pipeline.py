@@ -41,9 +41,7 @@ class Pipeline:
     def __init__(self, model: keras.Model, graph: Graph, method: Method, options: dict[str, Any]) -> None:
         self._model, self._method, self._options = model, method, options
         self.composite: Composite = method.composite()
-        self.graph = canonize(
-            graph, output=options["output"], explain=options["explain"], folds=self.composite.overrides
-        )
+        self.graph = canonize(graph, output=options["output"], explain=options["explain"], folds=self.composite.folds)
         self.rows: list[Row] = assign(
             self.graph,
             self.composite,
