@@ -82,7 +82,7 @@ class Algebra(Method):
         elementwise, maximum = NONLINEARITY[self.nonlinearity], MAXIMUM[self.maximum]
         biases = self.bias.startswith("as_")
         if self.linear == "gradient":
-            return dataclasses.replace(GRADIENT, elementwise=elementwise, maximum=maximum, biases=biases)
+            return dataclasses.replace(GRADIENT, elementwise=elementwise, maximum=maximum, biases=biases, folds=True)
         if self.nonlinearity in ("gradient", "slope"):
             elementwise = rules.OnRelevance(elementwise)
         pairs = [(kernel, rules.Z(bias=self.bias != "ignored"))]

@@ -239,7 +239,9 @@ class SlopeMethod(ComparingMethod):
             raise ValueError(
                 f"against a baseline, maximum must be SoftmaxLimit(), ReluChain() or WinnerTakesAll(), got {maximum!r}"
             )
-        return dataclasses.replace(GRADIENT, elementwise=self.elementwise(), maximum=maximum, against_baseline=True)
+        return dataclasses.replace(
+            GRADIENT, elementwise=self.elementwise(), maximum=maximum, against_baseline=True, folds=True
+        )
 
     def answer(self, passes: Passes) -> Answer:
         baselines = self.baselines(passes)

@@ -55,7 +55,7 @@ class PatternNet(Method):
     def composite(self) -> Composite:
         found = self.patterns or {}
         pairs = [(Named(name), rules.Pattern(found[name], times_kernel=self.times_kernel)) for name in found]
-        return dataclasses.replace(GRADIENT, rules=pairs)
+        return dataclasses.replace(GRADIENT, rules=pairs, folds=True)
 
     def attribution(self, x: Tensor, q: Tensor) -> Tensor:
         return q

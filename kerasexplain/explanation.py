@@ -107,8 +107,8 @@ class Explanation:
         if self.reference is None:
             return ""
         size = sum(np.abs(array).sum(axis=1) for array in self._per_sample())
-        change = np.maximum(np.abs(self.explained - self.reference), 0.1 * size)
-        missed = float(np.median(np.abs(self.completeness_error) / np.maximum(change, np.finfo(change.dtype).tiny)))
+        change = np.maximum(np.abs(self.explained - self.reference).astype("float64"), 0.1 * size)
+        missed = float(np.median(np.abs(self.completeness_error) / np.maximum(change, np.finfo("float64").tiny)))
         if not missed > 0.1:
             return ""
         return (

@@ -257,6 +257,11 @@ def _model(path: pathlib.Path) -> keras.Model:
         raise FileNotFoundError(f"there is no file {str(path)!r}")
     if path.is_dir():
         raise ValueError(f"{str(path)!r} is a folder: pass a .keras or .h5 file")
+    if path.suffix not in (".keras", ".h5", ".hdf5"):
+        raise ValueError(
+            f"{str(path)!r} holds no Keras model that can be loaded: the model comes first, a .keras or .h5 file, and "
+            "what is to be explained second"
+        )
     if path.suffix == ".keras" and not zipfile.is_zipfile(path):  # of which Keras says that it is not there
         raise ValueError(f"{str(path)!r} holds no Keras model that can be loaded: it is damaged, or was cut off")
     try:

@@ -31,6 +31,8 @@ class Composite(Configurable):
             not overridden.
         against_baseline: Whether that number compares with a baseline.
         biases: Whether constants take a share that can be asked for.
+        folds: Whether an affine operation is folded into the linear one before it, and padding into the one behind it.
+            Relevance is the same in front of them and behind; a gradient is not.
         passes_preprocessing: Whether elementwise affine operations before the first that mixes pass relevance as it is;
             else their offsets are constants that take a share.
     """
@@ -43,6 +45,7 @@ class Composite(Configurable):
     plain: bool = False
     against_baseline: bool = False
     biases: bool = True
+    folds: bool = True
     passes_preprocessing: bool = True
 
     def __post_init__(self) -> None:
@@ -58,4 +61,4 @@ class Composite(Configurable):
 
 
 #: Nothing is overridden: the gradient.
-GRADIENT = Composite(plain=True, elementwise=None, maximum=None, biases=False)
+GRADIENT = Composite(plain=True, elementwise=None, maximum=None, biases=False, folds=False)

@@ -47,8 +47,7 @@ class Pipeline:
     def __init__(self, model: keras.Model, graph: Graph, method: Compilable, options: Options) -> None:
         self._model, self._method, self._options = model, method, options
         self.composite: Composite = method.composite()
-        folds = self.composite.overrides
-        self.graph = canonize(graph, output=options.output, explain=options.explain, folds=folds)
+        self.graph = canonize(graph, output=options.output, explain=options.explain, folds=self.composite.folds)
         self.rows: list[Row] = assign(
             self.graph,
             self.composite,

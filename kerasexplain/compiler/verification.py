@@ -77,8 +77,10 @@ class Verification:
         tolerance = 20 * max(tolerance_of(self._graph), *map(rounding, dtypes))
         for position in self._concerned:
             y, z = np.asarray(outputs[position]), expected[position]
-            moved = y[order] if len(y) == len(arrays[0]) else y
-            rows = [int(order[row]) for row in differing(moved, z[: len(moved)], tolerance)]
+            is_aligned = len(y) == len(arrays[0])
+            moved = y[order] if is_aligned else y
+            rows = differing(moved, z[: len(moved)], tolerance)
+            rows = [int(order[row]) for row in rows] if is_aligned else rows
             drawn = [row for other in others for row in differing(other[position], z, tolerance)]
             if drawn and position != self._chosen:
                 continue  # an inner operation is explained: what is random behind it does not matter
@@ -93,7 +95,7 @@ class Verification:
         They are as they are where the model takes one size of batch, or an output has not one row for each.
         """
         is_fixed = self._specification.inputs[0].shape[0] is not None
-        if is_fixed or any(len(outputs[position]) != count for position in self._concerned):
+        if is_fixed or (count > 1 and any(len(outputs[position]) != count for position in self._concerned)):
             return np.arange(count)
         return np.append(np.arange(count)[::-1], 0)
 

@@ -243,7 +243,7 @@ def test_a_model_with_several_inputs_takes_an_archive(there: pathlib.Path) -> No
         ("none.keras batch.npy -o o.npy", "there is no file 'none.keras'"),
         ("bad.keras batch.npy -o o.npy", "'bad.keras' holds no Keras model that can be loaded"),
         ("bad.h5 batch.npy -o o.npy", "'bad.h5' holds no Keras model that can be loaded"),
-        ("pictures/wide.png batch.npy -o o.npy", "holds no Keras model that can be loaded"),
+        ("pictures/wide.png batch.npy -o o.npy", "holds no Keras model that can be loaded: the model comes first"),
         ("rgb.keras none.png -o o.npy", "there is no file 'none.png'"),
         ("rgb.keras bad.png -o o.npy", "'bad.png' holds no image that can be read"),
         ("rgb.keras labels.txt -o o.npy", "'labels.txt' holds no image that can be read"),

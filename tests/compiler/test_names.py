@@ -57,12 +57,16 @@ def test_relevance_is_the_same_in_front_of_a_normalisation_and_behind_it(model: 
     np.testing.assert_array_equal(found.layers["conv"], found.layers["norm"])
 
 
-def test_a_multiplier_in_front_of_a_folded_normalisation_is_refused() -> None:
+def test_a_number_in_front_of_a_folded_normalisation_is_refused() -> None:
     x = inputs = keras.Input((6, 6, 2))
     x = layers.ReLU()(layers.BatchNormalization(name="norm")(layers.Conv2D(3, 3, name="conv")(x)))
     model = keras.Model(inputs, layers.Dense(3)(layers.Flatten()(x)))
-    analyzer = create_analyzer("guided_backprop", model)
+    analyzer = create_analyzer("lrp.algebra", model, linear="gradient")
 
     assert analyzer.explain(X, 1, layers=["norm"]).layers["norm"].shape == (2, 4, 4, 3)
     with pytest.raises(ValueError, match=r"'conv' runs as one operation .*: name 'norm'"):
         analyzer.explain(X, 1, layers=["conv"])
+    guided = create_analyzer("guided_backprop", model).explain(X, 1, layers=["conv", "norm"]).layers
+    norm = model.get_layer("norm")
+    gamma, variance = (keras.ops.convert_to_numpy(weight) for weight in (norm.gamma, norm.moving_variance))
+    np.testing.assert_allclose(guided["conv"], guided["norm"] * gamma / np.sqrt(variance + 1e-3), rtol=1e-5)

@@ -16,7 +16,10 @@ COUNT = int(os.environ.get("KERASEXPLAIN_FUZZ", "200" if keras.backend.backend()
 #: JAX compiles every single operation that runs as it is: there, whole functions are quicker.
 COMPILED = bool(os.environ.get("KERASEXPLAIN_FUZZ_COMPILED")) or keras.backend.backend() == "jax"
 #: Seeds that failed once, with what it was; the first 200 run anyway.
-FAILED: dict[int, str] = {}
+FAILED: dict[int, str] = {
+    5141: "PyTorch: its own gradient of attention, where a query sees nothing, is another than the function's",
+    6677: "PyTorch: a mask fitted its layer for a batch of four alone",
+}
 
 
 @pytest.mark.parametrize("seed", [*range(FIRST, FIRST + COUNT), *FAILED])

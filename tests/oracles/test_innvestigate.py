@@ -14,6 +14,8 @@ from helpers.oracles.innvestigate import (
     network,
 )
 
+pytestmark = pytest.mark.arithmetic
+
 
 @pytest.mark.parametrize(("name", "key"), [(name, key) for name in networks.INNVESTIGATE for key in attributions(name)])
 def test_an_analyzer(name: str, key: str) -> None:

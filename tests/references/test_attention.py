@@ -13,6 +13,8 @@ from keras import layers
 
 import kerasexplain
 
+pytestmark = pytest.mark.arithmetic
+
 BATCH, T, D, HEADS, KEY, VALUE, WIDE, CLASSES = 3, 5, 6, 2, 4, 3, 7, 3
 #: No query sees nothing, and none sees all.
 SEEN = np.eye(T, dtype=bool) | (np.random.default_rng(7).uniform(size=(T, T)) < 0.5)

@@ -15,6 +15,8 @@ from keras import layers
 
 import kerasexplain
 
+pytestmark = pytest.mark.arithmetic
+
 BATCH, BASELINES, NEURON = 3, 2, 1
 OPTIONS: dict[str, Any] = {"dtype": "float64"}
 MAXIMA = ["softmax limit", "relu chain"]

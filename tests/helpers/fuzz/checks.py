@@ -30,6 +30,7 @@ def check(seed: int) -> str:
     """
     given = case(seed)
     try:
+        given.model(keras.tree.map_structure(lambda x: x[:3], given.x), training=False)  # shapes may fit by chance
         expected = given.model(given.x, training=False)
     except Exception:  # of the backend: the mask of a layer inside TimeDistributed has too many axes, say
         return "refused: Keras itself does not run the model"
