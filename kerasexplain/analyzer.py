@@ -123,8 +123,8 @@ class Analyzer:
                 raise UnsupportedModelError(f"the model {self.model.name!r} has no layers")
             if example is not None:
                 check_example(example)
-            if example is not None and isinstance(self.model, keras.Sequential) and not self.model.built:
-                self.model.build((None, *as_arrays(example).shape[1:]))
+                if isinstance(self.model, keras.Sequential) and not self.model.built:
+                    self.model.build((None, *as_arrays(example).shape[1:]))
             specification = Specification.of_example(example) if example is not None else self._known
             specification = specification or Specification.of(self.model)
             self._found = Pipelines(self.model, self.method, self.options, specification)
@@ -253,7 +253,7 @@ class Analyzer:
         request = self._request(neuron_selection, target, layers, bias, conditions, audit)
         found = Explanation.joined([found for _, found in self._explanations(x, request, batch_size, verbose)])
         if found.audit is not None:
-            self._remark(found.audit)
+            self._remark(found.audit.remark)
         return found
 
     def explain_batches(
@@ -301,14 +301,19 @@ class Analyzer:
         """
         request = self._request(neuron_selection, target, audit=True)
         audits = [found.audit for _, found in self._explanations(x, request, None, 0) if found.audit]
-        return self._remark(Audit.joined(audits))
-
-    def _remark(self, audit: Audit) -> Audit:
-        """Warns, once, where the shares say that the map is hardly about what is explained."""
-        if audit.remark and not self._has_remarked:
-            self._has_remarked = True
-            warnings.warn(f"{self.name} of {self.model.name}: {audit.remark}", stacklevel=3)
+        audit = Audit.joined(audits)
+        self._remark(audit.remark)
         return audit
+
+    def _remark(self, remark: str) -> None:
+        """Warns, once, of what an audit or a sum says against a map; it may say nothing."""
+        if remark and not self._has_remarked:
+            self._has_remarked = True
+            warnings.warn(f"{self.name} of {self.model.name}: {remark}", stacklevel=3)
+
+    def _remarked(self, found: tuple[Batch, Explanation]) -> tuple[Batch, Explanation]:
+        self._remark(found[1].remark)
+        return found
 
     def fit(self, data: Any, *, batch_size: int | str | None = None, verbose: int = 0) -> Analyzer:
         """Learns from data what the method needs: a mean, say, or patterns. It streams: one batch is held at a time.
@@ -351,6 +356,7 @@ class Analyzer:
 
     def _pipelines_for(self, x: Any) -> Pipelines:
         """The pipelines for inputs like x, of which some models need one to be traced."""
+        check_eager()
         if self._found is None and self._known is None and needs_example(self.model):
             self._look_at(as_arrays(x))
         pipelines = self._look_at(None)
@@ -374,10 +380,9 @@ class Analyzer:
     def _explanations(
         self, x: Any, request: Request, batch_size: int | str | None, verbose: int
     ) -> Iterator[tuple[Batch, Explanation]]:
-        check_eager()
         data = Data(x)
         asked = self.options["batch_size"] if batch_size is None else batch_size
-        return request.explanations(data, self._pipelines_for(data.first), asked, verbose)
+        return map(self._remarked, request.explanations(data, self._pipelines_for(data.first), asked, verbose))
 
     def get_config(self) -> dict[str, Any]:
         """The configuration, without the model, as plain data that JSON can hold."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -132,7 +131,7 @@ class Request:
         in_one_pass = type(self.method).answer is Method.answer
         check_finite(answer, passes, pipeline, in_one_pass, batch.begin)
         through = dict(zip(taps, answer.taps, strict=True))
-        found = Explanation(
+        return Explanation(
             relevance=batch.structure(answer.relevance),
             bias=self.method.of_biases(by_node(bias_taps, through)) if self.bias else {},
             layers={name: through[tap] for name, tap in output_taps.items()},
@@ -143,9 +142,6 @@ class Request:
             reference=answer.reference,
             audit=books(execution, answer, through) if self.audit else None,
         )
-        if found.remark:
-            warnings.warn(f"{self.method.name}: {found.remark}", stacklevel=2)
-        return found
 
     def _passes(
         self, batch: Batch, running: Running, pipeline: Pipeline, taps: tuple[Tap, ...], summed: tuple[Tap, ...]
