@@ -237,7 +237,7 @@ class Analyzer:
         batches = self._explanations(x, selection, batch_size, verbose, layers, bias, conditions, audit)
         found = Explanation.joined([found for _, found in batches])
         if found.audit is not None:
-            self._remark(found.audit)
+            self._remark(found.audit.remark)
         return found
 
     def explain_batches(
@@ -286,14 +286,19 @@ class Analyzer:
         """
         batches = self._explanations(x, one_of(neuron_selection, target), None, 0, audit=True)
         audits = [found.audit for _, found in batches if found.audit]
-        return self._remark(Audit.joined(audits))
-
-    def _remark(self, audit: Audit) -> Audit:
-        """Warns, once, where the shares say that the map is hardly about what is explained."""
-        if audit.remark and not self._has_remarked:
-            self._has_remarked = True
-            warnings.warn(f"{self.name} of {self.model.name}: {audit.remark}", stacklevel=3)
+        audit = Audit.joined(audits)
+        self._remark(audit.remark)
         return audit
+
+    def _remark(self, remark: str) -> None:
+        """Warns, once, of what an audit or a sum says against a map; it may say nothing."""
+        if remark and not self._has_remarked:
+            self._has_remarked = True
+            warnings.warn(f"{self.name} of {self.model.name}: {remark}", stacklevel=3)
+
+    def _remarked(self, found: tuple[Batch, Explanation]) -> tuple[Batch, Explanation]:
+        self._remark(found[1].remark)
+        return found
 
     def fit(self, data: Any, *, batch_size: int | str | None = None, verbose: int = 0) -> Analyzer:
         """Fits the method to data: a mean, say, or patterns. It streams: one batch is held at a time.
@@ -346,11 +351,10 @@ class Analyzer:
         request = Request(
             self.method, self.options, self.description, neuron_selection, layers, bias, conditions, audit
         )
-        check_eager()
         data = Data(x)
         pipelines = self._engine.pipelines_for(data.first)
         size = self._engine.batch_size(batch_size, pipelines, data.first)
-        return request.explanations(data, pipelines, size, verbose)
+        return map(self._remarked, request.explanations(data, pipelines, size, verbose))
 
     def get_config(self) -> dict[str, Any]:
         """The configuration, without the model, as plain data that JSON can hold."""

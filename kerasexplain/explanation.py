@@ -106,9 +106,11 @@ class Explanation:
         """
         if self.reference is None:
             return ""
-        size = sum(np.abs(array).sum(axis=1) for array in self._per_sample())
-        change = np.maximum(np.abs(self.explained - self.reference).astype("float64"), 0.1 * size)
-        missed = float(np.median(np.abs(self.completeness_error) / np.maximum(change, np.finfo("float64").tiny)))
+        gap, change = (np.abs(x).astype("float64") for x in (self.completeness_error, self.explained - self.reference))
+        if np.all(gap <= 0.1 * change):
+            return ""  # of most maps: their size need not be known
+        change = np.maximum(change, 0.1 * sum(np.abs(array).sum(axis=1) for array in self._per_sample()))
+        missed = float(np.median(gap / np.maximum(change, np.finfo("float64").tiny)))
         if not missed > 0.1:
             return ""
         return (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -134,7 +133,7 @@ class Request:
         self, batch: Batch, pipeline: Pipeline, readings: Readings, answer: Answer, selection: Selection
     ) -> Explanation:
         through = dict(zip(readings.taps, answer.taps, strict=True))
-        found = Explanation(
+        return Explanation(
             relevance=batch.structure(answer.relevance),
             bias=self.method.of_biases(by_node(readings.of_biases, through)) if self.bias else {},
             layers={name: through[tap] for name, tap in readings.at_layers.items()},
@@ -145,9 +144,6 @@ class Request:
             reference=answer.reference,
             audit=books(pipeline.twin.execution, answer, through) if self.audit else None,
         )
-        if found.remark:
-            warnings.warn(f"{self.method.name}: {found.remark}", stacklevel=2)
-        return found
 
     def _asked(
         self, batch: Batch, pipelines: Pipelines, pipeline: Pipeline, readings: Readings

@@ -41,8 +41,9 @@ def assign(
     _check_matches(with_steps(rows), composite)
     rows = refused(graph, [_with_rule(row, composite) for row in rows], composite)
     if on_unsupported == "error":
-        refuse_unsupported(with_steps(rows), composite)
-    refuse_unfollowed(graph, rows)
+        refuse_unsupported(with_steps(rows), composite)  # lookups that are not followed are among them
+    else:
+        refuse_unfollowed(graph, rows)
     refuse_mixed_samples(graph, decisions=on_unsupported == "error")
     return list(map(_in_words, _paired(graph, rows)))
 

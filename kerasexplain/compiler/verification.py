@@ -75,19 +75,20 @@ class Verification:
         # The twin folds BatchNormalization, which rounds otherwise; and a layer may be less precise than its model.
         dtypes = {layer.compute_dtype for layer in self._model._flatten_layers()}
         tolerance = 20 * max(tolerance_of(self._graph), *map(rounding, dtypes))
+        back = order[: len(arrays[0])]  # from back to front is its own inverse
         for position in self._concerned:
-            y, z = np.asarray(outputs[position]), expected[position]
-            is_aligned = len(y) == len(arrays[0])
-            moved = y[order] if is_aligned else y
-            rows = differing(moved, z[: len(moved)], tolerance)
-            rows = [int(order[row]) for row in rows] if is_aligned else rows
-            drawn = [row for other in others for row in differing(other[position], z, tolerance)]
-            if drawn and position != self._chosen:
+            y, z = outputs[position], ops.convert_to_numpy(expected[position])
+            is_aligned = len(y) == len(back) and len(z) == len(order)
+            rows = differing(y, z[back] if is_aligned else z[: len(y)], tolerance)
+            is_random = any(differing(other[position], z, tolerance) for other in others)
+            if is_random and position != self._chosen:
                 continue  # an inner operation is explained: what is random behind it does not matter
-            if rows or drawn:
-                if not drawn and self._holds_in_order(arrays, y, position, tolerance):
-                    raise UnsupportedModelError(self._message_of_batches(position))
-                raise UnsupportedModelError(self._message(xs, order, rows or drawn, position, bool(drawn), tolerance))
+            if is_random:
+                raise UnsupportedModelError(self._message_of_chance(position))
+            if rows and self._holds_in_order(arrays, y, position, tolerance):
+                raise UnsupportedModelError(self._message_of_batches(position))
+            if rows:
+                raise UnsupportedModelError(self._message(arrays, xs, rows, position, tolerance))
 
     def _order(self, count: int, outputs: Sequence[np.ndarray]) -> np.ndarray:
         """The samples from back to front, the first one twice.
@@ -104,6 +105,13 @@ class Verification:
         xs = [ops.convert_to_tensor(array) for array in arrays]
         return not differing(y, drawn_outputs(self._model, self._specification, xs)[0][position], tolerance)
 
+    def _message_of_chance(self, output: int) -> str:
+        return (
+            f"the output {self._graph.output_names[output]!r} of the model {self._model.name!r} is random, another one "
+            "each time the model is called, and so there is none to explain: take what is random out of the model, or "
+            "explain an output in front of it, output="
+        )
+
     def _message_of_batches(self, output: int) -> str:
         return (
             f"the output {self._graph.output_names[output]!r} of the model {self._model.name!r} for a sample depends "
@@ -112,25 +120,13 @@ class Verification:
         )
 
     def _message(
-        self,
-        xs: Sequence[Tensor],
-        order: np.ndarray,
-        rows: list[int],
-        output: int,
-        is_random: bool,
-        tolerance: float,
+        self, arrays: Sequence[np.ndarray], xs: Sequence[Tensor], rows: list[int], output: int, tolerance: float
     ) -> str:
         name = self._graph.output_names[output]
-        if is_random:
-            return (
-                f"the output {name!r} of the model {self._model.name!r} is random, another one each time the model is "
-                "called, and so there is none to explain: take what is random out of the model, or explain an output "
-                "in front of it, output="
-            )
         start = (
             f"the traced graph of the model {self._model.name!r} gives another output for this input than the model: "
-            f"{len(set(rows))} of {len(set(order))} samples differ in the output {name!r}, the first "
-            f"is number {min(rows)} of the batch"
+            f"{len(rows)} of {len(arrays[0])} samples differ in the output {name!r}, the first "
+            f"is number {rows[0]} of the batch"
         )
         try:
             where = first_difference(self._graph, run(self._graph, xs), tolerance)
@@ -138,9 +134,8 @@ class Verification:
             where = ""
         begin = f"; they begin to differ at {where}" if where else ""
         if self._blanks:
-            first = np.flatnonzero(order == min(rows))[:1]
-            arrays = [np.asarray(ops.convert_to_numpy(x))[first] for x in xs]
-            padded = " and ".join(sorted(self._kinds(arrays) - {NOWHERE}))
+            first = [array[rows[:1]] for array in arrays]
+            padded = " and ".join(sorted(self._kinds(first) - {NOWHERE}))
             if padded:
                 return (
                     f"{start}{begin}. That sample is padded {padded}: a mask of the model is not followed. Explain a "

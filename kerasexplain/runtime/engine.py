@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from kerasexplain.backend import check_eager
 from kerasexplain.compiler.options import Options
 from kerasexplain.compiler.pipeline import Pipelines
 from kerasexplain.foundation.errors import UnsupportedModelError
@@ -60,6 +61,7 @@ class Engine:
 
     def pipelines_for(self, x: Any) -> Pipelines:
         """The pipelines for inputs like x, of which some models need one to be traced."""
+        check_eager()
         if self._found is None and self._known is None and needs_example(self._model):
             return self.pipelines(as_arrays(x))
         pipelines = self.pipelines()

@@ -275,18 +275,14 @@ def _multi_hot(operation: Any, inputs: Tensor) -> Tensor:
 
 
 class IndexOf(keras.Operation):
-    """The place of a number in a vocabulary, its hash or its bin, whatever the layer makes of it."""
+    """The place of a number in a vocabulary, its hash or its bin, as a function finds it."""
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, find: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.layer = layer
+        self.find = find
 
     def call(self, inputs: Tensor) -> Tensor:
-        if isinstance(self.layer, keras.layers.Hashing):
-            return ops.convert_to_tensor(self.layer._hash_values_to_bins(inputs))
-        if isinstance(self.layer, keras.layers.Discretization):
-            return ops.cast(ops.digitize(inputs, self.layer.bin_boundaries), "int64")
-        return ops.convert_to_tensor(self.layer._lookup_dense(ops.cast(inputs, self.layer.vocabulary_dtype)))
+        return ops.convert_to_tensor(self.find(inputs))
 
     def compute_output_spec(self, inputs: Tensor) -> Any:
         return keras.KerasTensor(inputs.shape, "int64")
@@ -300,26 +296,28 @@ def _index_of(call: Call) -> Primitive:
 @expands("layers.IntegerLookup")
 def _integer_lookup(layer: Any, inputs: Tensor) -> Tensor:
     depth = layer.max_tokens if layer.pad_to_max_tokens else layer.vocabulary_size()
-    return _encoded(layer, inputs, depth, keras.config.floatx())
+    index = IndexOf(lambda x: layer._lookup_dense(ops.cast(x, layer.vocabulary_dtype)))
+    return _encoded(layer, index, inputs, depth, keras.config.floatx())
 
 
 @expands("layers.Hashing")
 def _hashing(layer: Any, inputs: Tensor) -> Tensor:
-    return _encoded(layer, inputs, layer.num_bins, layer.dtype)
+    return _encoded(layer, IndexOf(layer._hash_values_to_bins), inputs, layer.num_bins, layer.dtype)
 
 
 @expands("layers.Discretization")
 def _discretization(layer: Any, inputs: Tensor) -> Tensor:
-    return _encoded(layer, inputs, len(layer.bin_boundaries) + 1, layer.dtype)
+    index = IndexOf(lambda x: ops.cast(ops.digitize(x, layer.bin_boundaries), "int64"))
+    return _encoded(layer, index, inputs, len(layer.bin_boundaries) + 1, layer.dtype)
 
 
-def _encoded(layer: Any, inputs: Tensor, depth: int, dtype: str) -> Tensor:
+def _encoded(layer: Any, index: IndexOf, inputs: Tensor, depth: int, dtype: str) -> Tensor:
     """Vectors for indices: what is understood as it is, the indices themselves, does not come here."""
     if layer.output_mode == "one_hot" and inputs.shape[-1] == 1:
         inputs = ops.squeeze(inputs, axis=-1)
     elif layer.output_mode != "one_hot" and len(inputs.shape) == 1:
         inputs = ops.expand_dims(inputs, axis=-1)
-    of_each = ops.one_hot(IndexOf(layer)(inputs), depth, dtype=dtype)
+    of_each = ops.one_hot(index(inputs), depth, dtype=dtype)
     if layer.output_mode == "one_hot":
         return of_each
     if layer.output_mode == "multi_hot":

@@ -12,8 +12,8 @@ import numpy as np
 
 #: What of a layer's attributes may decide what it computes, if it is replaced. What is private to Keras changes in use.
 _DECISIVE = {bool, int, float, str, tuple, type(None), types.FunctionType, types.MethodType, functools.partial}
-#: The same, told by identity: these have no single truth value when they are compared, or would take long.
 _ARRAYS = (np.ndarray, np.generic)
+#: The same, told by identity: these have no single truth value when they are compared, or would take long.
 _HELD = (*_ARRAYS, list, dict, set)
 #: Of those, what training sets on a model, and what Keras wraps for every layer.
 _BESIDE = {

@@ -7,18 +7,18 @@ strides or padding, and so shares no code with the rule under test.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from helpers.uncompiled import uncompiled
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from keras import layers, ops
+from keras import layers
 
 import kerasexplain
-from kerasexplain.compiler import program
 from kerasexplain.rules import (
     ZB,
     AlphaBeta,
@@ -110,29 +110,11 @@ def matrix_form(rule: Any, x: Array, W: Array, b: Array, R: Array) -> tuple[Arra
     raise NotImplementedError(rule)
 
 
-class Eager:
-    """In the place of the compiled function: runs it operation by operation."""
-
-    def __init__(
-        self,
-        function: Callable[[list[Any]], Any],
-        jit_compile: bool,
-        signature: Sequence[Any],
-        variables: Sequence[Any],
-        precision: str,
-        further: Callable[[], list[Any]],
-    ) -> None:
-        self.function, self.signature, self.further, self.traces = function, signature, further, 0
-
-    def __call__(self, inputs: Sequence[Array]) -> Any:
-        tensors = [ops.convert_to_tensor(x, dtype=dtype) for x, (_, dtype) in zip(inputs, self.signature, strict=True)]
-        return keras.tree.map_structure(ops.convert_to_numpy, self.function([*tensors, *self.further()]))
-
-
 @pytest.fixture(autouse=True)
-def eagerly(monkeypatch: pytest.MonkeyPatch) -> None:
+def eagerly() -> Iterator[None]:
     """Every example has shapes of its own: tracing a graph for each would take far longer than computing it."""
-    monkeypatch.setattr(program, "compiled", Eager)
+    with uncompiled():
+        yield
 
 
 def jacobian(chain: Sequence[Any], shape: tuple[int, ...]) -> tuple[Array, Array, tuple[int, ...]]:
