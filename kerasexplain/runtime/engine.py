@@ -79,6 +79,7 @@ class Engine:
         """The engine for the same model and inputs under a method that has been fitted to data."""
         engine = Engine(self._model, method, self._options)
         engine._known = self.pipelines().specification
+        engine.pipelines()  # so that a model which the method cannot explain is refused here
         return engine
 
     def __getstate__(self) -> dict[str, Any]:
