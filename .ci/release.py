@@ -1,4 +1,4 @@
-"""Checks that a tag is ready to be released, and prints its section of the changelog: `python .ci/release.py v0.1.0`."""
+"""Checks that a tag can be released, and prints its section of the changelog: `python .ci/release.py v0.1.0`."""
 
 from __future__ import annotations
 
