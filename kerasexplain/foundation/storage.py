@@ -150,7 +150,9 @@ def _of_rest(raw: BinaryIO) -> bytes:
 
 
 def _check_sizes(file: h5py.File, size: int) -> None:
-    """Raises ValueError if more values are declared than the file has bytes, or groups contain each other."""
+    """Raises ValueError if more values are declared than the file has bytes, groups contain each other, or values lie in
+    other files, which whoever made the file may have chosen.
+    """
     for taken in _sizes(file):
         size -= taken
         if size < 0:
@@ -158,12 +160,17 @@ def _check_sizes(file: h5py.File, size: int) -> None:
 
 
 def _sizes(group: h5py.Group) -> Iterator[int]:
-    for item in group.values():
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise ValueError(f"{name!r} is a link, and what it leads to may lie in another file")
+        item = group[name]
         if isinstance(item, h5py.Group):
             yield 1
             yield from _sizes(item)
-        else:
-            yield 1 + item.size * item.dtype.itemsize
+            continue
+        if item.external or item.is_virtual:
+            raise ValueError(f"the values of {name!r} lie in another file")
+        yield 1 + item.size * item.dtype.itemsize
 
 
 def _write(group: h5py.Group, name: str, value: Any) -> None:

@@ -211,6 +211,30 @@ def _replace(file: h5py.File, **values: np.ndarray) -> None:
         file[name] = value
 
 
+def _link(file: h5py.File, link: Any) -> None:
+    del file["relevance"]
+    file["relevance"] = link
+
+
+def _links_to_another_file(file: h5py.File) -> None:
+    an_explanation(pathlib.Path(file.filename).with_name("other.h5"))
+    _link(file, h5py.ExternalLink("other.h5", "/relevance"))
+
+
+def _has_its_values_in_another_file(file: h5py.File) -> None:
+    other = pathlib.Path(file.filename).with_name("secret.bin")
+    other.write_bytes(X.tobytes())
+    del file["relevance"]
+    file.create_dataset("relevance", X.shape, X.dtype, external=[(os.fspath(other), 0, X.nbytes)])
+
+
+def _is_pieced_together(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout(X.shape, X.dtype)
+    layout[:] = h5py.VirtualSource("other.h5", "relevance", X.shape)
+    del file["relevance"]
+    file.create_virtual_dataset("relevance", layout)
+
+
 def _contains_itself(file: h5py.File) -> None:
     file["layers"]["layers"] = file["layers"]
 
@@ -234,6 +258,10 @@ def _declares_terabytes(file: h5py.File) -> None:
         (lambda file: _replace(file, relevance=X[:2]), "its relevance is not that of 3 samples"),
         (_contains_itself, "recursion|more values"),
         (_declares_terabytes, "declares more values than it can hold"),
+        (_links_to_another_file, "'relevance' is a link"),
+        (lambda file: _link(file, h5py.SoftLink("/output")), "'relevance' is a link"),
+        (_has_its_values_in_another_file, "the values of 'relevance' lie in another file"),
+        (_is_pieced_together, "the values of 'relevance' lie in another file"),
     ],
 )
 def test_without_a_checksum_the_structure_is_checked(
