@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasexplain.foundation.errors import not_importable
 from kerasexplain.tokens import COLOURS
 
 try:
@@ -22,7 +23,7 @@ try:
     from matplotlib.figure import Figure
     from PIL import Image, ImageOps
 except ImportError as error:
-    raise ImportError('images need matplotlib and Pillow: pip install "kerasexplain[viz]"') from error
+    raise not_importable("images need matplotlib and Pillow", "viz", error) from error
 
 #: ColorBrewer's red to blue with an exactly white middle. The lightness falls evenly and equally on both sides, and
 #: neighbouring steps differ at most 2:1 (CIEDE2000), where "seismic" has 5:1 and its blue ends much darker than its

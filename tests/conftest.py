@@ -40,36 +40,56 @@ if BACKEND == "torch":
     torch.Tensor.__array__ = _array
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="also run what takes long and seldom fails alone")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "tensorflow(reason): is about TensorFlow; skipped on other backends")
     config.addinivalue_line("markers", "not_on(backend, reason): needs what is not available there; skipped on it")
-    config.addinivalue_line("markers", "once(reason): is the same on every backend; skipped on all but TensorFlow")
     config.addinivalue_line(
         "markers",
-        "arithmetic: is about numbers; TensorFlow runs it as it is written, which is quicker, and JAX compiles it",
+        "once(reason): is the same on every backend; runs on TensorFlow alone, or if it is slow, where --slow is given",
     )
+    config.addinivalue_line("markers", "slow(reason): takes long; runs with --slow alone, which CI gives on PyTorch")
+    config.addinivalue_line("markers", "formula: is about what is computed and not by what; does not run on JAX")
+    config.addinivalue_line("markers", "compiled: is about compiled functions; TensorFlow compiles none in other tests")
     config.addinivalue_line("markers", "xla: is about XLA; skipped on PyTorch, which does not support it")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if BACKEND == "tensorflow":
-        return
     for item in items:
-        marker = item.get_closest_marker("tensorflow")
-        if marker is not None:
-            item.add_marker(pytest.mark.skip(reason=f"about TensorFlow: {marker.args[0]}"))
-        same = item.get_closest_marker("once")
-        if same is not None:
-            item.add_marker(pytest.mark.skip(reason=f"the same on every backend: {same.args[0]}"))
-        for given in item.iter_markers("not_on"):
-            if given.args[0] == BACKEND:
-                item.add_marker(pytest.mark.skip(reason=given.args[1]))
-        if BACKEND == "torch" and item.get_closest_marker("xla") is not None:
-            item.add_marker(pytest.mark.skip(reason="about XLA, which PyTorch does not have"))
-    # JAX runs by XLA, whatever it is asked, and PyTorch without: once is enough.
-    twice = [item for item in items if getattr(item, "callspec", None) and item.callspec.params.get("jit_compile")]
-    config.hook.pytest_deselected(items=twice)
-    items[:] = [item for item in items if item not in set(twice)]
+        reason = not_here(item, slow=config.getoption("--slow"))
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))
+    if BACKEND != "tensorflow":
+        # JAX runs by XLA, whatever it is asked, and PyTorch without: once is enough.
+        twice = [item for item in items if parameters(item).get("jit_compile")]
+        config.hook.pytest_deselected(items=twice)
+        items[:] = [item for item in items if item not in set(twice)]
+
+
+def parameters(item: pytest.Item) -> dict[str, Any]:
+    return getattr(getattr(item, "callspec", None), "params", {})
+
+
+def not_here(item: pytest.Item, *, slow: bool) -> str:
+    """Why a test does not run on the backend at hand; empty if it does."""
+    markers = {marker.name: marker for marker in item.iter_markers()}
+    if "slow" in markers and not slow:
+        return f"slow ({markers['slow'].args[0]}); --slow runs it"
+    if "once" in markers and BACKEND != "tensorflow" and "slow" not in markers:
+        return f"the same on every backend: {markers['once'].args[0]}"
+    if "tensorflow" in markers and BACKEND != "tensorflow":
+        return f"about TensorFlow: {markers['tensorflow'].args[0]}"
+    if "xla" in markers and BACKEND == "torch":
+        return "about XLA, which PyTorch does not have"
+    if "formula" in markers and BACKEND == "jax" and not slow:
+        return "about what is computed, which does not depend on the backend; --slow runs it"
+    for given in item.iter_markers("not_on"):
+        if given.args[0] == BACKEND:
+            return given.args[1]
+    return ""
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -84,10 +104,14 @@ def compiled_code_is_given_back() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def as_written(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Tests of arithmetic compile nothing on TensorFlow, unless XLA is what they are about."""
-    params = getattr(getattr(request.node, "callspec", None), "params", {})
-    by_xla = params.get("jit_compile") or request.node.get_closest_marker("xla") is not None
-    if BACKEND != "tensorflow" or by_xla or request.node.get_closest_marker("arithmetic") is None:
+    """Tests compile nothing on TensorFlow, unless that is what they are about: most compute once, on small networks.
+
+    On JAX every single operation would be compiled by itself, which takes longer than the whole function.
+    """
+    compiles = parameters(request.node).get("jit_compile") or any(
+        request.node.get_closest_marker(name) for name in ("compiled", "xla")
+    )
+    if BACKEND != "tensorflow" or compiles:
         yield
         return
     from helpers.uncompiled import uncompiled  # not before doubles are kept

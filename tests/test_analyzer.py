@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import pathlib
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from helpers.uncompiled import uncompiled
 from keras import layers, ops
 
 import kerasexplain
 from kerasexplain import Analyzer, NotFiniteError, create_analyzer, load_analyzer
+from kerasexplain.compiler import program
 from kerasexplain.rules import ZB, Epsilon, Flat
 
 W = np.array([[1.0, -2.0, 0.5], [3.0, 1.0, -1.0]])
@@ -340,3 +343,21 @@ def test_a_model_that_gives_no_number_is_an_error() -> None:
     model = keras.Sequential([keras.Input((2,)), layers.Dense(1, kernel_initializer=keras.initializers.Constant(3e38))])
     with pytest.raises(NotFiniteError, match="the model's own output"):
         create_analyzer("lrp.z", model).analyze(np.array([[1.0, 5.0]]))
+
+
+def test_seven_calls_lie_between_analyze_and_the_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As docs/design.md says: who reads the code follows a batch through these."""
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    package, found = str(pathlib.Path(kerasexplain.__file__).parent), []
+
+    def recording(*arguments: Any) -> Any:
+        frames = reversed(inspect.stack(context=0))
+        found.extend(frame.function for frame in frames if frame.filename.startswith(package))
+        return pull_back(*arguments)
+
+    pull_back = program.pull_back
+    monkeypatch.setattr(program, "pull_back", recording)
+    with uncompiled():  # whose stand-in is in the place of the compiled function
+        kerasexplain.create_analyzer("lrp.epsilon", model).analyze(np.ones((2, 3), "float32"))
+    calls = [name for name in found if name != "<listcomp>"]
+    assert calls == ["analyze", "explanations", "answer", "copies", "__call__", "_with_relevance"]

@@ -61,11 +61,13 @@ def answers(*arguments: str) -> np.ndarray:
     return np.array(lines, dtype=float)
 
 
+@pytest.mark.slow("three processes that each explain twelve models")
 def test_a_fresh_process_and_a_used_one_agree_on_layers_that_call_cells() -> None:
     fresh, used = answers(), answers("used")
     np.testing.assert_allclose(fresh, used, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow("explains hundreds of models, each in a process of its own")
 @pytest.mark.tensorflow("other backends are not to be forked")
 def test_a_fresh_process_and_a_used_one_agree_on_the_catalogue() -> None:
     """Some of it: `tox run -e fuzz` takes all."""

@@ -11,7 +11,10 @@ import pytest
 
 import kerasexplain
 
-NETWORKS = ("mnist_lenet5_toolbox", "cifar10_resnet8", "imagenet_mobilenetv2_224", "mnist_deep_convnet")
+NETWORKS = (
+    *("mnist_lenet5_toolbox", "cifar10_resnet8", "mnist_deep_convnet"),
+    pytest.param("imagenet_mobilenetv2_224", marks=pytest.mark.slow("a large network in double precision")),
+)
 
 
 @pytest.fixture(scope="module", params=["float64", "float32"])

@@ -49,7 +49,8 @@ def test_segmentation_one_pixel_and_a_region() -> None:
     relevance = create_analyzer("lrp.epsilon", model).analyze(x, (8, 8, 0))
     assert np.abs(relevance).sum((0, 3))[8, 8] > 0
     of_region = create_analyzer("lrp.z", model).analyze(x, region)
-    pixels = [create_analyzer("lrp.z", model).analyze(x, (i, j, 3)) for i in range(4, 9) for j in range(5, 11)]
+    one = create_analyzer("lrp.z", model)
+    pixels = [one.analyze(x, (i, j, 3)) for i in range(4, 9) for j in range(5, 11)]
     np.testing.assert_allclose(of_region, sum(pixels), atol=1e-4 * np.abs(of_region).max())
 
 

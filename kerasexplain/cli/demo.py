@@ -14,6 +14,7 @@ import numpy as np
 
 from kerasexplain.audit import Audit
 from kerasexplain.create import create_analyzer
+from kerasexplain.foundation.errors import not_importable
 
 try:
     from sklearn.datasets import load_digits
@@ -21,7 +22,7 @@ try:
 
     from kerasexplain import visualize
 except ImportError as error:
-    raise ImportError('the demo needs scikit-learn, matplotlib and Pillow: pip install "kerasexplain[demo]"') from error
+    raise not_importable("the demo needs scikit-learn, matplotlib and Pillow", "demo", error) from error
 
 #: From what the derivative says to what recent LRP says; the options are what each cannot do without.
 ANALYZERS: dict[str, dict[str, float]] = {

@@ -11,6 +11,8 @@ import numpy as np
 import rich.console
 import rich.progress
 
+from kerasexplain.foundation.errors import not_importable
+
 if TYPE_CHECKING:
     import keras
     from PIL.Image import Image
@@ -125,8 +127,8 @@ def _picture(path: pathlib.Path, shape: Shape) -> np.ndarray:
     """An image cut and resized to the model's input, in its colours, as uint8."""
     try:
         from PIL import Image, ImageOps
-    except ImportError:
-        raise ImportError('reading images needs Pillow: pip install "kerasexplain[viz]"') from None
+    except ImportError as error:
+        raise not_importable("reading images needs Pillow", "viz", error) from error
 
     channels = shape[2] if len(shape) == 3 else 1
     if len(shape) not in (2, 3) or channels not in MODES:

@@ -31,6 +31,29 @@ def without_backend(error: BaseException) -> str:
     )
 
 
+#: Packages that only some of what the library does needs.
+OPTIONAL = ("tensorboard", "matplotlib", "PIL", "sklearn")
+
+
+def not_importable(needed: str, extra: str, error: ImportError) -> ImportError:
+    """The error for an optional package whose import failed: it is not installed, or it is and its own import fails.
+
+    Args:
+        needed: What needs which package, such as "images need Pillow".
+        extra: The extra of this package that installs it.
+        error: What the import raised.
+    """
+    module = (error.name or "").partition(".")[0]
+    if isinstance(error, ModuleNotFoundError) and module in OPTIONAL:
+        return ImportError(f'{needed}: pip install "kerasexplain[{extra}]"')
+    reason = f"{needed}, and what is installed cannot be imported: {error}"
+    if module == "pkg_resources":
+        reason += (
+            '. TensorBoard 2.20 and older need setuptools below 82: pip install "setuptools<82" or a newer TensorBoard'
+        )
+    return ImportError(reason)
+
+
 def plain(error: BaseException) -> str:
     """The first line of an error's message, without what Keras and TensorFlow put around it: frames, names of nodes."""
     text = str(error)

@@ -150,8 +150,9 @@ def _of_rest(raw: BinaryIO) -> bytes:
 
 
 def _check_sizes(file: h5py.File, size: int) -> None:
-    """Raises ValueError if more values are declared than the file has bytes, groups contain each other, or values lie in
-    other files, which whoever made the file may have chosen.
+    """Raises ValueError if more values are declared than the file has bytes, or groups contain each other.
+
+    Values in other files are refused, too: whoever made the file may have chosen which.
     """
     for taken in _sizes(file):
         size -= taken

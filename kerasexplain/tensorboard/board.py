@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import pathlib
 
+from kerasexplain.foundation.errors import not_importable
+
 try:
     from tensorboard import default, main_lib, program
     from tensorboard.plugins.base_plugin import FlagsError
 except ImportError as error:
-    raise ImportError('this needs TensorBoard: pip install "kerasexplain[tensorboard]"') from error
+    raise not_importable("this needs TensorBoard", "tensorboard", error) from error
 
 #: How many steps are kept of each tag, by plugin.
 SAMPLES = {"relevance": 5000, "images": 1000}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kerasexplain.foundation.errors import not_importable
 from kerasexplain.tensorboard.records import PLUGIN
 
 try:
@@ -23,7 +24,7 @@ try:
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
     from tensorboard.util.tensor_util import make_tensor_proto
 except ImportError as error:
-    raise ImportError('this needs TensorBoard: pip install "kerasexplain[tensorboard]"') from error
+    raise not_importable("this needs TensorBoard", "tensorboard", error) from error
 
 if TYPE_CHECKING:
     from PIL.Image import Image

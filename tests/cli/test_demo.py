@@ -17,7 +17,7 @@ from kerasexplain import create_analyzer
 from kerasexplain.cli import demo as demo_module
 from kerasexplain.cli import main as cli
 
-pytestmark = pytest.mark.once("an example that trains for long")
+pytestmark = [pytest.mark.once("an example that trains for long"), pytest.mark.slow("trains a network")]
 
 
 @pytest.fixture(scope="session")

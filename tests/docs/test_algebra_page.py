@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from helpers.scripts import script
 
 
@@ -12,6 +13,7 @@ def verdicts(page: str) -> str:
     return re.sub(r"\| \d[\d.e-]* (?=\|)", "| no ", page)
 
 
+@pytest.mark.slow("computes a page of tables")
 def test_the_page_is_up_to_date() -> None:
     module = script("docs/algebra.py")
     now = module.page()

@@ -185,6 +185,7 @@ def test_the_example_uses_names_and_options_of_innvestigate_alone(example: Modul
     assert used <= {"create_analyzer", "model_wo_softmax"}
 
 
+@pytest.mark.slow("trains a network")
 def test_the_example_runs(example: ModuleType, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     from PIL import Image
 

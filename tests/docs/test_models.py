@@ -32,12 +32,14 @@ def models() -> ModuleType:
 
 
 # Depthwise convolutions, hard swish, squeeze-and-excite; layers that are opened, with weights of their own.
+@pytest.mark.slow("large networks")
 @pytest.mark.parametrize("name", ["MobileNet", "MobileNetV3Small", "ConvNeXtTiny"])
 def test_applications(models: ModuleType, name: str) -> None:
     _assert_explained(models, models.application(name))
 
 
 # A padding mask; a class token, which needs the batch size; rotary positions and heads that share keys.
+@pytest.mark.slow("imports keras_hub")
 @pytest.mark.parametrize("name", ["BERT", "ViT", "Llama", "ResNet"])
 def test_tiny_architectures_of_keras_hub(models: ModuleType, name: str) -> None:
     pytest.importorskip("keras_hub")

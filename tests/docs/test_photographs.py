@@ -45,6 +45,7 @@ def test_the_centre_is_cut_out_without_resampling(example: ModuleType, rng: np.r
     np.testing.assert_allclose(example.centre(Image.fromarray(photo), (224, 224)), expected, atol=1e-6)
 
 
+@pytest.mark.slow("a large network")
 def test_the_network_looks_at_what_it_names(
     example: ModuleType, reference_networks: ModuleType, reference_data: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -66,6 +67,7 @@ def test_the_network_looks_at_what_it_names(
         assert np.isfinite(values).all(), name
 
 
+@pytest.mark.slow("a large network")
 def test_the_gallery_is_written(
     example: ModuleType,
     reference_networks: ModuleType,

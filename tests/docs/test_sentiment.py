@@ -108,6 +108,7 @@ def test_without_the_network_it_is_said_where_to_put_it(
     assert "--model and --data go together" in capsys.readouterr().err
 
 
+@pytest.mark.slow("trains a network")
 def test_relevant_words_decide(
     example: ModuleType,
     reference_networks: ModuleType,

@@ -9,7 +9,7 @@ import pytest
 from helpers.events import Run
 from helpers.scripts import script
 
-pytestmark = pytest.mark.once("an example that trains for long")
+pytestmark = [pytest.mark.once("an example that trains for long"), pytest.mark.slow("trains a network")]
 
 
 def test_relevance_moves_to_the_digit(tmp_path: pathlib.Path) -> None:

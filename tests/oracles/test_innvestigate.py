@@ -14,7 +14,7 @@ from helpers.oracles.innvestigate import (
     network,
 )
 
-pytestmark = pytest.mark.arithmetic
+pytestmark = pytest.mark.formula
 
 
 @pytest.mark.parametrize(("name", "key"), [(name, key) for name in networks.INNVESTIGATE for key in attributions(name)])

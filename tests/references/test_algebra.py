@@ -16,7 +16,7 @@ from keras import layers
 import kerasexplain
 
 pytestmark = [
-    pytest.mark.arithmetic,
+    pytest.mark.formula,
     pytest.mark.once("the rules' arithmetic is made of operations that other tests compare on every backend"),
 ]
 

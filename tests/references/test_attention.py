@@ -13,7 +13,7 @@ from keras import layers
 
 import kerasexplain
 
-pytestmark = pytest.mark.arithmetic
+pytestmark = pytest.mark.formula
 
 BATCH, T, D, HEADS, KEY, VALUE, WIDE, CLASSES = 3, 5, 6, 2, 4, 3, 7, 3
 #: No query sees nothing, and none sees all.

@@ -15,7 +15,7 @@ from keras import layers
 
 import kerasexplain
 
-pytestmark = pytest.mark.arithmetic
+pytestmark = pytest.mark.formula
 
 BATCH, BASELINES, NEURON = 3, 2, 1
 OPTIONS: dict[str, Any] = {"dtype": "float64"}

@@ -32,7 +32,7 @@ from kerasexplain.rules import (
     ZPlusFast,
 )
 
-pytestmark = pytest.mark.arithmetic
+pytestmark = pytest.mark.formula
 
 F = Fraction
 X, W, B, R = [[1.0, -2.0, 3.0]], [[2.0, -1.0], [1.0, 1.0], [-1.0, 2.0]], [1.0, -1.0], [1.0, 2.0]

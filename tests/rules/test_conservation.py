@@ -14,7 +14,7 @@ from keras import layers, ops
 import kerasexplain
 from kerasexplain.rules import AlphaBeta, BiasAsInput, Flat, Gamma, GradientRule, Slope, WSquare, Z, ZPlus
 
-pytestmark = pytest.mark.arithmetic
+pytestmark = pytest.mark.formula
 
 Tensor = Any
 #: A stabilizer takes relevance out of the audit, on purpose. This one takes less than rounding does.

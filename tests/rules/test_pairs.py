@@ -10,7 +10,7 @@ from keras import layers
 from kerasexplain import create_analyzer
 from kerasexplain.rules import AlphaBeta, BiasAsInput, Epsilon, Gamma, LinearRule, WSquare, Z, ZPlus
 
-pytestmark = pytest.mark.arithmetic
+pytestmark = pytest.mark.formula
 
 RULES = [
     *(Z(), BiasAsInput(), WSquare(), ZPlus(), AlphaBeta(2.0, 1.0)),

@@ -176,6 +176,7 @@ SCRIPT = """
 """
 
 
+@pytest.mark.slow("a process that fills its memory")
 @pytest.mark.skipif(not pathlib.Path("/proc/self/status").exists(), reason="the limit is set by Linux's means")
 def test_memory_that_really_runs_out() -> None:
     ran = subprocess.run([sys.executable, "-c", textwrap.dedent(SCRIPT)], capture_output=True, text=True, check=False)

@@ -10,7 +10,7 @@ import pytest
 from helpers.scripts import ROOT, script
 from PIL import Image
 
-pytestmark = pytest.mark.once("the tab reads files, whoever wrote them")
+pytestmark = [pytest.mark.once("the tab reads files, whoever wrote them"), pytest.mark.slow("a browser")]
 
 PICTURES = ("tab-before", "tab-grid", "tab-large", "tab-text", "tab-images", "tab-dark")
 

@@ -21,7 +21,7 @@ from kerasexplain.tensorboard import records
 from kerasexplain.tensorboard.writer import Writer
 from kerasexplain.tokens import COLOURS
 
-pytestmark = pytest.mark.once("the tab reads files, whoever wrote them")
+pytestmark = [pytest.mark.once("the tab reads files, whoever wrote them"), pytest.mark.slow("a browser")]
 
 STEPS, SAMPLES = 12, 16
 #: What the browser may take, in milliseconds; nothing is measured by it.
