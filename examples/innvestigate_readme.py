@@ -67,7 +67,7 @@ def trained(x: np.ndarray, y: np.ndarray, epochs: int = 20) -> keras.Model:
 
 
 def analyses(model: keras.Model, x: np.ndarray) -> dict[str, np.ndarray]:
-    """What every analyzer says of the largest output."""
+    """The relevance of the largest output by every analyzer."""
     found = {}
     for name, options in ANALYZERS.items():
         analyzer = innvestigate.create_analyzer(name, model, **options)
@@ -76,7 +76,7 @@ def analyses(model: keras.Model, x: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def of_neurons(model: keras.Model, x: np.ndarray, neurons: Sequence[int]) -> dict[str, np.ndarray]:
-    """What speaks for and against each of some digits in the same images."""
+    """The relevance for and against each of some digits in the same images."""
     analyzer = innvestigate.create_analyzer("lrp.z", model, neuron_selection_mode="index")
     return {f"lrp.z for {neuron}": analyzer.analyze(x, neuron) for neuron in neurons}
 

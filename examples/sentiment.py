@@ -91,7 +91,7 @@ def contrast(logits: np.ndarray) -> np.ndarray:
 
 
 def shown(model: keras.Model, ids: np.ndarray, vocabulary: Sequence[str], classes: Sequence[str]) -> TokenRelevances:
-    """What the words of each sentence give to the margin of its predicted class."""
+    """The relevance of every word for the margin of its sentence's predicted class."""
     weights = contrast(model.predict(ids, verbose=0))
     explanation = kerasexplain.create_analyzer(ANALYZERS[0], model).explain(ids, weights)
     names = [classes[int(row.argmax())] for row in weights]
@@ -112,7 +112,7 @@ def drops(model: keras.Model, ids: np.ndarray, relevance: np.ndarray, weights: n
 
 
 def experiment(model: keras.Model, ids: np.ndarray) -> dict[str, np.ndarray]:
-    """What `drops` finds for the orders of the analyzers and for random ones."""
+    """The curves of `drops` for the orders of the analyzers and for random ones."""
     weights = contrast(model.predict(ids, batch_size=256, verbose=0))
     rng = np.random.default_rng(0)
     found = {}

@@ -41,7 +41,7 @@ def test_importing_the_package_imports_nothing_else() -> None:
 
 
 def test_analyzers_need_no_pictures_and_no_tables() -> None:
-    """What is slow to import, and only some need: images, rich text, curves."""
+    """Modules that are slow to import, and only some need: images, rich text, curves."""
     script = """
         import sys, keras
         before = set(sys.modules)

@@ -1,4 +1,4 @@
-"""What compares with a baseline and decides, chooses, repeats itself or is constant: all of it can be explained."""
+"""Comparisons with a baseline through operations that decide, choose, repeat themselves or are constant."""
 
 from __future__ import annotations
 

@@ -304,7 +304,7 @@ def test_the_two_forms_blame_the_same_biases() -> None:
 
 
 def test_normalized_divides_and_the_quotient_does_not() -> None:
-    """What the biases are blamed for: a unit that is nearly 0 of large terms. Absorbed, its bias makes them larger."""
+    """A unit that is nearly 0 of large terms, which biases are blamed for: absorbed, its bias makes them larger."""
     steps = [Step(algebra.dense(np.array([[1.0], [-1.0]]), np.array([-0.999])), (0,))]
     x = np.array([[2.0, 1.0]])
     absorbed, _ = algebra.relevance(steps, x, 0, Rules("normalized", "ignore"))

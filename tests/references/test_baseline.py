@@ -148,7 +148,7 @@ def gated_steps(w: Weights) -> list[Step]:
 
 
 def averaged() -> keras.Model:
-    """What a function reads is an average, which is linear, too."""
+    """A network with functions of averages, which are linear, too."""
     x = inputs = keras.Input((6, 6, 2), **OPTIONS)
     x = layers.Conv2D(3, 3, activation="tanh", name="conv", **OPTIONS)(x)
     x = layers.AveragePooling2D(2, **OPTIONS)(x)
@@ -326,7 +326,7 @@ def composed_softmax(x: Array, reference: Array, e: float) -> Array:
 
 
 def test_the_softmax_limit_is_a_limit(rng: np.random.Generator) -> None:
-    """What is left over shrinks with e, like e log n; that takes an e that is small beside the maxima's difference."""
+    """The difference shrinks with e, like e log n; that takes an e that is small beside the maxima's difference."""
     for n in (2, 3, 5):
         drawn = (rng.normal(size=(2, n)) for _ in range(60))
         pairs = [(x, y) for x, y in drawn if abs(x.max() - y.max()) > 0.05]

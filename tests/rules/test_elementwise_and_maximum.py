@@ -40,7 +40,7 @@ SLOPE_TOLERANCE = {"float64": 1e-13, "float32": 1e-6}
 
 
 def slopes(activation: str, z: Array, dtype: str, jit_compile: bool) -> Array:
-    """What the rule gives each z, (samples, n), per unit, where every f(z) has as much relevance as it is large."""
+    """The relevance of each z, (samples, n), per unit of z, where every f(z) has as much as it is large."""
     inputs = keras.Input(z.shape[1:], dtype=dtype)
     total = ops.sum(layers.Activation(activation, dtype=dtype)(inputs), axis=1, keepdims=True)
     analyzer = kerasexplain.create_analyzer("lrp.bias_as_input", keras.Model(inputs, total), jit_compile=jit_compile)

@@ -1,4 +1,4 @@
-"""What answers the tab: it gives what was logged, and survives whatever is asked and whatever was written."""
+"""The plugin that answers the tab: it gives what was logged, and survives any request and anything written."""
 
 from __future__ import annotations
 
@@ -313,7 +313,7 @@ def test_how_many_steps_there_were_is_known_where_few_were_kept(tmp_path: pathli
 
 
 def test_sections_may_be_elsewhere_at_another_step(tmp_path: pathlib.Path) -> None:
-    """What is read in advance, from where it was at the step before, is not what is shown."""
+    """Arrays that were read in advance, from where they were at the step before, are not shown."""
     with Writer(tmp_path / "run") as writer:
         for step, names in enumerate((("x", "y"), ("y", "x"), ("x",), ("z", "y", "x"))):
             arrays = {name: [np.full((2, 2), ord(name) + step)] * (2 - step // 3) for name in names}
