@@ -43,7 +43,7 @@ class PatternNet(Method):
     """
 
     name: ClassVar[str] = "pattern.net"
-    learnt: ClassVar[tuple[str, ...]] = ("patterns",)
+    fitted_fields: ClassVar[tuple[str, ...]] = ("patterns",)
     times_kernel: ClassVar[bool] = False
 
     pattern_type: str = "relu"
@@ -61,7 +61,7 @@ class PatternNet(Method):
         return q
 
     def fitted(self, fitting: Fitting) -> Method:
-        return dataclasses.replace(self, patterns=patterns.learn(fitting, self.pattern_type))
+        return dataclasses.replace(self, patterns=patterns.fit(fitting, self.pattern_type))
 
     def check_fitted(self) -> None:
         if self.patterns is None:

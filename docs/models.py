@@ -158,8 +158,8 @@ def application(name: str) -> Subject:
             if "at least" not in str(error):
                 raise
     randomize(model, gain=GAINS.get(name, 1.0))
-    pictures = np.random.default_rng(0).uniform(0, 255, (SAMPLES, size, size, 3)).astype(keras.config.floatx())
-    prepared = sys.modules[function.__module__].preprocess_input(pictures)  # type: ignore[attr-defined]
+    images = np.random.default_rng(0).uniform(0, 255, (SAMPLES, size, size, 3)).astype(keras.config.floatx())
+    prepared = sys.modules[function.__module__].preprocess_input(images)  # type: ignore[attr-defined]
     return Subject(model, prepared, f"{size} × {size}")
 
 
@@ -399,12 +399,12 @@ def from_hub(name: str) -> Subject:
     model = HUB[name](_hub())
     randomize(model, kernels=True)
     rng, lengths = np.random.default_rng(0), LENGTHS.get(name, {})
-    x = {given.name: _made_up(rng, given, lengths.get(given.name, LENGTH)) for given in model.inputs}
+    x = {given.name: _random_input(rng, given, lengths.get(given.name, LENGTH)) for given in model.inputs}
     names = ["images" if "tensor" in name else name.replace("_", " ") for name in x]
     return Subject(model, x if len(x) > 1 else next(iter(x.values())), ", ".join(names), needs_example=bool(lengths))
 
 
-def _made_up(rng: np.random.Generator, given: Any, length: int) -> np.ndarray:
+def _random_input(rng: np.random.Generator, given: Any, length: int) -> np.ndarray:
     shape = (SAMPLES, *(size or length for size in given.shape[1:]))
     kept = np.arange(length) < 2 * length // 3
     if given.name.endswith("padding_mask"):

@@ -88,7 +88,7 @@ def normalized(a: np.ndarray) -> np.ndarray:
     return summed / np.where(largest > 0, largest, 1)
 
 
-def picture(x: np.ndarray, found: dict[str, np.ndarray]) -> Figure:
+def drawn(x: np.ndarray, found: dict[str, np.ndarray]) -> Figure:
     """A row for the digits, and one for each analysis of them."""
     rows = {"digits": x[..., 0], **{name: normalized(a) for name, a in found.items()}}
     figure = Figure(figsize=(len(x) + 2.5, len(rows)))
@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # iNNvestigate refuses a softmax. Here it may stay: what is explained is the logit, either way.
     model = innvestigate.model_wo_softmax(model)
     found = {**analyses(model, shown), **of_neurons(model, shown, (3, 8))}
-    picture(shown, found).savefig(options.out, dpi=100)
+    drawn(shown, found).savefig(options.out, dpi=100)
     print(f"read: {' '.join(map(str, read))}")
     print(f"written: {options.out}")
 

@@ -58,7 +58,7 @@ def reference() -> tuple[keras.Model, pathlib.Path]:
     """The network that was trained for this example, and the file of its sentences.
 
     Raises:
-        FileNotFoundError: They are not there.
+        FileNotFoundError: They do not exist.
     """
     nets = pathlib.Path(os.environ.get("KERASEXPLAIN_REFERENCE_DATA", SHARED)) / "nets"
     if not (nets / "nets.py").exists():
@@ -130,7 +130,7 @@ def area(drop: np.ndarray) -> tuple[float, float]:
     return float(per_sample.mean()), float(per_sample.std(ddof=1) / np.sqrt(len(per_sample)))
 
 
-def picture(found: TokenRelevances, curves: dict[str, np.ndarray]) -> Figure:
+def drawn(found: TokenRelevances, curves: dict[str, np.ndarray]) -> Figure:
     """The sentences, and beside them how the margin falls."""
     texts = [_wrapped(sample) for sample in found]
     height = 0.9 + 0.23 * sum(len(lines) for lines in texts) + 0.36 * len(texts)
@@ -218,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"\nmean drop of the margin, with its standard error, over {len(ids)} sentences:")
     for name, drop in curves.items():
         print("  {:<18}{:.3f} ± {:.3f}".format(name, *area(drop)))
-    picture(found, curves).savefig(options.out)
+    drawn(found, curves).savefig(options.out)
     print(f"written: {options.out}, {page}")
 
 

@@ -78,7 +78,7 @@ def test_what_epsilon_absorbs_is_lost_by_hand() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_books_of_every_method_agree_with_its_relevance(name: str, rng: np.random.Generator) -> None:
+def test_the_audit_of_every_method_agrees_with_its_relevance(name: str, rng: np.random.Generator) -> None:
     model, x = network(), rng.uniform(size=(4, 6, 6, 2))
     analyzer = create_analyzer(name, model, **OPTIONS.get(name, {}))
     audit, explanation = analyzer.audit(x, [0, 1, 2, 0]), analyzer.explain(x, [0, 1, 2, 0], bias=True)
@@ -154,7 +154,7 @@ def test_an_audit_prints_as_a_table_with_its_sum() -> None:
     assert " = inputs " in lines[-1]
 
 
-def test_a_gradient_has_no_books() -> None:
+def test_a_gradient_has_no_audit() -> None:
     with pytest.raises(ValueError, match="'gradient' propagates no relevance that could be audited"):
         create_analyzer("gradient", network()).audit(np.ones((1, 6, 6, 2)))
 

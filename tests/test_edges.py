@@ -69,7 +69,7 @@ def test_the_end_of_a_name_that_no_other_has() -> None:
 # Selections
 
 
-def test_whole_floating_labels_are_refused_and_weights_are_not() -> None:
+def test_floating_point_labels_are_refused_and_weights_are_not() -> None:
     model, x = dense(), random(3, 4)
     analyzer = create_analyzer("lrp.epsilon", model)
     for labels in ([0.0, 2.0, 1.0], [[0.0], [2.0], [1.0]]):
@@ -220,7 +220,7 @@ def test_ragged_tensors_are_refused() -> None:
         create_analyzer("lrp.epsilon", model).analyze(tf.ragged.constant([[1, 2, 3, 4, 5, 6], [4]]))
 
 
-def test_pictures_of_16_bits(tmp_path: pathlib.Path) -> None:
+def test_images_of_16_bits(tmp_path: pathlib.Path) -> None:
     image = pytest.importorskip("PIL.Image")
     model = keras.Sequential([keras.Input((16, 16, 1)), layers.Flatten(), layers.Dense(2)])
     ramp = np.linspace(0, 255, 256).reshape(16, 16)

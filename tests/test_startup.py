@@ -40,7 +40,7 @@ def test_importing_the_package_imports_nothing_else() -> None:
     assert _ran(script).strip() == "['kerasexplain']"
 
 
-def test_analyzers_need_no_pictures_and_no_tables() -> None:
+def test_analyzers_need_no_images_and_no_tables() -> None:
     """Modules that are slow to import, and only some need: images, rich text, curves."""
     script = """
         import sys, keras

@@ -262,7 +262,7 @@ def _model(path: pathlib.Path) -> keras.Model:
             f"{str(path)!r} holds no Keras model that can be loaded: the model comes first, a .keras or .h5 file, and "
             "what is to be explained second"
         )
-    if path.suffix == ".keras" and not zipfile.is_zipfile(path):  # of which Keras says that it is not there
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):  # which Keras calls missing
         raise ValueError(f"{str(path)!r} holds no Keras model that can be loaded: it is damaged, or was cut off")
     try:
         model = keras.saving.load_model(path, compile=False)

@@ -166,7 +166,7 @@ class ReluChain(MaximumRule):
 
 
 def _relu_slope(b: Tensor, m: Tensor, b_ref: Tensor, m_ref: Tensor) -> Tensor:
-    """The slope of relu between `b' - m'` and `b - m`: 1 where m is not there yet, 0 where b is no candidate."""
+    """The slope of relu between `b' - m'` and `b - m`: 1 where m is not reached yet, 0 where b is no candidate."""
     # Infinite values mark what is no candidate: they must not reach a difference.
     there = ops.logical_and(ops.isfinite(b), ops.isfinite(m))
     zero, one = ops.zeros_like(b), ops.ones_like(b)

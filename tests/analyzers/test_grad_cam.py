@@ -65,7 +65,7 @@ def test_without_positions_there_is_no_map() -> None:
         create_analyzer("grad_cam", model).analyze(x_of(1, 4))
 
 
-def test_pictures_of_any_size() -> None:
+def test_images_of_any_size() -> None:
     inputs = keras.Input((None, None, 3), dtype="float64")
     x = layers.Conv2D(4, 3, activation="relu", name="late", dtype="float64")(inputs)
     model = keras.Model(inputs, layers.Dense(2, dtype="float64")(layers.GlobalAveragePooling2D(dtype="float64")(x)))

@@ -283,7 +283,7 @@ def test_the_sum_over_a_layer_is_conserved(network: str) -> None:
 
 
 @of_every_network
-def test_blaming_the_biases_closes_the_books(network: str) -> None:
+def test_blaming_the_biases_closes_the_sum(network: str) -> None:
     """With a 1 for every bias as an input of its own, what arrives there and at the input is what was explained."""
     c = case(network)
     explained = algebra.forward(c.network, c.flat)[-1][:, NEURON]
@@ -405,7 +405,7 @@ def test_normalized_and_ignore_are_relevance_propagation(network: str, bias: str
 
 
 @of_every_network
-def test_biases_as_inputs_close_the_books_of_the_analyzer(network: str) -> None:
+def test_biases_as_inputs_close_the_sum_of_the_analyzer(network: str) -> None:
     """In both forms; and normalized they are what `lrp.bias_as_input` has."""
     c = case(network)
     explained = c.model.predict(c.x, verbose=0)[:, NEURON]

@@ -145,7 +145,7 @@ def test_neurons_biases_and_audits_of_models_that_are_traced_for_each_shape() ->
             analyzer.analyze(x, (length, 0))
 
 
-def test_whole_numbers_given_to_a_model_that_keeps_no_dtypes() -> None:
+def test_integers_given_to_a_model_that_keeps_no_dtypes() -> None:
     class Pixels(keras.Model):
         def __init__(self) -> None:
             super().__init__()

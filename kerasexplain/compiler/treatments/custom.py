@@ -26,7 +26,7 @@ class OfCustom(Treatment):
 
     def refusal(self, row: Row, composite: Composite) -> str:
         if composite.against_baseline:
-            return "its relevance was registered, which says nothing of a baseline"
+            return "the relevance that was registered for it does not support a baseline"
         return super().refusal(row, composite)
 
     def of_relevance(self, row: Row, plain: Overridden, arriving: Signal, context: Context) -> Overridden:
