@@ -34,14 +34,14 @@ def models() -> ModuleType:
 # Depthwise convolutions, hard swish, squeeze-and-excite; layers that are opened, with weights of their own.
 @pytest.mark.parametrize("name", ["MobileNet", "MobileNetV3Small", "ConvNeXtTiny"])
 def test_applications(models: ModuleType, name: str) -> None:
-    _assert_explained(models, models.application(name))
+    _assert_explained(models, models.applications.build(name))
 
 
 # A padding mask; a class token, which needs the batch size; rotary positions and heads that share keys.
 @pytest.mark.parametrize("name", ["BERT", "ViT", "Llama", "ResNet"])
 def test_tiny_architectures_of_keras_hub(models: ModuleType, name: str) -> None:
     pytest.importorskip("keras_hub")
-    _assert_explained(models, models.from_hub(name))
+    _assert_explained(models, models.hub.build(name))
 
 
 def _assert_explained(models: ModuleType, subject: object) -> None:
@@ -54,7 +54,7 @@ def _assert_explained(models: ModuleType, subject: object) -> None:
 
 def test_the_page_names_every_architecture_of_keras_hub(models: ModuleType) -> None:
     page = models.PAGE.read_text(encoding="utf-8")  # new ones of keras.applications come with new versions of Keras
-    assert not [name for name in models.HUB if f"| {name} |" not in page]
+    assert not [name for name in models.hub.names() if f"| {name} |" not in page]
 
 
 class Own(layers.Layer):
