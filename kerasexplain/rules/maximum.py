@@ -9,8 +9,8 @@ from keras import ops
 
 from kerasexplain.foundation.checks import check_choice
 from kerasexplain.foundation.config import saved
-from kerasexplain.rules.arithmetic import positive, quotient
-from kerasexplain.rules.base import Rule
+from kerasexplain.rules.division import positive, quotient
+from kerasexplain.rules.rule import Rule
 
 Tensor = Any
 
