@@ -17,7 +17,7 @@ from kerasexplain.foundation.checks import check_choice, check_count
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.rules import BaselineRule
 from kerasexplain.runtime.embedded import Embedded
-from kerasexplain.runtime.inputs import check_whole
+from kerasexplain.runtime.inputs import check_integers
 from kerasexplain.runtime.method import Method
 from kerasexplain.runtime.passes import add_rows
 
@@ -45,7 +45,7 @@ class ComparingMethod(Method):
     default_start: ClassVar[str] = "one"
     legal_starts: ClassVar[tuple[str | None, ...]] = (None, "one")  # else the sum would not be the output's change
     takes_start_array: ClassVar[bool] = False
-    learnt: ClassVar[tuple[str, ...]] = ("mean",)
+    fitted_fields: ClassVar[tuple[str, ...]] = ("mean",)
 
     reference_inputs: Any = 0
     mean: Any = None
@@ -95,7 +95,7 @@ def _baselines(given: Any, x: np.ndarray, name: str) -> np.ndarray:
     if not np.isfinite(array).all():
         raise InputError(f"reference_inputs for {name!r} must be finite numbers")
     if x.dtype.kind in "iu":
-        check_whole(array, str(x.dtype), f"reference_inputs for {name!r}")
+        check_integers(array, str(x.dtype), f"reference_inputs for {name!r}")
     own = array if array.ndim == x.ndim else array[None]
     try:
         return np.broadcast_to(own, (len(own), *x.shape[1:])).astype(x.dtype)

@@ -11,7 +11,7 @@ import numpy as np
 
 from kerasexplain.foundation.checks import check_count
 from kerasexplain.foundation.errors import InputError
-from kerasexplain.runtime.inputs import check_whole
+from kerasexplain.runtime.inputs import check_integers
 from kerasexplain.runtime.method import Method
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Occlusion(Method):
         if x.dtype.kind in "iu":
             if isinstance(self.fill, str):
                 raise InputError(f"fill must be an integer, as the input is, got {self.fill!r}")
-            check_whole(np.asarray(self.fill), str(x.dtype), "fill")
+            check_integers(np.asarray(self.fill), str(x.dtype), "fill")
         axes = tuple(range(1, max(x.ndim - 1, 2)))
         by_name: dict[str, Callable[[], np.ndarray]] = {
             "mean": lambda: np.broadcast_to(x.mean(axis=axes, keepdims=True), x.shape),

@@ -11,7 +11,7 @@ from kerasexplain import rules
 from kerasexplain.compiler.composite import GRADIENT, Composite
 from kerasexplain.foundation.checks import check_choice
 from kerasexplain.matches import Named
-from kerasexplain.runtime import patterns
+from kerasexplain.runtime import pattern_fitting
 from kerasexplain.runtime.method import Method
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class PatternNet(Method):
     """
 
     name: ClassVar[str] = "pattern.net"
-    learnt: ClassVar[tuple[str, ...]] = ("patterns",)
+    fitted_fields: ClassVar[tuple[str, ...]] = ("patterns",)
     times_kernel: ClassVar[bool] = False
 
     pattern_type: str = "relu"
@@ -61,7 +61,7 @@ class PatternNet(Method):
         return q
 
     def fitted(self, fitting: Fitting) -> Method:
-        return dataclasses.replace(self, patterns=patterns.learn(fitting, self.pattern_type))
+        return dataclasses.replace(self, patterns=pattern_fitting.fit(fitting, self.pattern_type))
 
     def check_fitted(self) -> None:
         if self.patterns is None:

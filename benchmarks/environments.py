@@ -29,7 +29,7 @@ class Environment:
     newest: Version
 
     def interpreter(self, folder: pathlib.Path, pythons: Sequence[str]) -> str:
-        """The interpreter of this environment in the folder, which is made if it is not there with these very pins.
+        """The interpreter of this environment in the folder, which is made if there is none with these very pins.
 
         Args:
             folder: Where environments are.

@@ -27,7 +27,7 @@ from benchmarks.machine import described
 from benchmarks.timing import in_turns, seconds
 
 TABLE = pathlib.Path(__file__).with_suffix(".csv")
-PICTURE = pathlib.Path(__file__).parents[1] / "docs" / "images" / "scaling.png"
+FIGURE = pathlib.Path(__file__).parents[1] / "docs" / "images" / "scaling.png"
 COLUMNS = ("network", "axis", "value", "method", "milliseconds")
 METHODS = ("gradient", "lrp.epsilon", "lrp.epsilon_plus", "lrp.epsilon_alpha2_beta1")
 #: Where the time of a size has no more than noise to gain from another round.
@@ -163,7 +163,7 @@ def draw(rows: Sequence[Mapping[str, Any]]) -> None:
     handles, names = grid[0][0].get_legend_handles_labels()
     figure.legend(handles, names, loc="lower center", ncols=len(names), frameon=False)
     figure.tight_layout(rect=(0, 0.06, 1, 1))
-    figure.savefig(PICTURE, dpi=110)
+    figure.savefig(FIGURE, dpi=110)
 
 
 def main() -> None:

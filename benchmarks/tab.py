@@ -63,17 +63,17 @@ def write(folder: pathlib.Path, options: argparse.Namespace) -> None:
     from kerasexplain.tensorboard.writer import Writer
 
     rng = np.random.default_rng(0)
-    kinds, roles = {"image": "picture", "books": "books"}, {"image": "input", "books": "books"}
+    kinds, roles = {"image": "image", "audit": "audit"}, {"image": "input", "audit": "audit"}
     shape = (options.samples, options.size, options.size, 1)
     for run in range(options.runs):
         with Writer(folder / f"run {run}") as writer:
             x = list(rng.random(shape, dtype=np.float32))
-            writer.relevance("samples", blobs_of({"image": x}, {"image": "picture"}, {"image": "input"}), 0)
+            writer.relevance("samples", blobs_of({"image": x}, {"image": "image"}, {"image": "input"}), 0)
             for analyzer in ANALYZERS[: options.analyzers]:
                 for step in range(options.steps):
                     arrays = {
                         "image": list(rng.standard_normal(shape, dtype=np.float32)),
-                        "books": list(rng.random((options.samples, 3, 20), dtype=np.float32)),
+                        "audit": list(rng.random((options.samples, 3, 20), dtype=np.float32)),
                     }
                     told = {"analyzer": analyzer, "samples": "samples", "event": step}
                     classes = {name: [0] * options.samples for name in ("neuron", "prediction", "target")}

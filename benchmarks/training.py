@@ -71,11 +71,11 @@ class Stopwatch(keras.callbacks.Callback):
 
 def measure(kind: str, epochs: int, folder: str) -> str:
     """A line on one kind of callback."""
-    from watch_training import network, pictures
+    from watch_training import network, samples
 
     from kerasexplain import callbacks, create_analyzer
 
-    x, _, y = pictures()
+    x, _, y = samples()
     keras.utils.set_random_seed(0)
     model = network()
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))

@@ -1,7 +1,7 @@
 """Writes the pages that are made from the code: `python docs/make.py`. Tests check that they are up to date.
 
-`analyzers.md` is made from the docstrings and shows what `docs/pictures.py` has drawn, `support.md` from the examples
-that the tests run (`tests/operations`).
+`analyzers.md` is made from the docstrings and shows what `docs/heatmaps.py` has drawn, `support.md` from the examples
+that the tests run (`tests/helpers/operations`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from kerasexplain.analyzers.baseline import ComparingMethod
 from kerasexplain.analyzers.lrp import LRPMethod
 
 if TYPE_CHECKING:
-    from operations.examples import Example
+    from helpers.operations.examples import Example
 
 HERE = pathlib.Path(__file__).parent
 PAGE = HERE / "analyzers.md"
@@ -48,7 +48,7 @@ how much. Options are the defaults, except for those that are said. The network 
 BatchNormalization was folded, ReLU6 and residual additions; depth, large biases and additions are hard on some methods,
 and it shows.
 
-`python docs/pictures.py` made them. The photograph is `chelsea` of scikit-image (CC0), the network one of Coral's test
+`python docs/heatmaps.py` made them. The photograph is `chelsea` of scikit-image (CC0), the network one of Coral's test
 data (Apache-2.0); the network is not in the repository.
 """
 
@@ -75,10 +75,10 @@ OTHERS = "Others"
 def page() -> str:
     """The page of analyzers and rules."""
     sys.path.insert(0, str(HERE))
-    import pictures
+    import heatmaps
 
     head = HEAD.format(
-        predicted=pictures.PREDICTED, second=pictures.SECOND, block=pictures.BLOCK, percentile=pictures.PERCENTILE
+        predicted=heatmaps.PREDICTED, second=heatmaps.SECOND, block=heatmaps.BLOCK, percentile=heatmaps.PERCENTILE
     )
     parts = [head, "## Common options\n", _arguments(Analyzer)]
     parts += [f"\n### {shared}\n\n{_arguments(kind)}" for shared, kind in SHARED.items()]
@@ -91,7 +91,7 @@ def page() -> str:
         parts.append(f"\n### {family}\n")
         for name in names:
             method, fields = registry.find(name), _fields(registry.find(name)) or "none"
-            parts.append(f"#### `{name}`\n\n{_picture(name, pictures)}\n\n{_prose(method)}\n\nOptions: `{fields}`.\n")
+            parts.append(f"#### `{name}`\n\n{_image(name, heatmaps)}\n\n{_prose(method)}\n\nOptions: `{fields}`.\n")
     parts.append("## Rules\n\nIn `kerasexplain.rules`.\n")
     for name in rules.__all__:
         rule = getattr(rules, name)
@@ -114,12 +114,12 @@ def _anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-def _picture(name: str, pictures: ModuleType) -> str:
+def _image(name: str, heatmaps: ModuleType) -> str:
     """The image of an analyzer and its caption, or that there is none."""
-    path = pictures.path_of(name)
+    path = heatmaps.path_of(name)
     if not path.exists():
-        return "No image: `python docs/pictures.py` has not been run for it, or it refuses the network."
-    made = pictures.picture_of(name)
+        return "No image: `python docs/heatmaps.py` has not been run for it, or it refuses the network."
+    made = heatmaps.heatmap_of(name)
     options = ", ".join(f"{option}={value!r}" for option, value in made.options.items())
     caption = "; ".join(said for said in (f"`{options}`" if options else "", made.note) if said)
     image = f"![Relevance of a cat under `{name}`]({path.relative_to(HERE).as_posix()})"
@@ -128,8 +128,8 @@ def _picture(name: str, pictures: ModuleType) -> str:
 
 def _fields(kind: type) -> str:
     """The fields of a dataclass as arguments, with their defaults."""
-    learnt = getattr(kind, "learnt", ())
-    fields = [field for field in dataclasses.fields(kind) if field.name not in learnt]  # type: ignore[arg-type]
+    fitted = getattr(kind, "fitted_fields", ())
+    fields = [field for field in dataclasses.fields(kind) if field.name not in fitted]  # type: ignore[arg-type]
     return ", ".join(
         field.name if field.default is dataclasses.MISSING else f"{field.name}={field.default!r}" for field in fields
     )
@@ -179,7 +179,7 @@ kernel that its integers stand for, and the rounding of its inputs passes releva
 def support_page() -> str:
     """The page of what is supported."""
     sys.path.insert(0, str(HERE.parent / "tests"))
-    from operations.examples import EXAMPLES
+    from helpers.operations.examples import EXAMPLES
 
     by_subject: dict[str, list[Example]] = {}
     for example in EXAMPLES:

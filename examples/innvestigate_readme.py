@@ -67,7 +67,7 @@ def trained(x: np.ndarray, y: np.ndarray, epochs: int = 20) -> keras.Model:
 
 
 def analyses(model: keras.Model, x: np.ndarray) -> dict[str, np.ndarray]:
-    """What every analyzer says of the largest output."""
+    """The relevance of the largest output by every analyzer."""
     found = {}
     for name, options in ANALYZERS.items():
         analyzer = innvestigate.create_analyzer(name, model, **options)
@@ -76,7 +76,7 @@ def analyses(model: keras.Model, x: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def of_neurons(model: keras.Model, x: np.ndarray, neurons: Sequence[int]) -> dict[str, np.ndarray]:
-    """What speaks for and against each of some digits in the same images."""
+    """The relevance for and against each of some digits in the same images."""
     analyzer = innvestigate.create_analyzer("lrp.z", model, neuron_selection_mode="index")
     return {f"lrp.z for {neuron}": analyzer.analyze(x, neuron) for neuron in neurons}
 
@@ -88,7 +88,7 @@ def normalized(a: np.ndarray) -> np.ndarray:
     return summed / np.where(largest > 0, largest, 1)
 
 
-def picture(x: np.ndarray, found: dict[str, np.ndarray]) -> Figure:
+def drawn(x: np.ndarray, found: dict[str, np.ndarray]) -> Figure:
     """A row for the digits, and one for each analysis of them."""
     rows = {"digits": x[..., 0], **{name: normalized(a) for name, a in found.items()}}
     figure = Figure(figsize=(len(x) + 2.5, len(rows)))
@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # iNNvestigate refuses a softmax. Here it may stay: what is explained is the logit, either way.
     model = innvestigate.model_wo_softmax(model)
     found = {**analyses(model, shown), **of_neurons(model, shown, (3, 8))}
-    picture(shown, found).savefig(options.out, dpi=100)
+    drawn(shown, found).savefig(options.out, dpi=100)
     print(f"read: {' '.join(map(str, read))}")
     print(f"written: {options.out}")
 

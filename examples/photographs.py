@@ -1,4 +1,4 @@
-"""What a network sees in photographs: four analyzers on MobileNetV2.
+"""Heat maps of photographs: four analyzers on MobileNetV2.
 
     python examples/photographs.py
     python examples/photographs.py --model my_model.keras --photos my_photos/ --labels labels.txt

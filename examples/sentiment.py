@@ -58,7 +58,7 @@ def reference() -> tuple[keras.Model, pathlib.Path]:
     """The network that was trained for this example, and the file of its sentences.
 
     Raises:
-        FileNotFoundError: They are not there.
+        FileNotFoundError: They do not exist.
     """
     nets = pathlib.Path(os.environ.get("KERASEXPLAIN_REFERENCE_DATA", SHARED)) / "nets"
     if not (nets / "nets.py").exists():
@@ -91,7 +91,7 @@ def contrast(logits: np.ndarray) -> np.ndarray:
 
 
 def shown(model: keras.Model, ids: np.ndarray, vocabulary: Sequence[str], classes: Sequence[str]) -> TokenRelevances:
-    """What the words of each sentence give to the margin of its predicted class."""
+    """The relevance of every word for the margin of its sentence's predicted class."""
     weights = contrast(model.predict(ids, verbose=0))
     explanation = kerasexplain.create_analyzer(ANALYZERS[0], model).explain(ids, weights)
     names = [classes[int(row.argmax())] for row in weights]
@@ -112,7 +112,7 @@ def drops(model: keras.Model, ids: np.ndarray, relevance: np.ndarray, weights: n
 
 
 def experiment(model: keras.Model, ids: np.ndarray) -> dict[str, np.ndarray]:
-    """What `drops` finds for the orders of the analyzers and for random ones."""
+    """The curves of `drops` for the orders of the analyzers and for random ones."""
     weights = contrast(model.predict(ids, batch_size=256, verbose=0))
     rng = np.random.default_rng(0)
     found = {}
@@ -130,7 +130,7 @@ def area(drop: np.ndarray) -> tuple[float, float]:
     return float(per_sample.mean()), float(per_sample.std(ddof=1) / np.sqrt(len(per_sample)))
 
 
-def picture(found: TokenRelevances, curves: dict[str, np.ndarray]) -> Figure:
+def drawn(found: TokenRelevances, curves: dict[str, np.ndarray]) -> Figure:
     """The sentences, and beside them how the margin falls."""
     texts = [_wrapped(sample) for sample in found]
     height = 0.9 + 0.23 * sum(len(lines) for lines in texts) + 0.36 * len(texts)
@@ -218,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"\nmean drop of the margin, with its standard error, over {len(ids)} sentences:")
     for name, drop in curves.items():
         print("  {:<18}{:.3f} ± {:.3f}".format(name, *area(drop)))
-    picture(found, curves).savefig(options.out)
+    drawn(found, curves).savefig(options.out)
     print(f"written: {options.out}, {page}")
 
 

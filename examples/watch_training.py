@@ -26,7 +26,7 @@ from sklearn.model_selection import train_test_split
 from kerasexplain.callbacks import ConservationMonitor, EarlyWarning, RelevanceHistogram, RelevanceLogger
 
 
-def pictures() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def samples() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Digits on noise, `(samples, 16, 16, 1)` in 0..1; where the ink is, as a mask of that shape; and the labels."""
     digits = load_digits()
     rng = np.random.default_rng(0)
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> keras.callbacks.History:
     options = parser.parse_args(arguments)
 
     keras.utils.set_random_seed(0)
-    images, ink, labels = pictures()
+    images, ink, labels = samples()
     split = train_test_split(images, ink, labels, test_size=0.2, random_state=0)
     x, x_test, _, ink_test, y, y_test = split
     two_of_each = np.concatenate([np.flatnonzero(y_test == digit)[:2] for digit in range(10)])

@@ -230,7 +230,7 @@ class Analyzer:
             verbose: As for `analyze`.
 
         Raises:
-            ValueError: A layer is not known, or the method says nothing of layers, or has nothing to be audited.
+            ValueError: A layer is not known, or the method does not support layers, or has nothing to be audited.
             InputError, NotFiniteError, MemoryError: As for `analyze`.
         """
         selection = one_of(neuron_selection, target)
@@ -375,9 +375,9 @@ class Analyzer:
         return self._description
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], model: keras.Model, learnt: dict[str, Any] | None = None) -> Analyzer:
+    def from_config(cls, config: dict[str, Any], model: keras.Model, fitted: dict[str, Any] | None = None) -> Analyzer:
         """The analyzer of that configuration, for a model, with the values fitted to data."""
-        method = registry.find(config["analyzer"]).from_config(config["method"], **(learnt or {}))
+        method = registry.find(config["analyzer"]).from_config(config["method"], **(fitted or {}))
         return cls(model, method, **{name: deserialize(value) for name, value in config["options"].items()})
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -390,8 +390,8 @@ class Analyzer:
             TypeError: The configuration holds a function or class that cannot be found again by name.
             OSError: The file cannot be written.
         """
-        learnt = {name: getattr(self.method, name) for name in self.method.learnt}
-        write_analyzer(path, self.get_config(), {name: value for name, value in learnt.items() if value is not None})
+        fitted = {name: getattr(self.method, name) for name in self.method.fitted_fields}
+        write_analyzer(path, self.get_config(), {name: value for name, value in fitted.items() if value is not None})
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_description": None}  # which may name what only this process knows

@@ -130,7 +130,7 @@ class Audit:
         return render(title, [*columns, *((name, "right") for name in numbers)], cells, notes)
 
 
-def books(execution: Execution, answer: Answer, through: Mapping[Tap, np.ndarray]) -> Audit:
+def audit_of(execution: Execution, answer: Answer, through: Mapping[Tap, np.ndarray]) -> Audit:
     """The audit of an answer.
 
     Args:

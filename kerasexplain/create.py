@@ -59,7 +59,7 @@ def create_method(name: str, **options: Any) -> Method:
     """
     kind = registry.find(name)
     fields = dataclasses.fields(kind)  # type: ignore[arg-type]
-    own = {field.name for field in fields} - set(kind.learnt)
+    own = {field.name for field in fields} - set(kind.fitted_fields)
     for option in options:
         if option not in own and option not in common_options.NAMES:
             raise ValueError(f"{name!r} has no option {option!r}.{nearest(option, own | set(common_options.NAMES))}")
@@ -112,9 +112,9 @@ def load_analyzer(path: str | os.PathLike[str], model: keras.Model) -> Analyzer:
     """
     if not isinstance(model, keras.Model):
         raise TypeError(f"load_analyzer(path, model) takes a Keras model, got {_kind(model)}")
-    config, learnt = read_analyzer(path)
+    config, fitted = read_analyzer(path)
     try:
-        return Analyzer.from_config(config, model, learnt)
+        return Analyzer.from_config(config, model, fitted)
     except UnsupportedModelError:
         raise
     except (ValueError, TypeError, LookupError, AttributeError, ImportError, ArithmeticError) as error:

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasexplain.audit import books, by_node
+from kerasexplain.audit import audit_of, by_node
 from kerasexplain.compiler.options import Options
 from kerasexplain.compiler.pipeline import Pipeline, Pipelines
 from kerasexplain.compiler.question import Answer, Given, Question
@@ -83,7 +83,7 @@ class Request:
         if not _are_names(self.layers):
             raise ValueError(f"layers= takes the name of an operation, or a list of names, got {self.layers!r:.60}")
         if self.layers and not method.explains_layers:
-            raise ValueError(f"{method.name!r} says nothing of inner layers: leave layers= out")
+            raise ValueError(f"{method.name!r} does not support inner layers: leave layers= out")
         if self.conditions is not None and not (method.explains_layers and method.takes_conditions):
             raise ValueError(f"{method.name!r} cannot be conditioned on channels: leave conditions= out")
         if self.audit and not method.explains_audits:
@@ -142,7 +142,7 @@ class Request:
             explained=answer.explained,
             analyzer=self.description,
             reference=answer.reference,
-            audit=books(pipeline.twin.execution, answer, through) if self.audit else None,
+            audit=audit_of(pipeline.twin.execution, answer, through) if self.audit else None,
         )
 
     def _asked(

@@ -75,16 +75,15 @@ def overlay(
     Raises:
         ValueError: As for `heatmap`, or images and relevance do not fit together.
     """
-    pictures = as_pictures(images)
+    drawn = as_images(images)
     maps = _maps(relevance)
-    if len(pictures) != len(maps) or pictures[0].size != maps.shape[:0:-1]:
+    if len(drawn) != len(maps) or drawn[0].size != maps.shape[:0:-1]:
         raise ValueError(
-            f"{len(pictures)} images of (width, height) {pictures[0].size} do not fit {len(maps)} maps of "
-            f"{maps.shape[:0:-1]}"
+            f"{len(drawn)} images of (width, height) {drawn[0].size} do not fit {len(maps)} maps of {maps.shape[:0:-1]}"
         )
     result = []
-    for picture, m, limit in zip(pictures, maps, _limits(maps, scale, percentile), strict=True):
-        below = ImageOps.grayscale(picture).convert("RGB") if grey else picture
+    for image, m, limit in zip(drawn, maps, _limits(maps, scale, percentile), strict=True):
+        below = ImageOps.grayscale(image).convert("RGB") if grey else image
         opacity = np.minimum(np.abs(m) / limit, 1.0)
         mask = Image.fromarray(np.round(255 * opacity).astype(np.uint8))
         result.append(Image.composite(_coloured(m, limit, cmap), below, mask))
@@ -145,22 +144,22 @@ def grid(
         >>> relevances = {name: create_analyzer(name, model).analyze(images) for name in ("gradient", "lrp.z_plus")}
         >>> grid(images, relevances, labels=["cat", "dog"]).save("comparison.png")
     """
-    pictures = as_pictures(images)
-    labels = [""] * len(pictures) if labels is None else labels
-    if len(labels) != len(pictures):
-        raise ValueError(f"there are {len(pictures)} images, but {len(labels)} labels")
-    columns: dict[str, list[Image.Image]] = {"input": pictures}
+    drawn = as_images(images)
+    labels = [""] * len(drawn) if labels is None else labels
+    if len(labels) != len(drawn):
+        raise ValueError(f"there are {len(drawn)} images, but {len(labels)} labels")
+    columns: dict[str, list[Image.Image]] = {"input": drawn}
     for name, relevance in relevances.items():
         options: dict[str, Any] = {"cmap": cmap, "scale": scale, "percentile": percentile}
         columns[name] = overlay(images, relevance, **options) if over else heatmap(relevance, **options)
-        if len(columns[name]) != len(pictures):
-            raise ValueError(f"there are {len(pictures)} images, but {len(columns[name])} maps under {name!r}")
+        if len(columns[name]) != len(drawn):
+            raise ValueError(f"there are {len(drawn)} images, but {len(columns[name])} maps under {name!r}")
 
-    width = cell * pictures[0].width / pictures[0].height
+    width = cell * drawn[0].width / drawn[0].height
     # Room for the writing, so that cells keep their size; what of it stays empty is cut off in the end.
-    size = (width * len(columns) + 2, cell * len(pictures) + 1.2)
+    size = (width * len(columns) + 2, cell * len(drawn) + 1.2)
     figure = Figure(figsize=size, dpi=dpi, layout="compressed")
-    axes = figure.subplots(len(pictures), len(columns), squeeze=False)
+    axes = figure.subplots(len(drawn), len(columns), squeeze=False)
     for column, (name, shown) in enumerate(columns.items()):
         axes[0, column].set_title(_heading(name, width), fontsize=9)
         for row, image in enumerate(shown):
@@ -252,7 +251,7 @@ def _coloured(m: np.ndarray, limit: float, cmap: str | Colormap) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(colours[..., :3]))
 
 
-def as_pictures(images: Any) -> list[Image.Image]:
+def as_images(images: Any) -> list[Image.Image]:
     """Arrays as images that can be looked at."""
     if isinstance(images, Sequence) and all(isinstance(image, Image.Image) for image in images):
         images = [np.asarray(image.convert("RGB")) for image in images]
@@ -267,4 +266,4 @@ def as_pictures(images: Any) -> list[Image.Image]:
         if (low, high) != (0.0, 1.0):
             low, high = pixels.min(), pixels.max()
         pixels = np.round(255 * (pixels - low) / ((high - low) or 1.0)).astype(np.uint8)
-    return [Image.fromarray(picture).convert("RGB") for picture in pixels]
+    return [Image.fromarray(image).convert("RGB") for image in pixels]

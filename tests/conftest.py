@@ -1,4 +1,4 @@
-"""What all tests share: fixed seeds, what is said of backends, and where reference data outside the project lies."""
+"""Fixtures and marks of all tests: fixed seeds, the backends, and the reference data outside the project."""
 
 from __future__ import annotations
 

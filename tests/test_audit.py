@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from helpers.small_models import dense
 from keras import layers
 
 import kerasexplain
@@ -78,7 +80,7 @@ def test_what_epsilon_absorbs_is_lost_by_hand() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_books_of_every_method_agree_with_its_relevance(name: str, rng: np.random.Generator) -> None:
+def test_the_audit_of_every_method_agrees_with_its_relevance(name: str, rng: np.random.Generator) -> None:
     model, x = network(), rng.uniform(size=(4, 6, 6, 2))
     analyzer = create_analyzer(name, model, **OPTIONS.get(name, {}))
     audit, explanation = analyzer.audit(x, [0, 1, 2, 0]), analyzer.explain(x, [0, 1, 2, 0], bias=True)
@@ -154,7 +156,7 @@ def test_an_audit_prints_as_a_table_with_its_sum() -> None:
     assert " = inputs " in lines[-1]
 
 
-def test_a_gradient_has_no_books() -> None:
+def test_a_gradient_has_no_audit() -> None:
     with pytest.raises(ValueError, match="'gradient' propagates no relevance that could be audited"):
         create_analyzer("gradient", network()).audit(np.ones((1, 6, 6, 2)))
 
@@ -189,3 +191,16 @@ def test_relevance_that_overflows_is_not_audited() -> None:
     model.set_weights([np.array([[1.0, 0.0], [-1.0, 0.0]])])
     with pytest.raises(kerasexplain.NotFiniteError):
         create_analyzer("lrp.z", model, start=np.array([np.inf, 0.0])).audit(np.array([[2.0, 1.0]]))
+
+
+def test_an_audit_speaks_where_the_inputs_get_almost_nothing() -> None:
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    model.layers[0].set_weights([np.full((4, 3), 1e-4), np.array([5.0, 0, 0])])
+    analyzer, x = create_analyzer("lrp.epsilon", model), np.ones((2, 4), "float32")
+    with pytest.warns(UserWarning, match=r"the inputs get 0.008 % of what is explained.*lrp.epsilon_IB"):
+        found = analyzer.explain(x, 0, audit=True)
+    assert "0.008 %" in str(found.audit)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        analyzer.audit(x, 0)  # it is said once
+        create_analyzer("lrp.epsilon", dense()).audit(x)

@@ -1,4 +1,4 @@
-"""What a process did before does not change an answer."""
+"""Answers do not depend on what the process did before."""
 
 from __future__ import annotations
 

@@ -31,10 +31,10 @@ def inputs_of(name: str, reference: pathlib.Path) -> np.ndarray:
         images = next(digits[key] for key in digits.files if digits[key].ndim == 3)
         return images[:8, :, :, None] / 255.0
     photos = np.load(reference / "nets" / "photos256.npz")
-    pictures = np.stack([photos[key] for key in photos.files[:2]]).astype("float64")
+    images = np.stack([photos[key] for key in photos.files[:2]]).astype("float64")
     if name == "cifar10_resnet8":
-        return pictures[:, ::8, ::8]
-    return pictures[:, 16:240, 16:240] / 127.5 - 1.0
+        return images[:, ::8, ::8]
+    return images[:, 16:240, 16:240] / 127.5 - 1.0
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -59,7 +59,7 @@ def test_inputs_and_biases_add_up_to_the_logit(
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_books_of_every_preset_balance(
+def test_the_audit_of_every_preset_closes(
     name: str, reference_networks: ModuleType, reference_data: pathlib.Path
 ) -> None:
     model, _ = reference_networks.build(name, "float64")

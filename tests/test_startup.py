@@ -40,8 +40,8 @@ def test_importing_the_package_imports_nothing_else() -> None:
     assert _ran(script).strip() == "['kerasexplain']"
 
 
-def test_analyzers_need_no_pictures_and_no_tables() -> None:
-    """What is slow to import, and only some need: images, rich text, curves."""
+def test_analyzers_need_no_images_and_no_tables() -> None:
+    """Modules that are slow to import, and only some need: images, rich text, curves."""
     script = """
         import sys, keras
         before = set(sys.modules)

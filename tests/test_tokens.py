@@ -212,7 +212,7 @@ def test_text_shows_the_numbers_to_the_decimal_of_the_largest() -> None:
     assert len(many.splitlines()) == 5  # a title and a line for each, and a gap: nothing is wrapped
 
 
-def test_colours_are_those_of_pictures() -> None:
+def test_colours_are_those_of_heatmaps() -> None:
     pytest.importorskip("matplotlib")
     from matplotlib.colors import to_rgb
 

@@ -115,7 +115,7 @@ def test_lightness_falls_evenly_and_equally_on_both_sides() -> None:
         ({"a": np.zeros((1, 4, 4))}, r"dict with \['a'\]"),
     ],
 )
-def test_what_is_no_picture_is_refused(relevance: Any, expected: str) -> None:
+def test_what_is_no_image_is_refused(relevance: Any, expected: str) -> None:
     with pytest.raises(ValueError, match=expected) as raised:
         visualize.heatmap(relevance)
     assert "relevance" in str(raised.value)
@@ -140,7 +140,7 @@ def test_inputs_are_not_changed(rng: np.random.Generator) -> None:
     assert (relevance == before[1]).all()
 
 
-def test_an_overlay_hides_the_picture_only_where_there_is_relevance() -> None:
+def test_an_overlay_hides_the_image_only_where_there_is_relevance() -> None:
     image = np.full((1, 1, 3, 3), (200, 100, 50), np.uint8)
     relevance = one([0.0, 0.5, 1.0])
     (coloured,) = visualize.overlay(image, relevance, grey=False)
@@ -168,17 +168,17 @@ def test_an_overlay_refuses_relevance_of_another_shape(shape: tuple[int, ...]) -
         (np.asarray([[[5.0, 5.0]]]), 0, 0),
     ],
 )
-def test_pictures_are_shown_in_their_range(images: np.ndarray, black: int, white: int) -> None:
+def test_images_are_shown_in_their_range(images: np.ndarray, black: int, white: int) -> None:
     (shown,) = visualize.overlay(images, np.zeros((1, 1, 2)))
     assert pixels(shown)[0, :, 0].tolist() == [black, white]
 
 
-def test_pictures_have_channels_that_can_be_shown() -> None:
+def test_images_have_channels_that_can_be_shown() -> None:
     with pytest.raises(ValueError, match="1, 3 or 4 channels"):
         visualize.overlay(np.zeros((1, 4, 4, 2)), np.zeros((1, 4, 4)))
 
 
-def test_a_strip_enlarges_small_pictures_by_a_whole_factor() -> None:
+def test_a_strip_enlarges_small_images_by_an_integer_factor() -> None:
     images = visualize.heatmap(np.asarray([np.eye(8), -np.eye(8)]))
     image = visualize.strip(images, smallest=20, gap=2)
     assert image.size == (24 + 2 + 24, 24)
@@ -216,7 +216,7 @@ def explanation(relevance: Any) -> Explanation:
     return Explanation(relevance, {}, {}, output=None, neuron=None, explained=np.zeros(1), analyzer={})
 
 
-def test_an_explanation_is_a_picture() -> None:
+def test_an_explanation_is_an_image() -> None:
     image = explanation(np.ones((3, 8, 8, 1))).to_image(scale=2.0)
     assert image.size == (3 * 96 + 2 * 4, 96)
 

@@ -75,7 +75,7 @@ class RelevanceLogger(LoggingWatcher):
         def entries(writer: Writer) -> None:
             if self.raw:
                 self._logged.write(writer, prefix + label, found, step)
-            self._logged.write_pictures(writer, prefix + label, found, step)
+            self._logged.write_images(writer, prefix + label, found, step)
 
         self.log.write(entries)
 

@@ -262,7 +262,7 @@ def _model(path: pathlib.Path) -> keras.Model:
             f"{str(path)!r} holds no Keras model that can be loaded: the model comes first, a .keras or .h5 file, and "
             "what is to be explained second"
         )
-    if path.suffix == ".keras" and not zipfile.is_zipfile(path):  # of which Keras says that it is not there
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):  # which Keras calls missing
         raise ValueError(f"{str(path)!r} holds no Keras model that can be loaded: it is damaged, or was cut off")
     try:
         model = keras.saving.load_model(path, compile=False)
@@ -345,7 +345,7 @@ def _write(out: pathlib.Path, explanation: Explanation, x: Any, names: Sequence[
             raise ValueError("the model has several inputs: write their relevance to .npz or .h5")
         np.save(out, relevance)
     else:
-        _write_pictures(out, explanation, x, names, titles)
+        _write_images(out, explanation, x, names, titles)
 
 
 def _log(folder: pathlib.Path, explanation: Explanation, x: Any, names: Sequence[str], labels: Sequence[str]) -> None:
@@ -356,10 +356,10 @@ def _log(folder: pathlib.Path, explanation: Explanation, x: Any, names: Sequence
     log, tag = ExplanationLog(x, class_names=labels, titles=names), explanation.analyzer["analyzer"]
     with Writer(folder / "relevance") as writer:
         log.write(writer, tag, explanation, step=0)
-        log.write_pictures(writer, tag, explanation, step=0)
+        log.write_images(writer, tag, explanation, step=0)
 
 
-def _write_pictures(
+def _write_images(
     out: pathlib.Path, explanation: Explanation, x: Any, names: Sequence[str], titles: Sequence[str]
 ) -> None:
     from kerasexplain import visualize

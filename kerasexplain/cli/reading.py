@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import keras
     from PIL.Image import Image
 
-PICTURES = (".png", ".jpg", ".jpeg")
+IMAGES = (".png", ".jpg", ".jpeg")
 ARRAYS = (".npy", ".npz")
 #: Pillow's name for the colours of an image, by the number of channels.
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -49,7 +49,7 @@ def samples(
     names: list[str] = []
     for path in _progress(_files(paths)):
         is_arrays = path.suffix.lower() in ARRAYS
-        for name, batch in (_batches(path, shape) if is_arrays else {path.stem: _picture(path, shape)[None]}).items():
+        for name, batch in (_batches(path, shape) if is_arrays else {path.stem: _image(path, shape)[None]}).items():
             batches.append(_scaled(batch, pixels) if batch.dtype == np.uint8 else batch)
             names.extend([name] if len(batch) == 1 else [f"{name}-{i}" for i in range(len(batch))])
     sizes = sorted({batch.shape[1:] for batch in batches})
@@ -75,10 +75,10 @@ def _files(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
     files: list[pathlib.Path] = []
     for path in paths:
         if path.is_dir():
-            pictures = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES)
-            if not pictures:
-                raise ValueError(f"the folder {str(path)!r} holds no image ({', '.join(PICTURES)})")
-            files.extend(pictures)
+            images = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGES)
+            if not images:
+                raise ValueError(f"the folder {str(path)!r} holds no image ({', '.join(IMAGES)})")
+            files.extend(images)
         elif path.exists():
             files.append(path)
         else:
@@ -123,7 +123,7 @@ def _as_batch(array: np.ndarray, shape: Shape) -> np.ndarray | None:
     return None
 
 
-def _picture(path: pathlib.Path, shape: Shape) -> np.ndarray:
+def _image(path: pathlib.Path, shape: Shape) -> np.ndarray:
     """An image cut and resized to the model's input, in its colours, as uint8."""
     try:
         from PIL import Image, ImageOps

@@ -19,7 +19,7 @@ from kerasexplain.compiler.linear_override import LinearOverride
 from kerasexplain.compiler.remat import Cut, Segment, cut
 from kerasexplain.compiler.rows import Row
 from kerasexplain.compiler.treatments import Context, Overridden, overridden
-from kerasexplain.compiler.treatments.base import quotient_at, relevance_at
+from kerasexplain.compiler.treatments.treatment import quotient_at, relevance_at
 from kerasexplain.graph.elementwise import Elementwise
 from kerasexplain.graph.graph import Evaluate, Graph, Node, Shape, Value, interpret, outputs_of, tensors_of
 from kerasexplain.graph.indices import boundaries

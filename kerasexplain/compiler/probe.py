@@ -121,7 +121,10 @@ def _tried(model: keras.Model, graph: Graph, specification: Specification) -> tu
     # Indices may be made of integers by adding to them, or taking from them: then few of these are in the table.
     for filled, few in itertools.product(_SIZES if is_open else _SIZES[:1], (False, True) if limits else (False,)):
         shapes = [(value.shape[0] or _BATCH, *(size or filled for size in value.shape[1:])) for value in graph.inputs]
-        xs = [_made_up(value, shape, limits.get(value), few) for value, shape in zip(graph.inputs, shapes, strict=True)]
+        xs = [
+            _random_input(value, shape, limits.get(value), few)
+            for value, shape in zip(graph.inputs, shapes, strict=True)
+        ]
         try:
             return xs, outputs_of_model(model, specification, xs)
         except Exception as error:  # a table of positions, say, may be shorter
@@ -162,7 +165,7 @@ def run(graph: Graph, xs: Sequence[Tensor]) -> dict[Value, Tensor]:
     return values
 
 
-def _made_up(value: Value, shape: tuple[int, ...], limit: int | None, few: bool) -> Tensor:
+def _random_input(value: Value, shape: tuple[int, ...], limit: int | None, few: bool) -> Tensor:
     rng = np.random.default_rng(0)
     if value.is_float and limit is None:
         return ops.convert_to_tensor(rng.normal(size=shape), dtype=value.dtype)

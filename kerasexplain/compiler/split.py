@@ -122,8 +122,8 @@ def _with_real_inputs(nodes: list[Node]) -> Iterator[Node]:
     yield from sources
     call = node.primitive
     assert isinstance(call, Call)
-    whole = len(node.inputs) == 1 and "int" in node.inputs[0].dtype and node.outputs[0].is_float
-    if not whole or node.type == "Cast" or isinstance(describe(call)[0].primitive, (Lookup, Opaque)):
+    reads_integers = len(node.inputs) == 1 and "int" in node.inputs[0].dtype and node.outputs[0].is_float
+    if not reads_integers or node.type == "Cast" or isinstance(describe(call)[0].primitive, (Lookup, Opaque)):
         yield node
         return
     given, real = node.inputs[0], dataclasses.replace(node.inputs[0], dtype=node.outputs[0].dtype)

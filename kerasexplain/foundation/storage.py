@@ -31,10 +31,10 @@ CHECKSUM = "sha256"
 Path = str | os.PathLike[str]
 
 
-def write_analyzer(path: Path, config: dict[str, Any], learnt: dict[str, Any]) -> None:
+def write_analyzer(path: Path, config: dict[str, Any], fitted: dict[str, Any]) -> None:
     """Writes an analyzer's configuration as JSON, or in HDF5 together with its fitted values."""
-    if learnt:
-        write_values(path, config, learnt)
+    if fitted:
+        write_values(path, config, fitted)
         return
     text = json.dumps({**config, CHECKSUM: _of_config(config)}, indent=2)
     pathlib.Path(path).write_text(text, encoding="utf-8")
@@ -50,10 +50,10 @@ def read_analyzer(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     none = f"{os.fspath(path)!r} holds no analyzer"
     head = _head(path, none)
     if not head.lstrip().startswith(b"{"):  # what is not read as text may be large
-        config, learnt = read_values(path, "analyzer")
-        if "relevance" in learnt:
+        config, fitted = read_values(path, "analyzer")
+        if "relevance" in fitted:
             raise ValueError(f"{none}, but an explanation")
-        return config, learnt
+        return config, fitted
     try:
         config = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

@@ -7,8 +7,6 @@ from typing import Any
 
 from kerasexplain.foundation.errors import nearest
 from kerasexplain.rules.absolute import ZB, Flat, PassThrough, WSquare
-from kerasexplain.rules.base import Rule
-from kerasexplain.rules.baseline import BaselineRule, BaselineSlope, MeanGradient, RevealCancel
 from kerasexplain.rules.elementwise import ElementwiseRule, GradientRule, GuidedReLU, Ignore, OnRelevance, Repeat, Slope
 from kerasexplain.rules.linear import (
     AlphaBeta,
@@ -23,7 +21,9 @@ from kerasexplain.rules.linear import (
     with_stabilizer,
 )
 from kerasexplain.rules.maximum import MaximumRule, Radial, ReluChain, SoftmaxLimit, WinnerTakesAll
+from kerasexplain.rules.multipliers import BaselineRule, BaselineSlope, MeanGradient, RevealCancel
 from kerasexplain.rules.products import CPLRP, DetachStatistics, Halve, ProductRule, SignalTakesAll
+from kerasexplain.rules.rule import Rule
 
 _NAMED: dict[str, Any] = {
     rule.__name__: rule

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from kerasexplain.foundation.config import saved
-from kerasexplain.rules.arithmetic import share
+from kerasexplain.rules.division import share
 from kerasexplain.rules.linear import LinearRule, Stabilized, Stabilizing
 from kerasexplain.rules.step import LinearStep
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from keras import ops
 
 from kerasexplain.foundation.config import saved
-from kerasexplain.rules.base import Rule
+from kerasexplain.rules.rule import Rule
 
 Tensor = Any
 

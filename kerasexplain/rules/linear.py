@@ -16,8 +16,8 @@ from keras import ops
 
 from kerasexplain.foundation.checks import check_nonnegative
 from kerasexplain.foundation.config import saved
-from kerasexplain.rules.arithmetic import divided, quotient, share
-from kerasexplain.rules.base import Rule, default_stabilizer
+from kerasexplain.rules.division import divided, quotient, share
+from kerasexplain.rules.rule import Rule, default_stabilizer
 from kerasexplain.rules.step import LinearStep
 
 Tensor = Any

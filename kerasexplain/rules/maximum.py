@@ -9,8 +9,8 @@ from keras import ops
 
 from kerasexplain.foundation.checks import check_choice
 from kerasexplain.foundation.config import saved
-from kerasexplain.rules.arithmetic import positive, quotient
-from kerasexplain.rules.base import Rule
+from kerasexplain.rules.division import positive, quotient
+from kerasexplain.rules.rule import Rule
 
 Tensor = Any
 
@@ -166,7 +166,7 @@ class ReluChain(MaximumRule):
 
 
 def _relu_slope(b: Tensor, m: Tensor, b_ref: Tensor, m_ref: Tensor) -> Tensor:
-    """The slope of relu between `b' - m'` and `b - m`: 1 where m is not there yet, 0 where b is no candidate."""
+    """The slope of relu between `b' - m'` and `b - m`: 1 where m is not reached yet, 0 where b is no candidate."""
     # Infinite values mark what is no candidate: they must not reach a difference.
     there = ops.logical_and(ops.isfinite(b), ops.isfinite(m))
     zero, one = ops.zeros_like(b), ops.ones_like(b)

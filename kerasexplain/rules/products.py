@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kerasexplain.foundation.config import saved
 from kerasexplain.graph.domains import Interval
-from kerasexplain.rules.base import Rule
+from kerasexplain.rules.rule import Rule
 
 
 class ProductRule(Rule):

@@ -9,7 +9,7 @@ from typing import Any
 
 from keras import ops
 
-from kerasexplain.rules.arithmetic import negative, positive
+from kerasexplain.rules.division import negative, positive
 
 Tensor = Any
 Product = Callable[[Tensor, Tensor], Tensor]

@@ -131,7 +131,7 @@ def free_host_memory() -> int:
     told = dict(line.split(":") for line in meminfo.read_text().splitlines())
     found = [int(told["MemAvailable"].split()[0]) * 1024]
     for names in CONTAINER:
-        with contextlib.suppress(OSError, ValueError):  # without a limit the file is not there, or says "max"
+        with contextlib.suppress(OSError, ValueError):  # without a limit the file is missing, or says "max"
             limit, used = (int(pathlib.Path("/sys/fs/cgroup", name).read_text()) for name in names)
             found.append(limit - used)
     return max(min(found), 0)

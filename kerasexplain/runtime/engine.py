@@ -13,7 +13,7 @@ from kerasexplain.foundation.errors import UnsupportedModelError
 from kerasexplain.runtime.batch_size import BatchSize, BatchSizes
 from kerasexplain.runtime.inputs import as_arrays, by_input, check_example
 from kerasexplain.runtime.method import Method
-from kerasexplain.trace.specification import Specification, holds_whole_numbers, needs_example
+from kerasexplain.trace.specification import Specification, holds_integers, needs_example
 
 
 class Engine:
@@ -65,7 +65,7 @@ class Engine:
         if self._found is None and self._known is None and needs_example(self._model):
             return self.pipelines(as_arrays(x))
         pipelines = self.pipelines()
-        if pipelines.specification.assumed and holds_whole_numbers(as_arrays(x)):
+        if pipelines.specification.assumed and holds_integers(as_arrays(x)):
             self._found = None
             pipelines = self.pipelines(as_arrays(x))
         return pipelines

@@ -120,7 +120,7 @@ def _array(x: Any, name: str, value: Value, shape: Shape, dtype: str, begin: int
         raise InputError(f"{where} must hold real numbers, got {array.dtype} ({type(x).__name__})")
     _check_shape(array.shape, where, shape)
     if not value.is_float:
-        check_whole(array, value.dtype, where)
+        check_integers(array, value.dtype, where)
     with np.errstate(over="ignore"):  # overflow of the dtype is told below
         array = array.astype(dtype if value.is_float else value.dtype)
     if value.is_float and not np.isfinite(array).all():
@@ -143,8 +143,8 @@ def _as_array(x: Any, name: str) -> np.ndarray:
         raise InputError(f"the model's input {name!r} must be an array of numbers: {why}") from None
 
 
-def check_whole(array: np.ndarray, dtype: str, where: str) -> None:
-    """Raises InputError if numbers are not whole, or do not fit an integer dtype: they would wrap around."""
+def check_integers(array: np.ndarray, dtype: str, where: str) -> None:
+    """Raises InputError if numbers are no integers, or do not fit an integer dtype: they would wrap around."""
     if array.dtype.kind == "f" and (not np.isfinite(array).all() or np.any(array != np.round(array))):
         raise InputError(f"{where} must hold integers ({dtype})")
     if dtype == "bool" or not array.size:

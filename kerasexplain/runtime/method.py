@@ -34,7 +34,7 @@ class Method(Configurable):
     #: Which channels relevance may go through where a call says nothing else; see `Analyzer.explain`.
     conditions: Any = None
     #: Fields that hold fitted values. They are no options, and are saved as arrays.
-    learnt: ClassVar[tuple[str, ...]] = ()
+    fitted_fields: ClassVar[tuple[str, ...]] = ()
     #: What `start=` may be, besides an array, and whether it may be one.
     legal_starts: ClassVar[tuple[str | None, ...]] = (None, "output", "one")
     takes_start_array: ClassVar[bool] = True
@@ -92,11 +92,11 @@ class Method(Configurable):
 
     @property
     def _not_configuration(self) -> tuple[str, ...]:  # type: ignore[override]
-        return self.learnt
+        return self.fitted_fields
 
     def _key(self) -> str:
         # Methods with different fitted values are different, though their options are the same.
-        return super()._key() + "".join(digest(getattr(self, name)) for name in self.learnt)
+        return super()._key() + "".join(digest(getattr(self, name)) for name in self.fitted_fields)
 
 
 def digest(value: Any) -> str:

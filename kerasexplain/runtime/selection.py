@@ -163,7 +163,7 @@ def _is_region(given: np.ndarray, samples: int, shape: tuple[int | None, ...]) -
 
 
 def _refuse_labels(given: np.ndarray, samples: int, shape: tuple[int | None, ...]) -> None:
-    """Raises InputError for what looks like labels that have become floating-point numbers: one whole one a sample.
+    """Raises InputError for what looks like labels that have become floating-point numbers: one integer a sample.
 
     Weights of all outputs have the same shape where there are as many outputs as samples.
     """
@@ -173,7 +173,7 @@ def _refuse_labels(given: np.ndarray, samples: int, shape: tuple[int | None, ...
     are_weights = given.shape == (size,) and np.all(given <= 1)
     if not are_weights and np.all((given == np.round(given)) & (given >= 0) & (given < size)):
         raise InputError(
-            f"neuron_selection holds {samples} whole floating-point numbers, one for each sample: labels are integers, "
+            f"neuron_selection holds {samples} integers as floating-point numbers, one a sample: labels are integers, "
             "pass y.astype(int). Floating-point numbers are weights, one for every output"
         )
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kerasexplain.tensorboard.writer import Writer
 
 #: The section of the audit; in words that no layer is named by.
-BOOKS = "conservation of relevance"
+AUDIT = "conservation of relevance"
 
 
 class ExplanationLog:
@@ -77,7 +77,7 @@ class ExplanationLog:
             ImportError: The samples are images, and what draws them is not installed.
         """
         self._relevance("", found)
-        self.pictures(found)
+        self.images(found)
 
     def write(self, writer: Writer, tag: str, found: Explanation, step: int) -> None:
         """Writes an explanation; the samples, before the first.
@@ -97,15 +97,15 @@ class ExplanationLog:
         writer.relevance(tag, self._relevance(tag, found), step)
         self._events[tag] = self._events.get(tag, 0) + 1
 
-    def write_pictures(self, writer: Writer, tag: str, found: Explanation, step: int) -> None:
+    def write_images(self, writer: Writer, tag: str, found: Explanation, step: int) -> None:
         """Writes what can be drawn of every input and its relevance; of a volume the plane that the tag names."""
-        for name, strips in self.pictures(found).items():
+        for name, strips in self.images(found).items():
             x = self._inputs[name]
             input_ = [name] if len(self._inputs) > 1 else []
             plane = [f"plane {_middle(x) + 1} of {x.shape[1]}"] if x.ndim == 5 else []
             writer.images("/".join(["relevance", tag, *input_, *plane]), strips, step)
 
-    def pictures(self, found: Explanation) -> dict[str, list[Image]]:
+    def images(self, found: Explanation) -> dict[str, list[Image]]:
         """By input, a strip for every sample: of an image the image, its relevance, and both in one; of the plane in
         the middle of a volume the same; of signals and tables their relevance, from left to right. Nothing of tokens
         and of what has more axes."""
@@ -120,16 +120,16 @@ class ExplanationLog:
                 continue
             if x.ndim == 5:
                 x, relevance = x[:, _middle(x)], relevance[:, _middle(x)]
-            if self._kind(name, x) != "picture" or relevance.ndim not in (3, 4):
+            if self._kind(name, x) != "image" or relevance.ndim not in (3, 4):
                 continue
             heatmaps = visualize.heatmap(relevance, percentile=99.5)
             if x.ndim == 4 and x.shape[-1] not in (1, 3, 4):
                 strips[name] = [visualize.strip([heatmap]) for heatmap in heatmaps]
                 continue
             if name not in self._drawn:  # the samples stay the same from event to event
-                self._drawn[name] = visualize.as_pictures(x)
-            pictures = self._drawn[name]
-            columns = (pictures, heatmaps, visualize.overlay(pictures, relevance, percentile=99.5))
+                self._drawn[name] = visualize.as_images(x)
+            images = self._drawn[name]
+            columns = (images, heatmaps, visualize.overlay(images, relevance, percentile=99.5))
             strips[name] = [visualize.strip(row) for row in zip(*columns, strict=True)]
         return strips
 
@@ -147,11 +147,11 @@ class ExplanationLog:
                 relevance = np.moveaxis(relevance, 1, -1)
             section = f"{name} (layer)" if name in arrays else name
             arrays[section] = list(relevance)
-            kinds[section], roles[section] = ("picture" if relevance.ndim > 2 else "numbers"), "layer"
+            kinds[section], roles[section] = ("image" if relevance.ndim > 2 else "numbers"), "layer"
         operations: list[str] = []
         if found.audit is not None:
-            arrays[BOOKS], operations = _books(found.audit), [row.name for row in found.audit.rows]
-            kinds[BOOKS] = roles[BOOKS] = "books"
+            arrays[AUDIT], operations = _audit_table(found.audit), [row.name for row in found.audit.rows]
+            kinds[AUDIT] = roles[AUDIT] = "audit"
         return blobs_of(
             arrays,
             kinds,
@@ -177,7 +177,7 @@ class ExplanationLog:
     def _kind(self, name: str, x: np.ndarray) -> str:
         if name in self._tokens:
             return "tokens"
-        return "picture" if x.ndim > 2 else "numbers"
+        return "image" if x.ndim > 2 else "numbers"
 
 
 def by_name(x: Any) -> dict[str, np.ndarray]:
@@ -226,7 +226,7 @@ def _predictions(output: Any) -> list[int] | None:
     return [int(index) for index in output.argmax(axis=1)]
 
 
-def _books(audit: Audit) -> list[np.ndarray]:
+def _audit_table(audit: Audit) -> list[np.ndarray]:
     """Per sample what each operation received, what its bias took, and what it lost, `(3, operations)`."""
     numbers = [[row.received, row.bias, row.lost] for row in audit.rows]
     return list(np.asarray(numbers, dtype=np.float32).transpose(2, 1, 0))

@@ -133,7 +133,7 @@ class RelevancePlugin(base_plugin.TBPlugin):
         """The steps of the tag that is asked for."""
         steps = self._reader.steps(asked.context, asked.experiment, asked.text("run"), asked.text("tag"))
         if not steps.data:
-            raise NotThereError(f"nothing was kept of the tag {asked.text('tag')!r}")
+            raise NotThereError(f"nothing was logged under the tag {asked.text('tag')!r}")
         return steps
 
 
@@ -221,7 +221,7 @@ def _thinned(values: Sequence[Any], most: int) -> Sequence[Any]:
 
 def _drawn(array: np.ndarray, section: records.Section, header: records.Header, side: int) -> np.ndarray:
     """An array as the browser draws it, `(height, width, channels)`: colours of an image, or values."""
-    coloured = header.analyzer is None and section.kind == "picture" and array.ndim == 3 and array.shape[2] in (3, 4)
+    coloured = header.analyzer is None and section.kind == "image" and array.ndim == 3 and array.shape[2] in (3, 4)
     plane = array[..., :3] if coloured else records.as_map(array, section.kind)[..., None]
     if side:
         plane = _reduced(plane, side)

@@ -25,15 +25,17 @@ import numpy as np
 
 #: The name that marks the data as this plugin's.
 PLUGIN = "relevance"
-#: The version of the format; a reader refuses what is newer.
-VERSION = 1
+#: The version of the format; a reader refuses what is newer. Version 1 had other words (`RENAMED`).
+VERSION = 2
 #: The last part of the tag of samples; an analyzer's tag ends in its name.
 SAMPLES = "samples"
 
 #: What a section holds for every sample: values on a plane, `(height, width)` or `(height, width, channels)`; values of
-#: tokens, `(length,)` or `(length, features)`; other numbers of any shape; or "books", an audit: what each operation
-#: received, what its bias took, and what it lost, `(3, operations)`.
-KINDS = ("picture", "tokens", "numbers", "books")
+#: tokens, `(length,)` or `(length, features)`; other numbers of any shape; or "audit": what each operation received,
+#: what its bias took, and what it lost, `(3, operations)`.
+KINDS = ("image", "tokens", "numbers", "audit")
+#: Kinds and roles by the words that version 1 had for them.
+RENAMED = {"picture": "image", "books": "audit"}
 
 #: So many samples share a blob at the most, and so many bytes.
 BLOCK, BLOCK_BYTES = 16, 2**20
@@ -50,7 +52,7 @@ class Section:
     Attributes:
         name: Of the input or layer, or "conservation".
         kind: One of `KINDS`.
-        role: "input", "layer" or "books".
+        role: "input", "layer" or "audit".
         first: The position of its first blob.
         count: How many samples there are.
         shape: Of a sample.
@@ -137,7 +139,8 @@ class Header:
             version = fields.pop("version")
             if version > VERSION:
                 raise FormatError(f"the data are of version {version}; this kerasexplain reads up to {VERSION}")
-            sections = tuple(Section(**{**section, "shape": tuple(section["shape"])}) for section in fields["sections"])
+            renamed = RENAMED if version == 1 else {}
+            sections = tuple(_section(section, renamed) for section in fields["sections"])
             header = cls(**{**fields, "sections": sections})
         except FormatError:
             raise
@@ -168,6 +171,12 @@ class Header:
         }
 
 
+def _section(fields: Mapping[str, Any], renamed: Mapping[str, str]) -> Section:
+    """A section as a header has it, some of its words by newer ones."""
+    words = {name: renamed.get(fields[name], fields[name]) for name in ("kind", "role")}
+    return Section(**{**fields, **words, "shape": tuple(fields["shape"])})
+
+
 def _is_list(value: Any, *types: type) -> bool:
     """Whether that is a list of values of some types; truth values are no numbers."""
     return isinstance(value, list) and all(isinstance(one, types) and not isinstance(one, bool) for one in value)
@@ -192,7 +201,7 @@ def blobs_of(
         block = max(1, min(BLOCK, BLOCK_BYTES // max(1, size)))
         sections.append(Section(name, kinds[name], roles[name], 1 + len(blobs), len(samples), shape, block))
         blobs += [array_to_blob(np.stack(samples[at : at + block])) for at in range(0, len(samples), block)]
-        if kinds[name] != "books":
+        if kinds[name] != "audit":
             largest[name] = [_largest(as_map(sample, kinds[name])) for sample in samples]
     return [Header(tuple(sections), largest=largest, **told).to_blob(), *blobs]
 

@@ -30,8 +30,8 @@ READERS = 32
 LIST_FOR = 1.0
 #: A list of steps that took t seconds to read is good for so many times t.
 STEPS_FOR = 10.0
-#: Headers that were read are kept up to so many bytes.
-KEPT_BYTES = 64 * 2**20
+#: Headers that were read are cached up to so many bytes.
+CACHE_BYTES = 64 * 2**20
 #: No list of steps has more.
 MOST_STEPS = 1_000_000
 
@@ -84,7 +84,7 @@ class Reader:
         self._lock = threading.Lock()
         self._lists: dict[str, tuple[float, dict[str, dict[str, Any]]]] = {}
         self._steps: dict[Place, Steps] = {}
-        self._headers = Kept(KEPT_BYTES)
+        self._headers = Cache(CACHE_BYTES)
         self._sections: dict[tuple[str, ...], records.Section] = {}
 
     def runs(self, ctx: Any, experiment: str) -> dict[str, dict[str, Any]]:
@@ -134,7 +134,7 @@ class Reader:
         """The header of a step.
 
         Raises:
-            FormatError: It is none, or names blobs that are not there.
+            FormatError: It is none, or names blobs that do not exist.
         """
         return self.headers(ctx, [datum])[0]
 
@@ -229,8 +229,8 @@ def _check(header: records.Header, blobs: int) -> None:
             raise records.FormatError(f"the section {section.name!r} holds tokens without a length")
 
 
-class Kept:
-    """Values that were read lately, up to a number of bytes."""
+class Cache:
+    """The values that were read last, up to a number of bytes."""
 
     def __init__(self, most: int) -> None:
         self._most = most

@@ -19,7 +19,7 @@ try:
     from tensorboard.compat import tf
     from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2, types_pb2
     from tensorboard.plugins.histogram import metadata as histograms
-    from tensorboard.plugins.image import metadata as images
+    from tensorboard.plugins.image import metadata as image_strips
     from tensorboard.plugins.scalar import metadata as scalars
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
     from tensorboard.util.tensor_util import make_tensor_proto
@@ -70,12 +70,12 @@ class Writer:
         metadata.data_class = summary_pb2.DATA_CLASS_TENSOR
         self._write(tag, metadata, make_tensor_proto(_counted(values)), step)
 
-    def images(self, tag: str, pictures: Sequence[Image], step: int) -> None:
+    def images(self, tag: str, images: Sequence[Image], step: int) -> None:
         """Images of one size, for the tab "Images"."""
-        metadata = images.create_summary_metadata(display_name="", description="")
+        metadata = image_strips.create_summary_metadata(display_name="", description="")
         metadata.data_class = summary_pb2.DATA_CLASS_BLOB_SEQUENCE
-        width, height = pictures[0].size
-        blobs = [str(width).encode(), str(height).encode(), *(_png(picture) for picture in pictures)]
+        width, height = images[0].size
+        blobs = [str(width).encode(), str(height).encode(), *(_png(image) for image in images)]
         self._write(tag, metadata, _strings(blobs), step)
 
     def relevance(self, tag: str, blobs: Sequence[bytes], step: int) -> None:
@@ -115,9 +115,9 @@ def _strings(blobs: Sequence[bytes]) -> Any:
     return tensor
 
 
-def _png(picture: Image) -> bytes:
+def _png(image: Image) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, format="png")
+    image.save(buffer, format="png")
     return buffer.getvalue()
 
 

@@ -134,12 +134,12 @@ class Specification:
         return cls(inputs, list(range(len(names))) if isinstance(x, (list, tuple)) else 0)
 
 
-def holds_whole_numbers(x: Any) -> bool:
+def holds_integers(x: Any) -> bool:
     return any(leaf.dtype.kind in "iub" for leaf in keras.tree.flatten(x))
 
 
 def needs_example(model: Any) -> bool:
-    """Whether nothing is known of the model's inputs, because it has not been called and says nothing of them."""
+    """Whether nothing is known of the model's inputs, because it has not been called and does not describe them."""
     if isinstance(model, keras.Sequential):
         return not model.built
     if not isinstance(model, keras.Model):

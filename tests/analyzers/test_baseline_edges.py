@@ -1,4 +1,4 @@
-"""What compares with a baseline and decides, chooses, repeats itself or is constant: all of it can be explained."""
+"""Comparisons with a baseline through operations that decide, choose, repeat themselves or are constant."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ RECURRENT = {
     "stacked cells": lambda x: layers.RNN([layers.LSTMCell(3), layers.GRUCell(2)])(x),
     "states": lambda x: ops.concatenate(layers.LSTM(3, return_state=True)(x), axis=-1),
     "from a state": lambda x: layers.GRU(3)(x, initial_state=ops.tanh(x[:, 0])),
-    "pictures": lambda x: layers.ConvLSTM1D(2, 2)(ops.expand_dims(x, -1)),
+    "images": lambda x: layers.ConvLSTM1D(2, 2)(ops.expand_dims(x, -1)),
     "masked": lambda x: layers.LSTM(3, return_sequences=True)(layers.Masking()(ops.relu(x - 0.5))),
     "masked both ways": lambda x: layers.Bidirectional(layers.LSTM(3))(layers.Masking()(ops.relu(x - 0.5))),
 }

@@ -1,4 +1,4 @@
-"""What holds for every analyzer, whatever it computes."""
+"""Properties of every analyzer, whatever it computes."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def test_a_contrast_needs_several_outputs() -> None:
 
 
 def test_from_any_layer_to_any_layer(model: keras.Model) -> None:
-    """What is explained is one neuron of an inner operation; relevance is read at another one."""
+    """One neuron of an inner operation is explained; relevance is read at another one."""
     analyzer = create_analyzer("lrp.z", model, output="second/relu")
     found = analyzer.explain(images(), (1, 2, 3), layers=["first/relu"], bias=True)
     inner = np.asarray(keras.Model(model.inputs, model.get_layer("second").output)(images()))

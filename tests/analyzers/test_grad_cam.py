@@ -65,7 +65,7 @@ def test_without_positions_there_is_no_map() -> None:
         create_analyzer("grad_cam", model).analyze(x_of(1, 4))
 
 
-def test_pictures_of_any_size() -> None:
+def test_images_of_any_size() -> None:
     inputs = keras.Input((None, None, 3), dtype="float64")
     x = layers.Conv2D(4, 3, activation="relu", name="late", dtype="float64")(inputs)
     model = keras.Model(inputs, layers.Dense(2, dtype="float64")(layers.GlobalAveragePooling2D(dtype="float64")(x)))
@@ -106,3 +106,21 @@ def test_padding_of_a_window_and_what_acts_on_each_position_are_no_moves() -> No
     x = layers.Conv2D(5, 3, activation="relu", name="late")(layers.Concatenate()([x, x]))
     model = keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
     assert "late" in str(create_analyzer("grad_cam", model))
+
+
+def test_grad_cam_takes_positions_alone_and_says_which() -> None:
+    given = keras.Input((16, 16, 8))
+    convolved = layers.Conv2D(4, 3, activation="relu", name="last")(given)
+    model = keras.Model(given, layers.Dense(2)(layers.Flatten()(convolved)))
+    assert "the map is that of last/relu" in str(create_analyzer("grad_cam", model))
+
+    tokens = keras.Input((16, 8))
+    attended = layers.MultiHeadAttention(2, 4)(tokens, tokens)
+    transformer = keras.Model(tokens, layers.Dense(3)(layers.GlobalAveragePooling1D()(tokens + attended)))
+    with pytest.raises(UnsupportedModelError, match=r"positions in the input.*no positions"):
+        create_analyzer("grad_cam", transformer).analyze(x_of(1, 16, 8))
+
+    turned = layers.Dense(4)(layers.Permute((1, 3, 2))(layers.Conv2D(14, 3)(given)))
+    square = keras.Model(given, layers.Dense(2)(layers.Flatten()(turned)))
+    with pytest.raises(UnsupportedModelError, match="positions"):
+        create_analyzer("grad_cam", square, layer=square.layers[3].name).analyze(x_of(1, 16, 16, 8))

@@ -23,7 +23,7 @@ def x_of(*shape: int) -> np.ndarray:
 
 
 def mean_noise(x: np.ndarray, **options: Any) -> np.ndarray:
-    """What the noise adds to the mean gradient, in units of each sample's range."""
+    """The noise in the mean gradient, in units of each sample's range."""
     found = create_analyzer("smoothgrad", square(x.shape[1:]), **options).analyze(x, 0)
     return (found - 2 * x) / 2 / np.ptp(x, axis=(1, 2), keepdims=True)
 

@@ -11,7 +11,7 @@ import pytest
 
 
 def imported_on(backend: str) -> str:
-    """What a new process says that uses kerasexplain with Keras set to that backend."""
+    """The messages of a new process that uses kerasexplain with Keras set to that backend."""
     code = "import kerasexplain; kerasexplain.create_analyzer"
     environment = {**os.environ, "KERAS_BACKEND": backend}
     return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True).stderr

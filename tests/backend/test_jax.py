@@ -143,7 +143,7 @@ def test_what_is_returned_is_the_caller_s_own() -> None:
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="about XLA for CPUs, which drops barriers")
 def test_nothing_is_computed_long_before_it_is_needed() -> None:
-    """What the rules need besides the gradient is made layer by layer, and not all of it at once before the pass."""
+    """Values that rules need besides the gradient are made layer by layer, and not all at once before the pass."""
     x = inputs = keras.Input((32, 32, 8))
     for _ in range(12):
         x = layers.Conv2D(8, 3, padding="same", activation="relu")(x)

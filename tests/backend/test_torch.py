@@ -306,7 +306,7 @@ def test_cross_products_are_refused() -> None:
         create_analyzer("lrp.z", keras.Model([x, y], ops.cross(x, y)), explain="activation")
 
 
-def test_an_einsum_in_whole_numbers_is_refused() -> None:
+def test_an_einsum_in_integers_is_refused() -> None:
     inputs = keras.Input((5, 4))
     model = keras.Model(inputs, layers.EinsumDense("abc,cd->abd", (None, 3), name="mixed")(inputs))
     model.get_layer("mixed").quantize("int8")

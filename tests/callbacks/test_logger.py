@@ -19,7 +19,7 @@ from keras import layers
 
 from kerasexplain import Analyzer, Contrast, InputError, UnsupportedModelError, create_analyzer
 from kerasexplain.callbacks import RelevanceLogger
-from kerasexplain.tensorboard.explanations import BOOKS
+from kerasexplain.tensorboard.explanations import AUDIT
 
 
 @pytest.mark.parametrize("kind", ["sequential", "functional", "subclassed"])
@@ -32,7 +32,7 @@ def test_the_last_event_is_what_the_trained_model_gives(kind: str, tmp_path: pat
     expected = create_analyzer("lrp.epsilon", model).explain(x[:5], y[:5], layers=["conv"], audit=True)
     np.testing.assert_allclose(run.section("lrp.epsilon", "input"), expected.relevance, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(run.section("lrp.epsilon", "conv"), expected.layers["conv"], rtol=1e-5, atol=1e-7)
-    received, bias, lost = run.section("lrp.epsilon", BOOKS)[:, :, 0].T
+    received, bias, lost = run.section("lrp.epsilon", AUDIT)[:, :, 0].T
     assert expected.audit is not None
     np.testing.assert_allclose(received - bias - lost, expected.audit.inputs, rtol=1e-4, atol=1e-6)
     header = run.header("lrp.epsilon")
@@ -108,7 +108,7 @@ def test_one_neuron_for_all_and_names_of_the_same_analyzer(tmp_path: pathlib.Pat
     assert run.header("lrp.gamma").target is None
 
 
-def test_without_raw_numbers_there_are_pictures_alone(tmp_path: pathlib.Path) -> None:
+def test_without_raw_numbers_there_are_images_alone(tmp_path: pathlib.Path) -> None:
     fit(network(), [RelevanceLogger("gradient", data(), log_dir=tmp_path, raw=False)], epochs=1)
     run = Run.of(tmp_path / "relevance")
     assert run.tags("relevance") == set()
@@ -162,17 +162,17 @@ def test_words(tmp_path: pathlib.Path) -> None:
 
 
 def test_several_inputs(tmp_path: pathlib.Path) -> None:
-    picture, number = keras.Input((6, 6, 1), name="picture"), keras.Input((3,), name="number")
-    x = layers.Concatenate()([layers.Flatten()(picture), number])
-    model = keras.Model({"picture": picture, "number": number}, layers.Dense(2)(x))
+    image, number = keras.Input((6, 6, 1), name="image"), keras.Input((3,), name="number")
+    x = layers.Concatenate()([layers.Flatten()(image), number])
+    model = keras.Model({"image": image, "number": number}, layers.Dense(2)(x))
     model.compile("sgd", "mse")
     x, y = data()
-    given = {"picture": x, "number": np.ones((24, 3), "float32")}
+    given = {"image": x, "number": np.ones((24, 3), "float32")}
     model.fit(given, np.eye(2)[y], verbose=0, callbacks=[RelevanceLogger("lrp.z", given, log_dir=tmp_path)])
     run = Run.of(tmp_path / "relevance")
     kinds = {section.name: section.kind for section in run.header("lrp.z").sections if section.role == "input"}
-    assert kinds == {"picture": "picture", "number": "numbers"}
-    assert run.tags("images") == {"relevance/lrp.z/picture", "relevance/lrp.z/number"}
+    assert kinds == {"image": "image", "number": "numbers"}
+    assert run.tags("images") == {"relevance/lrp.z/image", "relevance/lrp.z/number"}
 
 
 def test_evaluate_and_predict(tmp_path: pathlib.Path) -> None:

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.once("the command is the same whatever computes")
 
 
 def network(shape: tuple[int | None, ...]) -> keras.Model:
-    inputs = keras.Input(shape, name="picture")
+    inputs = keras.Input(shape, name="image")
     x = keras.layers.Conv2D(4, 3, activation="relu", name="conv")(inputs)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(inputs, keras.layers.Dense(3, name="logits")(x), name="small")
@@ -41,9 +41,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     a, b = keras.Input((2,), name="a"), keras.Input((3,), name="b")
     keras.Model([a, b], keras.layers.Dense(2)(keras.layers.Concatenate()([a, b]))).save(folder / "two.keras")
     rng = np.random.default_rng(0)
-    (folder / "pictures").mkdir()
+    (folder / "images").mkdir()
     for name, size in (("wide", (6, 12)), ("high", (20, 6))):
-        Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(folder / "pictures" / f"{name}.png")
+        Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(folder / "images" / f"{name}.png")
     (folder / "empty").mkdir()
     np.save(folder / "batch.npy", rng.uniform(size=(5, 8, 6, 1)).astype("float32"))
     np.save(folder / "sample.npy", rng.uniform(size=(8, 6)).astype("float32"))
@@ -143,8 +143,8 @@ def test_an_explanation_is_saved(there: pathlib.Path) -> None:
     assert loaded.analyzer["analyzer"] == "lrp.epsilon"
 
 
-def test_pictures_are_cut_resized_and_scaled(there: pathlib.Path) -> None:
-    paths = [pathlib.Path("pictures")]
+def test_images_are_cut_resized_and_scaled(there: pathlib.Path) -> None:
+    paths = [pathlib.Path("images")]
     x, names = samples(paths, model("rgb.keras"), (-1.0, 1.0))
     assert names == ["high", "wide"]
     assert x.shape == (2, 8, 6, 3)
@@ -155,7 +155,7 @@ def test_pictures_are_cut_resized_and_scaled(there: pathlib.Path) -> None:
     grey, _ = samples(paths, model("grey.keras"))
     assert grey.shape == (2, 8, 6, 1)
     own, _ = samples([paths[0] / "wide.png"], model("any.keras"))
-    assert (own[0] == np.asarray(Image.open("pictures/wide.png"))).all()
+    assert (own[0] == np.asarray(Image.open("images/wide.png"))).all()
 
 
 def test_bytes_in_arrays_are_pixels_too(there: pathlib.Path) -> None:
@@ -172,18 +172,18 @@ def test_arrays_that_do_not_fit_are_left_out(there: pathlib.Path) -> None:
 
 
 def test_names_are_told_apart(there: pathlib.Path) -> None:
-    picture = pathlib.Path("pictures/wide.png")
-    assert samples([picture, picture, picture], model("rgb.keras"))[1] == ["wide", "wide-2", "wide-3"]
+    image = pathlib.Path("images/wide.png")
+    assert samples([image, image, image], model("rgb.keras"))[1] == ["wide", "wide-2", "wide-3"]
 
 
 def test_a_grid_is_drawn(there: pathlib.Path) -> None:
-    assert explain("rgb.keras", "pictures", "-o", there / "out.png", "--range", "-1", "1") == 0
+    assert explain("rgb.keras", "images", "-o", there / "out.png", "--range", "-1", "1") == 0
     with Image.open(there / "out.png") as image:
         assert image.height > 2 * 250
 
 
-def test_a_folder_gets_a_picture_per_input(there: pathlib.Path) -> None:
-    assert explain("rgb.keras", "pictures", "-o", there / "new", analyzer="gradient") == 0
+def test_a_folder_gets_an_image_per_input(there: pathlib.Path) -> None:
+    assert explain("rgb.keras", "images", "-o", there / "new", analyzer="gradient") == 0
     assert sorted(path.name for path in (there / "new").iterdir()) == ["high.png", "wide.png"]
 
 
@@ -199,12 +199,12 @@ def test_relevance_is_logged_for_tensorboard(there: pathlib.Path, capsys: pytest
     from helpers.events import Run
 
     options = ("--labels", "labels.txt", "--tensorboard", there / "logs")
-    assert explain("rgb.keras", "pictures", *options) == 0
+    assert explain("rgb.keras", "images", *options) == 0
     assert f"written: {there / 'logs'}" in capsys.readouterr().out
     run = Run.of(there / "logs" / "relevance")
     assert run.header("samples").titles == ["high", "wide"]
     assert run.header("samples").class_names[1] == "goldfish"
-    x, _ = samples([pathlib.Path("pictures")], model("rgb.keras"), None)
+    x, _ = samples([pathlib.Path("images")], model("rgb.keras"), None)
     expected = kerasexplain.create_analyzer("lrp.epsilon", model("rgb.keras")).analyze(x)
     np.testing.assert_allclose(run.section("lrp.epsilon", "input"), expected, rtol=1e-5, atol=1e-6)
     assert run.header("lrp.epsilon").operations == ["conv", "conv/relu", "pool", "logits"]
@@ -221,7 +221,7 @@ def test_a_contrast_of_two_classes(there: pathlib.Path, capsys: pytest.CaptureFi
     np.testing.assert_allclose(np.load(out), expected, atol=1e-7)
 
 
-def test_an_analyzer_that_learns_is_fitted(there: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_analyzer_that_needs_data_is_fitted(there: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = there / "maps.npy"
     assert explain("grey.keras", "sample.npy", "-o", out, analyzer="pattern.net") == 2
     assert "fit" in capsys.readouterr().err
@@ -243,7 +243,7 @@ def test_a_model_with_several_inputs_takes_an_archive(there: pathlib.Path) -> No
         ("none.keras batch.npy -o o.npy", "there is no file 'none.keras'"),
         ("bad.keras batch.npy -o o.npy", "'bad.keras' holds no Keras model that can be loaded"),
         ("bad.h5 batch.npy -o o.npy", "'bad.h5' holds no Keras model that can be loaded"),
-        ("pictures/wide.png batch.npy -o o.npy", "holds no Keras model that can be loaded: the model comes first"),
+        ("images/wide.png batch.npy -o o.npy", "holds no Keras model that can be loaded: the model comes first"),
         ("rgb.keras none.png -o o.npy", "there is no file 'none.png'"),
         ("rgb.keras bad.png -o o.npy", "'bad.png' holds no image that can be read"),
         ("rgb.keras labels.txt -o o.npy", "'labels.txt' holds no image that can be read"),
@@ -251,7 +251,7 @@ def test_a_model_with_several_inputs_takes_an_archive(there: pathlib.Path) -> No
         ("grey.keras bad.npz -o o.npy", "'bad.npz' holds no arrays that can be read"),
         ("rgb.keras empty -o o.npy", "the folder 'empty' holds no image"),
         ("grey.keras wrong.npy -o o.npy", "(wrong (5, 7, 6, 1)) fits the model's input of shape (batch, 8, 6, 1)"),
-        ("any.keras pictures -o o.npy", "the inputs have different shapes"),
+        ("any.keras images -o o.npy", "the inputs have different shapes"),
         ("two.keras batch.npy -o o.npz", "the model has 2 inputs: pass one .npz file"),
         ("two.keras named.npz -o o.npz", "not the model's inputs ['a', 'b']"),
         ("two.keras two.npz -o o.npy", "several inputs: write their relevance to .npz or .h5"),
@@ -302,7 +302,7 @@ def test_an_unknown_analyzer_is_told_before_the_model_is_read(
     assert "there is no analyzer 'lrp.zplus'. Did you mean 'lrp.z_plus'" in capsys.readouterr().err
 
 
-def test_too_many_rows_are_no_picture(there: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_many_rows_are_no_image(there: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.save(there / "many.npy", np.zeros((51, 8, 6, 1), "float32"))
     assert explain("grey.keras", there / "many.npy", "-o", there / "o.png") == 2
     assert "51 inputs are too many for one image" in capsys.readouterr().err

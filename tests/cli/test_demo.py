@@ -50,7 +50,7 @@ def test_every_analyzer_explains_every_digit(demo: demo_module.Demo) -> None:
         assert (np.abs(relevance).max(axis=(1, 2, 3)) > 0).all(), name
 
 
-def test_the_books_are_balanced(demo: demo_module.Demo) -> None:
+def test_the_audit_closes(demo: demo_module.Demo) -> None:
     np.testing.assert_allclose(demo.audit.explained, demo.audit.inputs + demo.audit.biases, rtol=1e-4)
 
 

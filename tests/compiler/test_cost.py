@@ -1,4 +1,4 @@
-"""What relevance costs: how many products with a kernel a pass takes. One forward and one back is a gradient."""
+"""The cost of relevance: how many products with a kernel a pass takes. One forward and one back is a gradient."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def total(explanation: Any) -> np.ndarray:
 
 @pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
 @pytest.mark.parametrize("kind", LAYERS)
-def test_the_twin_follows_and_the_books_close(kind: str, masked: bool) -> None:
+def test_the_twin_follows_and_the_audit_closes(kind: str, masked: bool) -> None:
     model, x = model_of(LAYERS[kind](), masked), X.copy()
     if masked:
         x[0, 2:] = x[1, :1] = 0.0

@@ -11,7 +11,7 @@ import kerasexplain.compiler.weight_cache
 from kerasexplain import create_analyzer
 from kerasexplain.analyzer import Analyzer
 
-nothing_is_kept_on_torch = pytest.mark.not_on("torch", "whether weights have changed cannot be told there")
+nothing_is_cached_on_torch = pytest.mark.not_on("torch", "whether weights have changed cannot be told there")
 NAMES = ("lrp.epsilon", "lrp.z_plus", "lrp.alpha_2_beta_1", "lrp.gamma")
 
 
@@ -31,9 +31,9 @@ Y = np.random.default_rng(1).normal(size=(4, 3)).astype("float32")
 
 def made(analyzer: Analyzer, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one whenever the analyzer makes anew what it caches."""
-    kept, times = analyzer._first.program._cache, []
-    make = kept._made
-    monkeypatch.setattr(kept, "_made", lambda: times.append(1) or make())
+    cache, times = analyzer._first.program._cache, []
+    make = cache._made
+    monkeypatch.setattr(cache, "_made", lambda: times.append(1) or make())
     return times
 
 
@@ -61,7 +61,7 @@ def test_every_way_to_change_weights_is_noticed(name: str, jit_compile: bool, mo
     assert analyzer.traces == 1
 
 
-@nothing_is_kept_on_torch
+@nothing_is_cached_on_torch
 def test_it_is_made_once_for_all_batches_and_questions(monkeypatch: pytest.MonkeyPatch) -> None:
     model = network()
     analyzer = create_analyzer("lrp.alpha_2_beta_1", model)
@@ -79,15 +79,15 @@ def test_it_is_made_once_for_all_batches_and_questions(monkeypatch: pytest.Monke
     assert len(times) == 2
 
 
-@nothing_is_kept_on_torch
-def test_what_is_the_weight_itself_is_not_kept() -> None:
+@nothing_is_cached_on_torch
+def test_what_is_the_weight_itself_is_not_cached() -> None:
     inputs = keras.Input((3,))
     model = keras.Model(inputs, layers.Dense(2)(layers.Dense(4, "relu")(inputs)))
     for name, count in (("lrp.epsilon", 0), ("lrp.z", 0), ("lrp.z_plus", 2), ("lrp.alpha_2_beta_1", 4)):
         analyzer = create_analyzer(name, model)
         analyzer.analyze(np.ones((1, 3)))
-        kept = analyzer._first.program._cache.tensors()
-        assert len(kept) == count, name
+        cached = analyzer._first.program._cache.tensors()
+        assert len(cached) == count, name
 
 
 def test_too_much_is_made_in_every_pass(monkeypatch: pytest.MonkeyPatch) -> None:

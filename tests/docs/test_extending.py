@@ -1,4 +1,4 @@
-"""What `docs/extending.md` says to authors of rules, layers and methods is run as it stands there."""
+"""The code in `docs/extending.md`, for authors of rules, layers and methods, is run as it stands there."""
 
 from __future__ import annotations
 

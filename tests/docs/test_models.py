@@ -35,7 +35,7 @@ def models() -> ModuleType:
 @pytest.mark.slow("large networks")
 @pytest.mark.parametrize("name", ["MobileNet", "MobileNetV3Small", "ConvNeXtTiny"])
 def test_applications(models: ModuleType, name: str) -> None:
-    _assert_explained(models, models.application(name))
+    _assert_explained(models, models.applications.build(name))
 
 
 # A padding mask; a class token, which needs the batch size; rotary positions and heads that share keys.
@@ -43,7 +43,7 @@ def test_applications(models: ModuleType, name: str) -> None:
 @pytest.mark.parametrize("name", ["BERT", "ViT", "Llama", "ResNet"])
 def test_tiny_architectures_of_keras_hub(models: ModuleType, name: str) -> None:
     pytest.importorskip("keras_hub")
-    _assert_explained(models, models.from_hub(name))
+    _assert_explained(models, models.hub.build(name))
 
 
 def _assert_explained(models: ModuleType, subject: object) -> None:
@@ -56,7 +56,7 @@ def _assert_explained(models: ModuleType, subject: object) -> None:
 
 def test_the_page_names_every_architecture_of_keras_hub(models: ModuleType) -> None:
     page = models.PAGE.read_text(encoding="utf-8")  # new ones of keras.applications come with new versions of Keras
-    assert not [name for name in models.HUB if f"| {name} |" not in page]
+    assert not [name for name in models.hub.names() if f"| {name} |" not in page]
 
 
 class Own(layers.Layer):

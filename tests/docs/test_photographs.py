@@ -27,7 +27,7 @@ def example() -> ModuleType:
 def test_photographs_are_read_from_folders_and_arrays(example: ModuleType, tmp_path: pathlib.Path) -> None:
     photo = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     Image.fromarray(photo).save(tmp_path / "a.png")
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     np.savez(tmp_path / "photos.npz", b=photo)
     assert list(example.photographs(tmp_path)) == ["a"]
     from_arrays = example.photographs(tmp_path / "photos.npz")

@@ -1,4 +1,4 @@
-"""What an earlier version saved can be read: its files lie in `tests/data/saved_by_0.1.0`."""
+"""Files that an earlier version saved can be read: they lie in `tests/data/saved_by_0.1.0`."""
 
 from __future__ import annotations
 

@@ -53,14 +53,14 @@ class Saved:
 
 def _content(thing: Any) -> Any:
     if isinstance(thing, Analyzer):
-        return thing.get_config(), [np.asarray(array).tolist() for array in keras.tree.flatten(_learnt(thing))]
+        return thing.get_config(), [np.asarray(array).tolist() for array in keras.tree.flatten(_fitted(thing))]
     values = [thing.relevance, thing.bias, thing.layers, thing.output, thing.neuron, thing.explained]
     arrays = [np.asarray(value) for value in keras.tree.flatten(values)]
     return thing.analyzer, str(thing.audit), [(array.dtype, array.tolist()) for array in arrays]
 
 
-def _learnt(analyzer: Analyzer) -> list[Any]:
-    return [getattr(analyzer.method, name) for name in analyzer.method.learnt]
+def _fitted(analyzer: Analyzer) -> list[Any]:
+    return [getattr(analyzer.method, name) for name in analyzer.method.fitted_fields]
 
 
 def an_explanation(path: pathlib.Path) -> Saved:

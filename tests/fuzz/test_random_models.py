@@ -31,7 +31,7 @@ def test_a_random_model(seed: int) -> None:
 
 
 def became(seed: int) -> str:
-    """What became of a model: an error is as wrong as a wrong number, and the other seeds are to be tried, too."""
+    """The outcome for a model: an error is as wrong as a wrong number, and the other seeds are to be tried, too."""
     try:
         with contextlib.nullcontext() if COMPILED else uncompiled():
             return check(seed)

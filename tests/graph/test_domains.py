@@ -1,4 +1,4 @@
-"""What is known of ranges: interval arithmetic never says more than is true."""
+"""The domains of values: interval arithmetic never says more than is true."""
 
 from __future__ import annotations
 

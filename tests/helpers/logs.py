@@ -18,7 +18,7 @@ CLASSES = ("cat", "dog", "owl")
 OPERATIONS = ("conv", "conv/relu", "dense")
 
 
-def picture(run: str, sample: int, size: int = 8) -> np.ndarray:
+def image(run: str, sample: int, size: int = 8) -> np.ndarray:
     """The explained sample."""
     return _generator(run, "samples", 0, sample).random((size, size, 1)).astype("float32")
 
@@ -28,7 +28,7 @@ def relevance(run: str, tag: str, step: int, sample: int, size: int = 8) -> np.n
     return _generator(run, tag, step, sample).normal(size=(size, size, 1)).astype("float32")
 
 
-def books(run: str, tag: str, step: int, sample: int) -> np.ndarray:
+def audit(run: str, tag: str, step: int, sample: int) -> np.ndarray:
     """Received, taken by biases, lost."""
     return _generator(run, tag, step, sample + 1000).random((3, len(OPERATIONS))).astype("float32")
 
@@ -51,8 +51,8 @@ def predictions(samples: int, step: int) -> list[int]:
 def write_samples(writer: Writer, run: str, samples: int, size: int = 8, **told: Any) -> None:
     """The samples of a run."""
     told = {"class_names": list(CLASSES), "titles": [f"sample {run} {i}" for i in range(samples)]} | told
-    x = [picture(run, sample, size) for sample in range(samples)]
-    writer.relevance("samples", blobs_of({"image": x}, {"image": "picture"}, {"image": "input"}, **told), 0)
+    x = [image(run, sample, size) for sample in range(samples)]
+    writer.relevance("samples", blobs_of({"image": x}, {"image": "image"}, {"image": "input"}, **told), 0)
 
 
 def write_relevance(
@@ -62,12 +62,12 @@ def write_relevance(
     for event, step in enumerate(steps, before):
         arrays = {
             "image": [relevance(run, tag, step, sample, size) for sample in range(samples)],
-            "conservation": [books(run, tag, step, sample) for sample in range(samples)],
+            "conservation": [audit(run, tag, step, sample) for sample in range(samples)],
         }
         blobs = blobs_of(
             arrays,
-            {"image": "picture", "conservation": "books"},
-            {"image": "input", "conservation": "books"},
+            {"image": "image", "conservation": "audit"},
+            {"image": "input", "conservation": "audit"},
             analyzer=tag,
             samples="samples",
             event=event,

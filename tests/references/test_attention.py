@@ -149,7 +149,7 @@ def test_the_reference_computes_what_keras_computes(mask: str) -> None:
 
 @pytest.mark.parametrize("cp", [False, True])
 @pytest.mark.parametrize("mask", MASKS)
-def test_the_books_of_the_reference_close(mask: str, cp: bool) -> None:
+def test_the_sum_of_the_reference_closes(mask: str, cp: bool) -> None:
     c = case(mask)
     R, constants = reference(c, neuron=1, cp=cp)
     explained = c.model.predict(c.x, verbose=0)[:, 1]

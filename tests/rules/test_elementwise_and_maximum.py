@@ -40,7 +40,7 @@ SLOPE_TOLERANCE = {"float64": 1e-13, "float32": 1e-6}
 
 
 def slopes(activation: str, z: Array, dtype: str, jit_compile: bool) -> Array:
-    """What the rule gives each z, (samples, n), per unit, where every f(z) has as much relevance as it is large."""
+    """The relevance of each z, (samples, n), per unit of z, where every f(z) has as much as it is large."""
     inputs = keras.Input(z.shape[1:], dtype=dtype)
     total = ops.sum(layers.Activation(activation, dtype=dtype)(inputs), axis=1, keepdims=True)
     analyzer = kerasexplain.create_analyzer("lrp.bias_as_input", keras.Model(inputs, total), jit_compile=jit_compile)
@@ -299,3 +299,25 @@ def test_the_limit_of_softmax_shares_a_negative_maximum_equally_whoever_wins_a_t
         "lrp.z", model, maximum=SoftmaxLimit(ties=ties), neuron_selection_mode="all"
     )
     np.testing.assert_allclose(analyzer.analyze(x)[0, :, 0], [-0.5, -0.5, 2.0, 0.0], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: ops.sqrt(ops.maximum(x, 0.01)),
+        lambda x: ops.sqrt(ops.square(x) + 1e-3),
+        lambda x: ops.sqrt(ops.clip(x, 0.1, 5.0)),
+        lambda x: ops.sqrt(ops.relu(x) + 1e-6),
+    ],
+)
+def test_roots_of_what_stays_above_zero(function: Callable[[Any], Any]) -> None:
+    given = keras.Input((3,), dtype="float64")
+    hidden = layers.Dense(4, dtype="float64")(given)
+    model = keras.Model(given, layers.Dense(2, dtype="float64")(function(hidden)))
+    found = kerasexplain.create_analyzer("lrp.bias_as_input", model).explain(
+        np.random.default_rng(0).normal(size=(4, 3)), 0, bias=True
+    )
+    biases = sum(part.sum(axis=tuple(range(1, part.ndim))) for part in found.bias.values())
+    np.testing.assert_allclose(found.relevance.sum(axis=1) + biases, found.explained, rtol=1e-12)
+    with pytest.raises(kerasexplain.UnsupportedModelError, match="sqrt"):
+        kerasexplain.create_analyzer("lrp.epsilon", keras.Model(given, layers.Dense(1)(ops.sqrt(ops.relu(hidden)))))

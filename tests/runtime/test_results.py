@@ -1,4 +1,4 @@
-"""What relevance is written to: what cannot hold it is refused in words."""
+"""The arrays and files that relevance is written to: those that cannot hold it are refused in words."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def good() -> list[bytes]:
     arrays = {"x": [np.arange(6.0).reshape(2, 3)] * 2, "text": [np.ones(3)] * 2}
     told: dict[str, Any] = {"neuron": [1, 2], "explained": [1.0, 2.0], "prediction": [0, 1], "target": [0, 1]}
     told |= {"class_names": ["cat"], "titles": ["one", "two"], "tokens": {"text": [["a", "b", "c"]] * 2}}
-    kinds = {"x": "picture", "text": "tokens"}
+    kinds = {"x": "image", "text": "tokens"}
     return records.blobs_of(arrays, kinds, dict.fromkeys(arrays, "input"), analyzer="a", samples="samples", **told)
 
 

@@ -18,14 +18,14 @@ from kerasexplain.tensorboard.writer import Writer
 
 
 def test_channels_first(tmp_path: pathlib.Path) -> None:
-    pictures, relevance = np.random.default_rng(0).random((2, 4, 3, 8, 9))
-    log, found = ExplanationLog(pictures), explanation_of(relevance)
+    images, relevance = np.random.default_rng(0).random((2, 4, 3, 8, 9))
+    log, found = ExplanationLog(images), explanation_of(relevance)
     with Writer(tmp_path) as writer:
         log.write(writer, "a", found, 0)
-        log.write_pictures(writer, "a", found, 0)
+        log.write_images(writer, "a", found, 0)
     run = Run.of(tmp_path)
     np.testing.assert_array_equal(run.section("a", "input"), np.moveaxis(relevance, 1, -1))
-    np.testing.assert_array_equal(run.section("samples", "input"), np.moveaxis(pictures, 1, -1))
+    np.testing.assert_array_equal(run.section("samples", "input"), np.moveaxis(images, 1, -1))
     width, height, *_ = run.values("relevance/a")[0]
     assert int(width) > int(height) >= 96
 
@@ -49,7 +49,7 @@ def test_tables_signals_and_volumes_are_drawn(
     log, found = ExplanationLog(x), explanation_of(relevance)
     with Writer(tmp_path) as writer:
         log.write(writer, "a", found, 0)
-        log.write_pictures(writer, "a", found, 0)
+        log.write_images(writer, "a", found, 0)
     run = Run.of(tmp_path)
     assert run.tags("images") == {tag}
     width, height, *pngs = run.values(tag)[0]
@@ -60,7 +60,7 @@ def test_tables_signals_and_volumes_are_drawn(
 
 def test_the_colours_of_a_table_and_of_the_plane_in_the_middle(tmp_path: pathlib.Path) -> None:
     """Red is for, blue against, white is zero: in the order of the features, and of no other plane."""
-    (table,) = ExplanationLog(np.ones((1, 3))).pictures(explanation_of(np.array([[1.0, 0.0, -1.0]])))["input"]
+    (table,) = ExplanationLog(np.ones((1, 3))).images(explanation_of(np.array([[1.0, 0.0, -1.0]])))["input"]
     first, second, third = (table.getpixel((96 * i + 48, 48)) for i in range(3))
     assert first[0] > first[2]
     assert second == (255, 255, 255)
@@ -68,7 +68,7 @@ def test_the_colours_of_a_table_and_of_the_plane_in_the_middle(tmp_path: pathlib
     volume = np.zeros((1, 5, 4, 4, 1))
     volume[:, [0, 1, 3, 4]] = -1.0
     volume[:, 2, :2] = 1.0
-    (strip,) = ExplanationLog(np.ones_like(volume)).pictures(explanation_of(volume))["input"]
+    (strip,) = ExplanationLog(np.ones_like(volume)).images(explanation_of(volume))["input"]
     upper, lower = (strip.getpixel((96 + 4 + 48, y)) for y in (24, 72))
     assert upper[0] > upper[2]
     assert lower == (255, 255, 255)

@@ -1,4 +1,4 @@
-"""What answers the tab: it gives what was logged, and survives whatever is asked and whatever was written."""
+"""The plugin that answers the tab: it gives what was logged, and survives any request and anything written."""
 
 from __future__ import annotations
 
@@ -96,9 +96,9 @@ def test_a_frame_is_what_was_logged(board: Board) -> None:
     assert told["limit"] == pytest.approx(largest)  # of all samples, also of those that were not asked for
 
 
-def test_books_and_what_is_told_of_a_tag(board: Board) -> None:
+def test_the_audit_and_what_is_told_of_a_tag(board: Board) -> None:
     _, arrays = board.frame(run="first", tag="gradient", step=1, section="conservation", samples="1")
-    np.testing.assert_array_equal(arrays[0, :, :, 0], logs.books("first", "gradient", 1, 1))
+    np.testing.assert_array_equal(arrays[0, :, :, 0], logs.audit("first", "gradient", 1, 1))
     about = board.json("/about", run="first", tag="gradient", step=1)
     assert about["operations"] == list(logs.OPERATIONS)
     assert [(each["name"], each["count"]) for each in about["sections"]] == [("image", 3), ("conservation", 3)]
@@ -148,7 +148,7 @@ def test_samples_beyond_the_last_are_left_out(board: Board) -> None:
 
 def test_a_request_that_would_be_too_large_is_refused(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugin, "MOST_BYTES", 2 * 30 * 30 * 4 - 1)
-    board = _written(tmp_path, {"x": [np.zeros((30, 30), "float32")] * 2}, {"x": "picture"})
+    board = _written(tmp_path, {"x": [np.zeros((30, 30), "float32")] * 2}, {"x": "image"})
     answer = board.get("/frame", run="run", tag="tag", step=0, section="x", samples="0,1")
     assert answer.status_code == 400
     assert "too much for one request" in answer.text
@@ -156,16 +156,16 @@ def test_a_request_that_would_be_too_large_is_refused(tmp_path: pathlib.Path, mo
 
 def test_large_planes_are_reduced_to_means(tmp_path: pathlib.Path) -> None:
     plane = np.arange(7 * 5, dtype="float32").reshape(7, 5)
-    board = _written(tmp_path, {"x": [plane]}, {"x": "picture"})
+    board = _written(tmp_path, {"x": [plane]}, {"x": "image"})
     _, arrays = board.frame(run="run", tag="tag", step=0, section="x", samples=0, side=4)
     expected = [[plane[i : i + 2, j : j + 2].mean() for j in range(0, 5, 2)] for i in range(0, 7, 2)]
     np.testing.assert_allclose(arrays[0, :, :, 0], expected)
 
 
 def test_colours_of_what_was_explained_stay_and_relevance_is_summed(tmp_path: pathlib.Path) -> None:
-    picture = np.arange(2 * 3 * 3, dtype="uint8").reshape(2, 3, 3)
-    for analyzer, expected in ((None, picture), ("tag", picture.sum(axis=-1, keepdims=True))):
-        board = _written(tmp_path / str(analyzer), {"x": [picture]}, {"x": "picture"}, analyzer=analyzer)
+    image = np.arange(2 * 3 * 3, dtype="uint8").reshape(2, 3, 3)
+    for analyzer, expected in ((None, image), ("tag", image.sum(axis=-1, keepdims=True))):
+        board = _written(tmp_path / str(analyzer), {"x": [image]}, {"x": "image"}, analyzer=analyzer)
         told, arrays = board.frame(run="run", tag="tag", step=0, section="x", samples=0)
         np.testing.assert_array_equal(arrays[0], expected)
         assert told["dtype"] == ("uint8" if analyzer is None else "float32")
@@ -173,7 +173,7 @@ def test_colours_of_what_was_explained_stay_and_relevance_is_summed(tmp_path: pa
 
 def test_values_that_are_not_finite_arrive(tmp_path: pathlib.Path) -> None:
     plane = np.array([[np.nan, np.inf], [-2.0, 1.0]], "float32")
-    board = _written(tmp_path, {"x": [plane]}, {"x": "picture"}, explained=[float("nan")])
+    board = _written(tmp_path, {"x": [plane]}, {"x": "image"}, explained=[float("nan")])
     told, arrays = board.frame(run="run", tag="tag", step=0, section="x", samples=0)
     np.testing.assert_array_equal(arrays[0, :, :, 0], plane)
     assert told["limit"] == 2.0
@@ -208,10 +208,10 @@ def _spoil(blobs: list[bytes], **changed: Any) -> list[bytes]:
 
 
 def _good() -> list[bytes]:
-    return records.blobs_of({"x": [np.ones((2, 2))]}, {"x": "picture"}, {"x": "input"}, analyzer="a")
+    return records.blobs_of({"x": [np.ones((2, 2))]}, {"x": "image"}, {"x": "input"}, analyzer="a")
 
 
-_SECTION = {"name": "x", "kind": "picture", "role": "input", "first": 1, "count": 1, "shape": [2, 2], "block": 1}
+_SECTION = {"name": "x", "kind": "image", "role": "input", "first": 1, "count": 1, "shape": [2, 2], "block": 1}
 
 
 @pytest.mark.parametrize(
@@ -313,11 +313,11 @@ def test_how_many_steps_there_were_is_known_where_few_were_kept(tmp_path: pathli
 
 
 def test_sections_may_be_elsewhere_at_another_step(tmp_path: pathlib.Path) -> None:
-    """What is read in advance, from where it was at the step before, is not what is shown."""
+    """Arrays that were read in advance, from where they were at the step before, are not shown."""
     with Writer(tmp_path / "run") as writer:
         for step, names in enumerate((("x", "y"), ("y", "x"), ("x",), ("z", "y", "x"))):
             arrays = {name: [np.full((2, 2), ord(name) + step)] * (2 - step // 3) for name in names}
-            every = (dict.fromkeys(arrays, value) for value in ("picture", "input"))
+            every = (dict.fromkeys(arrays, value) for value in ("image", "input"))
             writer.relevance("tag", records.blobs_of(arrays, *every, analyzer="a"), step)
     board = Board(tmp_path)
     for step in (0, 1, 2, 3, 1, 0):
@@ -364,8 +364,8 @@ def test_samples_are_found_however_many_share_a_blob(
         np.testing.assert_array_equal(arrays[..., 0], x[list(asked)])
 
 
-def test_what_was_read_lately_is_kept_up_to_a_size() -> None:
-    kept = series.Kept(10)
+def test_the_cache_holds_what_was_read_last_up_to_a_size() -> None:
+    cache = series.Cache(10)
     reads: list[int] = []
 
     def get(key: int) -> int:
@@ -373,7 +373,7 @@ def test_what_was_read_lately_is_kept_up_to_a_size() -> None:
             reads.append(key)
             return key * key, 4
 
-        return int(kept.get(key, read))
+        return int(cache.get(key, read))
 
     assert [get(key) for key in (1, 2, 1, 3, 1, 2)] == [1, 4, 1, 9, 1, 4]
     assert reads == [1, 2, 3, 2]  # 1 was used after 2: 2 had to go for 3

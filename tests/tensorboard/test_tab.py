@@ -53,8 +53,8 @@ def _odd(folder: pathlib.Path) -> None:
         writer.relevance("foreign", [b"foreign data"], 0)
         plane = np.array([[np.nan, 1.0], [np.inf, -1.0]])
         told = {"analyzer": "a", "samples": "samples"}
-        writer.relevance("alone", records.blobs_of({"x": [plane]}, {"x": "picture"}, {"x": "input"}, **told), 0)
-        writer.relevance("empty", records.blobs_of({"x": []}, {"x": "picture"}, {"x": "input"}, **told), 0)
+        writer.relevance("alone", records.blobs_of({"x": [plane]}, {"x": "image"}, {"x": "input"}, **told), 0)
+        writer.relevance("empty", records.blobs_of({"x": []}, {"x": "image"}, {"x": "input"}, **told), 0)
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_pixels_are_the_relevance_in_the_colours_of_the_package(tab: Tab, addres
         expected = _coloured(logs.relevance("second", "lrp.gamma", STEPS - 1, sample)[..., 0])
         np.testing.assert_allclose(_pixels(frame, _tile("lrp.gamma", sample))[..., :3], expected, atol=1)
     grey = _pixels(frame, _tile("lrp.gamma", 0, "input"))
-    np.testing.assert_allclose(grey[..., 0], 255 * logs.picture("second", 0)[..., 0], atol=1)
+    np.testing.assert_allclose(grey[..., 0], 255 * logs.image("second", 0)[..., 0], atol=1)
 
 
 def test_the_slider_moves_through_the_steps(tab: Tab, address: str) -> None:

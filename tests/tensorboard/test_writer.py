@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pathlib
 import subprocess
 import sys
@@ -61,9 +62,9 @@ def test_histograms_count_what_is_finite(tmp_path: pathlib.Path) -> None:
 
 
 def test_images(tmp_path: pathlib.Path) -> None:
-    pictures = [Image.new("RGB", (5, 3), colour) for colour in ("red", "blue")]
+    images = [Image.new("RGB", (5, 3), colour) for colour in ("red", "blue")]
     with Writer(tmp_path) as writer:
-        writer.images("both", pictures, 4)
+        writer.images("both", images, 4)
     width, height, *pngs = Run.of(tmp_path).values("both")[0]
     assert (int(width), int(height)) == (5, 3)
     assert [Image.open(io.BytesIO(png)).getpixel((0, 0)) for png in pngs] == [(255, 0, 0), (0, 0, 255)]
@@ -87,10 +88,10 @@ def test_arrays_survive(array: np.ndarray) -> None:
 
 
 def test_a_sequence_tells_where_everything_is() -> None:
-    picture, layer = np.arange(24.0).reshape(2, 3, 4, 1), np.ones((2, 5))
-    kinds = {"image": "picture", "hidden": "numbers"}
+    image, layer = np.arange(24.0).reshape(2, 3, 4, 1), np.ones((2, 5))
+    kinds = {"image": "image", "hidden": "numbers"}
     blobs = blobs_of(
-        {"image": list(picture), "hidden": list(layer)},
+        {"image": list(image), "hidden": list(layer)},
         kinds,
         {"image": "input", "hidden": "layer"},
         analyzer="lrp.z",
@@ -103,7 +104,7 @@ def test_a_sequence_tells_where_everything_is() -> None:
     assert (header.section("hidden").first, header.section("hidden").end) == (2, 3)
     assert header.section("image").shape == (3, 4, 1)
     at, row = header.section("image").place(1)
-    np.testing.assert_array_equal(array_from_blob(blobs[at])[row], picture[1])
+    np.testing.assert_array_equal(array_from_blob(blobs[at])[row], image[1])
     with pytest.raises(FormatError, match="no section 'other'; there are"):
         header.section("other")
 
@@ -124,6 +125,16 @@ def test_what_is_no_header_is_refused(blob: bytes) -> None:
         Header.from_blob(blob)
 
 
+def test_version_1_had_other_words_for_kinds_and_roles() -> None:
+    kinds, roles = {"image": "image", "x": "audit"}, {"image": "input", "x": "audit"}
+    arrays = {"image": [np.ones((2, 2))], "x": [np.ones((3, 4))]}
+    header = blobs_of(arrays, kinds, roles, analyzer="lrp.z")[0]
+    told = json.loads(header) | {"version": 1}
+    for section, kind, role in zip(told["sections"], ("picture", "books"), ("input", "books"), strict=True):
+        section |= {"kind": kind, "role": role}
+    assert Header.from_blob(json.dumps(told).encode()) == Header.from_blob(header)
+
+
 def test_a_newer_version_is_refused() -> None:
     blob = Header(()).to_blob().replace(f'"version":{VERSION}'.encode(), b'"version":99')
     with pytest.raises(FormatError, match="of version 99; this kerasexplain reads up to"):
@@ -140,11 +151,11 @@ def test_objects_are_never_unpickled() -> None:
 
 
 def test_a_map_has_a_value_for_every_place() -> None:
-    picture = np.arange(12.0).reshape(2, 2, 3)
-    np.testing.assert_array_equal(as_map(picture, "picture"), [[3, 12], [21, 30]])
-    np.testing.assert_array_equal(as_map(picture, "tokens"), [[15, 51]])
+    image = np.arange(12.0).reshape(2, 2, 3)
+    np.testing.assert_array_equal(as_map(image, "image"), [[3, 12], [21, 30]])
+    np.testing.assert_array_equal(as_map(image, "tokens"), [[15, 51]])
     np.testing.assert_array_equal(as_map(np.arange(3.0), "numbers"), [[0, 1, 2]])
-    assert as_map(np.ones((5, 2, 3, 4)), "picture").shape == (2, 15)
+    assert as_map(np.ones((5, 2, 3, 4)), "image").shape == (2, 15)
     assert as_map(np.array(2.0), "numbers").shape == (1, 1)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers.backends import gradients
 from helpers.opening import RNG, Raw, X, built, conserves, with_raw
+from helpers.small_models import random
 from keras import layers, ops
 
 import kerasexplain
@@ -145,7 +146,7 @@ def test_neurons_biases_and_audits_of_models_that_are_traced_for_each_shape() ->
             analyzer.analyze(x, (length, 0))
 
 
-def test_whole_numbers_given_to_a_model_that_keeps_no_dtypes() -> None:
+def test_integers_given_to_a_model_that_keeps_no_dtypes() -> None:
     class Pixels(keras.Model):
         def __init__(self) -> None:
             super().__init__()
@@ -243,3 +244,48 @@ def test_scales_of_one_s_own_before_attention_and_normalised_masked_sequences() 
     h = layers.BatchNormalization()(layers.LSTM(4, return_sequences=True)(layers.Masking()(inputs))) + h
     model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(layers.MultiHeadAttention(2, 3)(h, h))))
     conserves(model, X, 1)
+
+
+@pytest.mark.parametrize("loop", ["cond", "fori_loop"])
+def test_functions_that_close_over_tensors_have_a_gradient_and_are_refused_in_words(loop: str) -> None:
+    class Closing(layers.Layer):
+        def call(self, h: Any) -> Any:
+            if loop == "cond":
+                return ops.cond(ops.mean(h) > 0, lambda: ops.relu(h), lambda: h)
+            return ops.fori_loop(0, 3, lambda _, carry: carry * 0.5 + h, h)
+
+    given = keras.Input((6,))
+    model = keras.Model(given, layers.Dense(2)(Closing(name="closing")(layers.Dense(4)(given))))
+    assert create_analyzer("gradient", model).analyze(random(2, 6)).shape == (2, 6)
+    with pytest.raises(
+        UnsupportedModelError, match=r"closing \(Closing\): .*functions that close over tensors"
+    ) as told:
+        create_analyzer("lrp.epsilon", model)
+    assert "\x1b" not in str(told.value)
+    assert "KerasTensor" not in str(told.value)
+
+
+class Magnitude(layers.Layer):
+    """The magnitude of a Fourier transform, by way of complex numbers."""
+
+    def call(self, x: Any) -> Any:
+        real, imaginary = ops.rfft(x)
+        if keras.backend.backend() == "tensorflow":  # where Keras' own way fails (3.15)
+            import tensorflow as tf
+
+            return tf.abs(tf.complex(real, imaginary))
+        return ops.abs(ops.view_as_complex(ops.stack([real, imaginary], axis=-1)))
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        return (shape[0], shape[1] // 2 + 1)
+
+
+def test_gradients_go_through_complex_numbers() -> None:
+    given = keras.Input((16,))
+    model = keras.Model(given, layers.Dense(2)(Magnitude()(given)))
+    x = random(3, 16)
+    _, (expected,) = gradients(lambda x: model(x)[:, 0], x)
+    found = create_analyzer("gradient", model).analyze(x, 0)
+    np.testing.assert_allclose(found, ops.convert_to_numpy(expected), rtol=1e-4, atol=1e-5)
+    with pytest.raises(UnsupportedModelError, match=r"complex numbers have no rule|magnitude"):
+        create_analyzer("lrp.epsilon", model)

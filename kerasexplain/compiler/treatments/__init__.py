@@ -7,7 +7,7 @@ refused. To add a primitive: a class in `kerasexplain/graph/`, and an entry here
 from __future__ import annotations
 
 from kerasexplain.compiler.treatments import custom, elementwise, linear, maximum, moves, products, recurrent, vectors
-from kerasexplain.compiler.treatments.base import (
+from kerasexplain.compiler.treatments.treatment import (
     Context,
     Overridden,
     Treatment,

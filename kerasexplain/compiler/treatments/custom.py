@@ -8,7 +8,7 @@ from kerasexplain.backend import override
 from kerasexplain.compiler.comparison import Apply
 from kerasexplain.compiler.composite import Composite
 from kerasexplain.compiler.rows import Row
-from kerasexplain.compiler.treatments.base import Context, Overridden, Treatment, treats
+from kerasexplain.compiler.treatments.treatment import Context, Overridden, Treatment, treats
 from kerasexplain.graph.signal import Signal
 from kerasexplain.operations import Custom
 
@@ -26,7 +26,7 @@ class OfCustom(Treatment):
 
     def refusal(self, row: Row, composite: Composite) -> str:
         if composite.against_baseline:
-            return "its relevance was registered, which says nothing of a baseline"
+            return "the relevance that was registered for it does not support a baseline"
         return super().refusal(row, composite)
 
     def of_relevance(self, row: Row, plain: Overridden, arriving: Signal, context: Context) -> Overridden:

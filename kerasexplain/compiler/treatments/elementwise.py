@@ -10,7 +10,7 @@ from kerasexplain.backend import override
 from kerasexplain.compiler.comparison import Apply
 from kerasexplain.compiler.composite import Composite
 from kerasexplain.compiler.rows import Row
-from kerasexplain.compiler.treatments.base import (
+from kerasexplain.compiler.treatments.treatment import (
     Context,
     Overridden,
     Treatment,

@@ -7,7 +7,7 @@ from keras import ops
 from kerasexplain.compiler.composite import Composite
 from kerasexplain.compiler.linear_override import LinearOverride
 from kerasexplain.compiler.rows import Row
-from kerasexplain.compiler.treatments.base import Context, Overridden, Treatment, treats
+from kerasexplain.compiler.treatments.treatment import Context, Overridden, Treatment, treats
 from kerasexplain.graph.linear import Linear
 from kerasexplain.graph.primitives import Pooling
 from kerasexplain.graph.signal import Signal

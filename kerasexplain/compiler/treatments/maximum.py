@@ -11,7 +11,7 @@ from kerasexplain.backend import override, transposed
 from kerasexplain.compiler.comparison import Apply
 from kerasexplain.compiler.composite import Composite
 from kerasexplain.compiler.rows import Row
-from kerasexplain.compiler.treatments.base import Context, Overridden, Treatment, treats
+from kerasexplain.compiler.treatments.treatment import Context, Overridden, Treatment, treats
 from kerasexplain.graph.maximum import Maximum, Minimum
 from kerasexplain.graph.signal import Signal
 from kerasexplain.rules import MaximumRule, Rule, WinnerTakesAll

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from kerasexplain.compiler.rows import Row
-from kerasexplain.compiler.treatments.base import Context, Overridden, Treatment, pass_relevance, treats
+from kerasexplain.compiler.treatments.treatment import Context, Overridden, Treatment, pass_relevance, treats
 from kerasexplain.graph.primitives import Affine, Lookup, Opaque, Routing, Scale, StopGradient
 from kerasexplain.graph.signal import Signal
 from kerasexplain.rules import Ignore

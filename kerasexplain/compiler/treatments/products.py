@@ -9,7 +9,7 @@ from kerasexplain.backend import override, pull_back
 from kerasexplain.compiler.comparison import Apply, mean_gradient
 from kerasexplain.compiler.composite import Composite
 from kerasexplain.compiler.rows import Row
-from kerasexplain.compiler.treatments.base import Context, Overridden, Treatment, treats
+from kerasexplain.compiler.treatments.treatment import Context, Overridden, Treatment, treats
 from kerasexplain.graph.primitives import Product
 from kerasexplain.graph.signal import Signal
 from kerasexplain.rules import Halve, MeanGradient, ProductRule, Rule, SignalTakesAll

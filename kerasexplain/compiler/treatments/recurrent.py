@@ -10,7 +10,7 @@ from keras import ops
 from kerasexplain.compiler.comparison import Apply
 from kerasexplain.compiler.environment import Environment
 from kerasexplain.compiler.rows import Row
-from kerasexplain.compiler.treatments.base import (
+from kerasexplain.compiler.treatments.treatment import (
     Cell,
     Context,
     Overridden,

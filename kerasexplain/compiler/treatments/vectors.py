@@ -10,7 +10,7 @@ from kerasexplain.backend import override, pull_back
 from kerasexplain.compiler.comparison import Apply, normalization
 from kerasexplain.compiler.composite import Composite
 from kerasexplain.compiler.rows import Row
-from kerasexplain.compiler.treatments.base import Context, Overridden, Treatment, sum_per_sample, treats
+from kerasexplain.compiler.treatments.treatment import Context, Overridden, Treatment, sum_per_sample, treats
 from kerasexplain.graph.primitives import Constant, Nonlinear, Statistics
 from kerasexplain.graph.signal import Signal
 from kerasexplain.rules import DetachStatistics, GradientRule, MeanGradient, Rule

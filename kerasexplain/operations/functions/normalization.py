@@ -10,7 +10,7 @@ from keras import ops
 from kerasexplain.graph.primitives import Call, Primitive, now
 from kerasexplain.operations.batches import MIXES, axes_of, has_batch_axis
 from kerasexplain.operations.catalogue import describes, opaque
-from kerasexplain.operations.normalization import Weight, layer_statistics, unit_statistics
+from kerasexplain.operations.statistics import Weight, layer_statistics, unit_statistics
 
 
 def _weight(call: Call, position: int, name: str) -> Weight:

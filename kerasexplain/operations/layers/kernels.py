@@ -58,8 +58,8 @@ def _quantized(layer: Any, linear: Linear, shape: tuple[int | None, ...]) -> lis
         # Keras 3.12 makes the quantizer with its axis, later versions say it at each call.
         says_axis = "axis" in inspect.signature(layer.inputs_quantizer).parameters
         along = {"axis": -1 if is_dense else layer.quantization_axis} if says_axis else {}
-        whole, scale = layer.inputs_quantizer(x, **along)
-        return x + ops.stop_gradient(ops.cast(whole, x.dtype) / ops.cast(scale, x.dtype) - x)
+        integers, scale = layer.inputs_quantizer(x, **along)
+        return x + ops.stop_gradient(ops.cast(integers, x.dtype) / ops.cast(scale, x.dtype) - x)
 
     primitive = Elementwise(rounded, keeps_sign=True, smooth=False)
     rounding = Step(primitive, suffix="/rounding", type="rounding", shape=shape)

@@ -12,7 +12,7 @@ from keras import ops
 from kerasexplain.graph.primitives import Affine, Call, Primitive, live, placed
 from kerasexplain.operations.batches import MIXES, axes_of, has_batch_axis
 from kerasexplain.operations.catalogue import describes, opaque
-from kerasexplain.operations.normalization import Weight, group_statistics, layer_statistics, unit_statistics
+from kerasexplain.operations.statistics import Weight, group_statistics, layer_statistics, unit_statistics
 
 Tensor = Any
 

@@ -1,6 +1,6 @@
 // Requests to the plugin. Addresses are relative to this module, so that TensorBoard may live under any path.
 
-/** What the server refused, or could not read; the message is for people. */
+/** A request that the server refused, or could not answer; the message is for people. */
 export class Failure extends Error {}
 
 async function answer(route, query) {

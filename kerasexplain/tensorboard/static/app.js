@@ -135,7 +135,7 @@ export class App {
     }, Math.max(0, wait));
   }
 
-  /** What stands in place of pictures: [key, content]; the key is empty if there are pictures. */
+  /** The message in place of images: [key, content]; the key is empty if there are images. */
   #messageFor(view) {
     const { runs, error } = this.data;
     const text = (key, ...lines) => [key, lines.map((line) => h("p", {}, line))];

@@ -58,11 +58,11 @@ function segments(steps, prediction, target, names, x, width) {
   return drawn;
 }
 
-/** Where relevance went: in all, and by operation. `books` has rows received, bias, lost. */
-export function conservation(books, operations, explained) {
-  const count = books.length / 3;
+/** Where relevance went: in all, and by operation. `audit` has rows received, bias, lost. */
+export function conservation(audit, operations, explained) {
+  const count = audit.length / 3;
   const rows = Array.from({ length: count }, (_, i) => {
-    const [received, bias, lost] = [books[i], books[count + i], books[2 * count + i]];
+    const [received, bias, lost] = [audit[i], audit[count + i], audit[2 * count + i]];
     return { name: operations[i] ?? `operation ${i}`, received, bias, lost, on: received - bias - lost };
   });
   const [biases, lost] = ["bias", "lost"].map((key) => rows.reduce((sum, row) => sum + row[key], 0));
@@ -71,11 +71,11 @@ export function conservation(books, operations, explained) {
     "div",
     { class: "conservation" },
     h("h4", {}, "Where the relevance went"),
-    split([["inputs", inputs, "kept"], ["biases", biases, "bias"], ["lost", lost, "lost"]]),
+    split([["inputs", inputs, "delivered"], ["biases", biases, "bias"], ["lost", lost, "lost"]]),
     h(
       "p",
       { class: "keys" },
-      key("kept", `inputs ${short(inputs)} (${percent(inputs / explained)})`),
+      key("delivered", `inputs ${short(inputs)} (${percent(inputs / explained)})`),
       key("bias", `biases ${short(biases)} (${percent(biases / explained)})`),
       key("lost", `lost ${short(lost)} (${percent(lost / explained)})`),
     ),
@@ -91,7 +91,7 @@ export function conservation(books, operations, explained) {
             "div",
             { class: "operation", title: `${row.name}: received ${short(row.received)}, handed on ${short(row.on)}, bias ${short(row.bias)}, lost ${short(row.lost)}` },
             h("span", { class: "name" }, row.name),
-            split([["handed on", row.on, "kept"], ["bias", row.bias, "bias"], ["lost", row.lost, "lost"]]),
+            split([["handed on", row.on, "delivered"], ["bias", row.bias, "bias"], ["lost", row.lost, "lost"]]),
             h("span", { class: "faint" }, short(row.received)),
           ),
         ),

@@ -26,7 +26,7 @@ export const MAPS = {
               "#3a2d0c", "#6f5612", "#a98419", "#e0b32a", "#ffe070"],
   },
 };
-/** What stands for a value that is not finite. */
+/** The colour of a value that is not finite. */
 export const BROKEN = [255, 0, 255];
 
 /** The map for a choice: "auto" is light on light and dark on dark. */

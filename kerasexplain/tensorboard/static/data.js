@@ -1,10 +1,10 @@
-// What was logged, as far as it is known here. Everything is asked for when it is looked at and not there yet:
+// The logged data, as far as it is known here. Everything is asked for when it is looked at and not there yet:
 // the functions answer at once, with undefined while a request is under way, and the page is drawn again after it.
 
 import { Failure, frame, json } from "./api.js";
 
-/** Arrays are kept up to so many bytes. */
-const KEPT_BYTES = 256 * 2 ** 20;
+/** Arrays are cached up to so many bytes. */
+const CACHE_BYTES = 256 * 2 ** 20;
 /** Requests for arrays at the same time: what is looked at, and what probably will be, which must not be in its way. */
 const AT_ONCE = 5;
 const AHEAD_AT_ONCE = 3;
@@ -67,7 +67,7 @@ export class Data {
     return this.#json(`steps ${id(column)}`, this.#newest(column), "steps", { run, tag });
   }
 
-  /** What is told of a column at its last step: {value: {sections, ...}, error}. */
+  /** The description of a column at its last step: {value: {sections, ...}, error}. */
   about(column) {
     const { value, error } = this.steps(column);
     if (!value) return { error };
@@ -76,13 +76,13 @@ export class Data {
     return this.#json(`about ${id(column)}`, `${step} ${value.times.at(-1)}`, "about", { run, tag, step });
   }
 
-  /** What was explained and predicted at every step: {value: {steps, neuron, explained, prediction, target}, error}. */
+  /** The explained and predicted outputs at every step: {value: {steps, neuron, explained, prediction, target}, error}. */
   history(column, sample) {
     const [run, tag] = column;
     return this.#json(`history ${id(column)} ${sample}`, this.#newest(column), "history", { run, tag, sample });
   }
 
-  /** The column of what an analyzer explained; null if that is not there. */
+  /** The column of what an analyzer explained; null if that is missing. */
   samplesOf(column) {
     const tag = this.about(column).value?.samples;
     return tag && this.runs?.[column[0]]?.[tag] ? [column[0], tag] : null;
@@ -173,7 +173,7 @@ export class Data {
 
   #forget() {
     for (const [key, entry] of this.frames) {
-      if (this.bytes <= KEPT_BYTES || this.frames.size === 1) return;
+      if (this.bytes <= CACHE_BYTES || this.frames.size === 1) return;
       this.frames.delete(key);
       this.bytes -= entry.bytes;
     }

@@ -11,7 +11,7 @@ export function relevance(canvas, plane, shape, look) {
   });
 }
 
-/** What was explained, in its colours or grey. */
+/** The explained input, in its colours or grey. */
 export function input(canvas, plane, shape, facts) {
   const [height, width, channels] = shape;
   const pixel = stretched(plane, facts);
@@ -24,19 +24,19 @@ export function input(canvas, plane, shape, facts) {
 }
 
 /** Relevance over the grey input: the stronger it is, the less of the input shows through. Sizes may differ. */
-export function overlay(canvas, plane, shape, picture, pictureShape, pictureFacts, look) {
-  const height = Math.max(shape[0], pictureShape[0]);
-  const width = Math.max(shape[1], pictureShape[1]);
-  const channels = pictureShape[2];
+export function overlay(canvas, plane, shape, image, imageShape, imageFacts, look) {
+  const height = Math.max(shape[0], imageShape[0]);
+  const width = Math.max(shape[1], imageShape[1]);
+  const channels = imageShape[2];
   const colours = table(look.map);
-  const pixel = stretched(picture, pictureFacts);
+  const pixel = stretched(image, imageFacts);
   const at = (i, size, whole) => Math.min(size - 1, Math.floor((i * size) / whole));
   paint(canvas, height, width, (pixels) => {
     for (let y = 0; y < height; y += 1) {
       for (let x = 0; x < width; x += 1) {
         const i = y * width + x;
         const value = plane[at(y, shape[0], height) * shape[1] + at(x, shape[1], width)];
-        const below = (at(y, pictureShape[0], height) * pictureShape[1] + at(x, pictureShape[1], width)) * channels;
+        const below = (at(y, imageShape[0], height) * imageShape[1] + at(x, imageShape[1], width)) * channels;
         const grey =
           channels === 3 ? 0.299 * pixel(below) + 0.587 * pixel(below + 1) + 0.114 * pixel(below + 2) : pixel(below);
         put(pixels, i, value, colours, look.limit);

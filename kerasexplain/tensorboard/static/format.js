@@ -24,7 +24,7 @@ export function percent(value) {
   return Number.isFinite(value) ? `${short(Math.round(value * 1000) / 10)} %` : "–";
 }
 
-/** What an output is called: its class, its index or indices, or what was logged instead. */
+/** The name of an output: its class, its index or indices, or what was logged instead. */
 export function className(index, names) {
   if (index === null || index === undefined) return null;
   if (Array.isArray(index)) return index.length === 1 ? className(index[0], names) : `output (${index.join(", ")})`;

@@ -63,7 +63,7 @@ function layoutOf(view, width) {
   return { tiles, size, tileWidth, cardWidth, cardHeight, perRow };
 }
 
-/** The pictures of a card: the input once, then for every column what was chosen. */
+/** The images of a card: the input once, then for every column what was chosen. */
 function tilesOf(view) {
   const tiles = [];
   const isText = view.section.kind === "tokens";

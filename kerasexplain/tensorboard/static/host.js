@@ -1,4 +1,4 @@
-// What TensorBoard tells the page inside it.
+// Messages of TensorBoard to the page inside it.
 
 /** Calls back when its button "reload" was pressed, or it reloads by itself. */
 export function onReload(reload) {

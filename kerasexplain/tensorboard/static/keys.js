@@ -12,7 +12,7 @@ const KEYS = [
   ["Esc", "back to all samples"],
   ["i r o", "show the input, the relevance, the overlay"],
   ["c", "the next colours"],
-  ["+ −", "larger or smaller pictures"],
+  ["+ −", "larger or smaller images"],
   ["1 … 9", "show or hide an analyzer of the list"],
   ["?", "this help"],
 ];
@@ -41,7 +41,7 @@ export function helpDialog() {
   fill(dialog, [
     h("h2", {}, "Relevance"),
     h("p", {}, "Every value says how much its pixel, token or number contributed to the explained output. The colour at the “for” end of the scale speaks for that output, the other against it; the middle is exactly zero. Channels are summed."),
-    h("p", {}, "“Full colour” says which |relevance| has the strongest colour. Per picture, colours show where; shared or held, they can also be compared between pictures."),
+    h("p", {}, "“Full colour” says which |relevance| has the strongest colour. Per image, colours show where; shared or held, they can also be compared between images."),
     h("p", {}, sample, " marks values that are not finite."),
     h("table", {}, KEYS.map(([key, what]) => h("tr", {}, h("th", {}, key), h("td", {}, what)))),
     close,

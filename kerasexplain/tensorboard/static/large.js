@@ -77,9 +77,9 @@ class Pane {
     this.what = h("p", { class: "what" });
     this.readout = h("output", { class: "readout" });
     this.numbers = h("p", { class: "faint" });
-    [this.history, this.books, this.histogram] = [h("div"), h("div"), h("div")];
+    [this.history, this.audit, this.histogram] = [h("div"), h("div"), h("div")];
     this.tile.element.append(this.mark);
-    const parts = kind === "relevance" ? [this.history, this.books, this.histogram] : [];
+    const parts = kind === "relevance" ? [this.history, this.audit, this.histogram] : [];
     this.element = h("section", { class: "pane" }, this.title, this.what, this.tile.element, this.readout, this.numbers, parts);
     this.tile.canvas.addEventListener("pointermove", (event) => point(within(event, this.tile.canvas)));
     this.tile.canvas.addEventListener("pointerleave", () => point(null));
@@ -89,7 +89,7 @@ class Pane {
       if (token !== undefined) point([(Number(token) + 0.5) / this.one.plane.length, 0.5]);
     });
     this.drawHistory = whenChanged((...values) => fill(this.history, [charts.history(...values)]));
-    this.drawBooks = whenChanged((...values) => fill(this.books, [charts.conservation(...values)]));
+    this.drawAudit = whenChanged((...values) => fill(this.audit, [charts.conservation(...values)]));
     this.drawHistogram = whenChanged((...values) => fill(this.histogram, [charts.histogram(...values)]));
   }
 
@@ -118,10 +118,10 @@ class Pane {
     const told = view.data.history(column, sample).value;
     if (told) this.drawHistory(JSON.stringify([told, one.step, width]), told, words.names, one.step, width, this.go);
     const about = view.data.about(column).value;
-    const section = about?.sections.find(({ kind }) => kind === "books");
-    const books = section && view.data.sample(column, one.step, section.name, sample);
-    if (books?.plane) this.drawBooks(`${books.key}`, books.plane, about.operations, Number(words.value));
-    this.books.hidden = !books?.plane;
+    const section = about?.sections.find(({ kind }) => kind === "audit");
+    const audit = section && view.data.sample(column, one.step, section.name, sample);
+    if (audit?.plane) this.drawAudit(`${audit.key}`, audit.plane, about.operations, Number(words.value));
+    this.audit.hidden = !audit?.plane;
     this.drawHistogram(`${one.key} ${view.map} ${width}`, one.plane, one.facts, view.map, width);
   }
 

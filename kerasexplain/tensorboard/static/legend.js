@@ -1,4 +1,4 @@
-// What the colours mean, per column with numbers; and what is wrong with a column.
+// The meaning of the colours, per column with numbers; and the errors of a column.
 
 import { gradient } from "./colours.js";
 import { fill, h, whenChanged } from "./dom.js";
@@ -37,7 +37,7 @@ export class Legend {
 function one(view, { name, error, at, limit, kept, samples, others, gain }) {
   const largest = gain === 1 ? "max" : `max / ${short(gain)}`;
   const [low, high] = limit === null ? [`−${largest}`, `+${largest}`] : [`−${limit}`, `+${limit}`];
-  const title = limit === null ? "max: the largest |relevance| of each picture" : "|relevance| from here on has the full colour";
+  const title = limit === null ? "max: the largest |relevance| of each image" : "|relevance| from here on has the full colour";
   const bar = h("span", { class: "ramp", role: "img", "aria-label": `colours from ${low} to ${high}` });
   bar.style.background = gradient(view.map);
   const [stored, written] = kept ?? [0, 0];

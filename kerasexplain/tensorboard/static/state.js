@@ -4,7 +4,7 @@
 
 const PREFIX = "p.relevance.";
 
-/** What the address does not say. */
+/** The values of whatever the address does not say. */
 export const DEFAULTS = Object.freeze({
   columns: null, // [[run, tag], ...]; null until there is something to choose from
   section: "", // an input or layer; "" is the first

@@ -1,4 +1,4 @@
-// One picture: of an input, of relevance, or of both; or text, or bars. Used small in the grid and large beside it.
+// One image: of an input, of relevance, or of both; or text, or bars. Used small in the grid and large beside it.
 
 import * as draw from "./draw.js";
 import { colour, css, ink } from "./colours.js";
@@ -17,7 +17,7 @@ export class Tile {
     this.canvas = h("canvas", { role: "img", ...props });
     this.tokens = h("div", { class: "tokens", hidden: true });
     this.note = h("p", { class: "note", hidden: true });
-    this.element = h("div", { class: "picture" }, this.canvas, this.tokens, this.note);
+    this.element = h("div", { class: "tile" }, this.canvas, this.tokens, this.note);
     this.key = null;
   }
 
@@ -55,7 +55,7 @@ export class Tile {
       return;
     }
     const [rows, columns] = one.shape;
-    if (rows === 1 && one.kind !== "picture") {
+    if (rows === 1 && one.kind !== "image") {
       const limit = kind === "input" ? one.facts.largest : look.limit;
       const low = Math.min(height, LOW);
       draw.bars(this.canvas, one.plane, { ...look, limit }, [width, low], view.dark ? "#999" : "#777", kind === "input");
@@ -64,7 +64,7 @@ export class Tile {
       return;
     }
     if (kind === "input") draw.input(this.canvas, one.plane, one.shape, one.facts);
-    else if (kind === "overlay" && below?.kind === "picture") {
+    else if (kind === "overlay" && below?.kind === "image") {
       draw.overlay(this.canvas, one.plane, one.shape, below.plane, below.shape, below.facts, look);
     } else draw.relevance(this.canvas, one.plane, one.shape, look);
     fit(this.canvas, this.canvas.width || columns, this.canvas.height || rows, width, height);
@@ -79,7 +79,7 @@ export class Tile {
   }
 }
 
-/** The size on screen: as large as fits, and by a whole factor, so that all values are squares of one size. */
+/** The size on screen: as large as fits, and by an integer factor, so that all values are squares of one size. */
 function fit(canvas, width, height, mostWidth, mostHeight) {
   const scale = Math.min(mostWidth / width, mostHeight / height);
   const factor = scale >= 1 ? Math.floor(scale) : scale;

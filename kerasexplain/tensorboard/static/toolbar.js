@@ -1,4 +1,4 @@
-// How pictures look: what is shown, colours, range, sizes.
+// How images look: what is shown, colours, range, sizes.
 
 import { MAPS } from "./colours.js";
 import { fill, h, set, whenChanged } from "./dom.js";
@@ -7,8 +7,8 @@ import { relevanceOf } from "./view.js";
 import { LIMITS, VIEWS } from "./state.js";
 
 const RANGES = {
-  image: ["each picture", "Every picture has the full colour at its own largest |relevance|"],
-  shared: ["a step, shared", "All pictures of an analyzer at a step have the full colour at the same value"],
+  image: ["each image", "Every image has the full colour at its own largest |relevance|"],
+  shared: ["a step, shared", "All images of an analyzer at a step have the full colour at the same value"],
   held: ["held at", "The full colour stays at one value, also over steps and analyzers"],
 };
 
@@ -27,19 +27,19 @@ export class Toolbar {
     this.held = h("input", { type: "number", step: "any", min: 0, class: "number", "aria-label": "held at", onchange: () => this.#held() });
     this.gain = slider("gain", "Contrast: how many times earlier the full colour is reached", 0, 6, 1, (value) => update({ gain: 2 ** value }));
     this.opacity = slider("opacity", "How strongly relevance covers the input in overlays", ...LIMITS.opacity, 0.05, (opacity) => update({ opacity }));
-    this.size = slider("size", "How large pictures are (+ and −)", ...LIMITS.size, 16, (size) => update({ size }));
+    this.size = slider("size", "How large images are (+ and −)", ...LIMITS.size, 16, (size) => update({ size }));
     this.sectionLabel = labelled("Of", "Which input or layer is shown", this.section);
     this.gainText = h("span", { class: "value" });
     this.element = h(
       "div",
-      { class: "toolbar", role: "toolbar", "aria-label": "how pictures look" },
+      { class: "toolbar", role: "toolbar", "aria-label": "how images look" },
       h("div", { class: "group", role: "group", "aria-label": "what is shown" }, this.shows),
       this.sectionLabel,
       this.map,
-      labelled("Full colour", "From which |relevance| on a picture has the full colour; the range is symmetric about 0", this.range, this.held),
+      labelled("Full colour", "From which |relevance| on an image has the full colour; the range is symmetric about 0", this.range, this.held),
       labelled("Contrast", "How many times earlier the full colour is reached", this.gain, this.gainText),
       labelled("Opacity", "How strongly relevance covers the input in overlays", this.opacity),
-      labelled("Size", "How large pictures are (+ and −)", this.size),
+      labelled("Size", "How large images are (+ and −)", this.size),
     );
     this.sections = whenChanged((names) => fill(this.section, names.map(([name, role]) => h("option", { value: name }, role === "layer" ? `layer: ${name}` : name))));
   }
@@ -62,7 +62,7 @@ export class Toolbar {
     set(this.size, { value: String(state.size), disabled: state.sample !== null });
   }
 
-  /** Holding begins with what the first picture has, so that nothing jumps. */
+  /** Holding begins with what the first image has, so that nothing jumps. */
   #range() {
     const patch = { range: this.range.value };
     if (patch.range === "held" && this.view.columns.length && this.view.section) {

@@ -1,4 +1,4 @@
-// What is shown, from the state and the data: the one place where choices meet what there is.
+// The view, derived from the state and the data: the one place where choices meet what there is.
 
 import { CHUNK, id } from "./data.js";
 import { chosen } from "./colours.js";
@@ -28,7 +28,7 @@ export function derive(state, data, dark) {
   const sections = new Map();
   for (const column of columns) {
     for (const section of data.about(column).value?.sections ?? []) {
-      if (section.kind !== "books" && !sections.has(section.name)) sections.set(section.name, section);
+      if (section.kind !== "audit" && !sections.has(section.name)) sections.set(section.name, section);
     }
   }
   const section = sections.get(state.section) ?? sections.values().next().value ?? null;
@@ -58,7 +58,7 @@ function isUnderWay(data, column) {
   return isPending(data.about(column)) || (samples !== null && isPending(data.about(samples)));
 }
 
-/** What gets the full colour in one picture. */
+/** The value with the full colour in one image. */
 export function limitOf(view, one) {
   const { range, held, gain } = view.state;
   const whole = range === "held" ? held : range === "shared" ? one.limit ?? one.facts.largest : one.facts.largest;
@@ -78,13 +78,13 @@ export function relevanceOf(view, column, sample, side = 256) {
   return one.error ? one : { one };
 }
 
-/** What was explained, as `relevanceOf`; the first picture where a layer is looked at. {} also if there is none. */
+/** The explained input, as `relevanceOf`; the first image where a layer is looked at. {} also if there is none. */
 export function inputOf(view, column, sample, side = 256) {
   const samples = view.data.samplesOf(column);
   const sections = samples && view.data.about(samples).value?.sections;
   if (!sections) return {};
   const section =
-    sections.find(({ name }) => name === view.section.name) ?? sections.find(({ kind }) => kind === "picture");
+    sections.find(({ name }) => name === view.section.name) ?? sections.find(({ kind }) => kind === "image");
   if (!section || sample >= section.count) return {};
   const steps = view.data.steps(samples).value.steps;
   const at = view.data.stepAt(samples, view.step) ?? steps[0];
@@ -98,7 +98,7 @@ function waits(view) {
   return {};
 }
 
-/** What is known of a sample in words; `one` is its relevance in a column, or undefined. */
+/** A sample in words; `one` is its relevance in a column, or undefined. */
 export function wordsOf(view, column, sample, one) {
   const samples = view.data.samplesOf(column);
   const [own, common] = [view.data.about(column).value, samples && view.data.about(samples).value];
@@ -134,7 +134,7 @@ export function prefetch(view, direction) {
   }
 }
 
-/** What tells a column from the others: its analyzer, its run, or both. */
+/** The name that tells a column from the others: its analyzer, its run, or both. */
 export function columnName(view, [run, tag]) {
   const [runs, tags] = [0, 1].map((i) => new Set(view.columns.map((column) => column[i])).size);
   if (runs === 1) return tag;

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Tensor = Any
 
 
-def learn(fitting: Fitting, pattern_type: str) -> dict[str, np.ndarray]:
+def fit(fitting: Fitting, pattern_type: str) -> dict[str, np.ndarray]:
     """The pattern of every operation with a kernel, by its name, shaped like the kernel.
 
     With z = x W + b, a mean E over all samples and positions, and E+ over those where z > 0,

@@ -1,7 +1,7 @@
-"""Draws the images of analyzers.md: `python docs/pictures.py`.
+"""Draws the images of analyzers.md: `python docs/heatmaps.py`.
 
-    python docs/pictures.py                          # all of them
-    python docs/pictures.py lrp.gamma occlusion      # some
+    python docs/heatmaps.py                          # all of them
+    python docs/heatmaps.py lrp.gamma occlusion      # some
 
 Each is the relevance of the same photograph under one analyzer; an analyzer that refuses the network gets none. The
 network and the photographs are the reference data of the tests, which are not in the repository: they are looked for in
@@ -51,7 +51,7 @@ CONDITIONED = "conv33"
 
 
 @dataclasses.dataclass(frozen=True)
-class Picture:
+class Heatmap:
     """How the image of an analyzer is made.
 
     Attributes:
@@ -70,36 +70,36 @@ LARGE = "what the inputs get in the place of biases grows to 1e53 here: nothing 
 CANCELLING = "the spots are where the two sides of an addition cancel"
 AS_Z = "without attention to go through, it is `lrp.z`"
 PATTERNS = "fitted on 14 other photographs in 10 crops each, far too few: real patterns take the training data"
-PICTURES: dict[str, Picture] = {
-    "crp": Picture(note=f"by way of the one channel of {CONDITIONED} that is most relevant"),
-    "deconvnet": Picture(
+HEATMAPS: dict[str, Heatmap] = {
+    "crp": Heatmap(note=f"by way of the one channel of {CONDITIONED} that is most relevant"),
+    "deconvnet": Heatmap(
         note="without max pooling, nothing in it depends on the photograph but the logit it starts with"
     ),
-    "deep_taylor.bounded": Picture(BOX),
-    "lrp": Picture({"rule": "Z"}),
-    "lrp.alpha_beta": Picture({"alpha": 1.5}),
-    "lrp.attention": Picture(note=AS_Z),
-    "lrp.attention_cp": Picture(note=AS_Z),
-    "lrp.epsilon_IB": Picture(note=LARGE),
-    "lrp.epsilon_gamma_box": Picture(BOX),
-    "lrp.flat": Picture(note=CANCELLING),
-    "lrp.sequential_preset_b_flat_until_idx": Picture({"until_layer_idx": 10}),
-    "lrp.w_square": Picture(note=CANCELLING),
-    "lrp.z_IB": Picture(note=LARGE),
-    "lrp.z_plus_fast": Picture(note="wrong, since many inputs of this network's layers are negative"),
-    "occlusion": Picture(
+    "deep_taylor.bounded": Heatmap(BOX),
+    "lrp": Heatmap({"rule": "Z"}),
+    "lrp.alpha_beta": Heatmap({"alpha": 1.5}),
+    "lrp.attention": Heatmap(note=AS_Z),
+    "lrp.attention_cp": Heatmap(note=AS_Z),
+    "lrp.epsilon_IB": Heatmap(note=LARGE),
+    "lrp.epsilon_gamma_box": Heatmap(BOX),
+    "lrp.flat": Heatmap(note=CANCELLING),
+    "lrp.sequential_preset_b_flat_until_idx": Heatmap({"until_layer_idx": 10}),
+    "lrp.w_square": Heatmap(note=CANCELLING),
+    "lrp.z_IB": Heatmap(note=LARGE),
+    "lrp.z_plus_fast": Heatmap(note="wrong, since many inputs of this network's layers are negative"),
+    "occlusion": Heatmap(
         {"window": 32, "stride": 16},
         note="with the bridge of the nose covered, the logit is up to 1.7 larger; with the fur at the lower right "
         "covered, up to 1.4 smaller",
     ),
-    "pattern.attribution": Picture(note=PATTERNS, fitted=True),
-    "pattern.net": Picture(note=PATTERNS, fitted=True),
+    "pattern.attribution": Heatmap(note=PATTERNS, fitted=True),
+    "pattern.net": Heatmap(note=PATTERNS, fitted=True),
 }
 
 
-def picture_of(name: str) -> Picture:
+def heatmap_of(name: str) -> Heatmap:
     """How the image of an analyzer is made."""
-    return PICTURES.get(name, Picture())
+    return HEATMAPS.get(name, Heatmap())
 
 
 def path_of(name: str) -> pathlib.Path:
@@ -114,8 +114,8 @@ def relevance_of(name: str, model: keras.Model, photographs: dict[str, np.ndarra
         UnsupportedModelError: The analyzer refuses the network.
     """
     x = prepared(centre(photographs[PHOTOGRAPH]))[None]
-    analyzer = create_analyzer(name, model, **picture_of(name).options)
-    if picture_of(name).fitted:
+    analyzer = create_analyzer(name, model, **heatmap_of(name).options)
+    if heatmap_of(name).fitted:
         analyzer.fit(np.concatenate([crops(photo) for key, photo in photographs.items() if key != PHOTOGRAPH]))
     if name != "crp":
         return analyzer.analyze(x)

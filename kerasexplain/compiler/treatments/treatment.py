@@ -22,7 +22,7 @@ from kerasexplain.graph.primitives import Primitive
 from kerasexplain.graph.signal import Signal
 from kerasexplain.graph.taps import Tap
 from kerasexplain.rules import GradientRule, PassThrough, Rule
-from kerasexplain.rules.arithmetic import share
+from kerasexplain.rules.division import share
 
 Tensor = Any
 

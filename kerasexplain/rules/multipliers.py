@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from kerasexplain.foundation.config import saved
-from kerasexplain.rules.base import Rule
 from kerasexplain.rules.elementwise import Function
+from kerasexplain.rules.rule import Rule
 
 Tensor = Any
 
