@@ -55,6 +55,7 @@ def test_analyzers_need_no_images_and_no_tables() -> None:
         assert f"'{name}'" not in imported, name
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("name", ["lrp.epsilon_plus", "deep_lift", "integrated_gradients", "occlusion"])
 def test_creating_an_analyzer_checks_the_model_and_compiles_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
