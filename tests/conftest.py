@@ -52,7 +52,9 @@ def pytest_configure(config: pytest.Config) -> None:
         "once(reason): is the same on every backend; runs on TensorFlow alone, or if it is slow, where --slow is given",
     )
     config.addinivalue_line("markers", "slow(reason): takes long; runs with --slow alone, which CI gives on PyTorch")
-    config.addinivalue_line("markers", "formula: is about what is computed and not by what; does not run on JAX")
+    config.addinivalue_line(
+        "markers", "formula: is about what is computed and not by what; runs on PyTorch, or by --slow"
+    )
     config.addinivalue_line("markers", "compiled: is about compiled functions; TensorFlow compiles none in other tests")
     config.addinivalue_line("markers", "xla: is about XLA; skipped on PyTorch, which does not support it")
 
@@ -84,8 +86,9 @@ def not_here(item: pytest.Item, *, slow: bool) -> str:
         return f"about TensorFlow: {markers['tensorflow'].args[0]}"
     if "xla" in markers and BACKEND == "torch":
         return "about XLA, which PyTorch does not have"
-    if "formula" in markers and BACKEND == "jax" and not slow:
-        return "about what is computed, which does not depend on the backend; --slow runs it"
+    elsewhere = "xla" in markers or "tensorflow" in markers
+    if "formula" in markers and not elsewhere and BACKEND != "torch" and not slow:
+        return "about what is computed, and on PyTorch that is quickest; --slow runs it here, too"
     for given in item.iter_markers("not_on"):
         if given.args[0] == BACKEND:
             return given.args[1]

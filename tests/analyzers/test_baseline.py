@@ -231,6 +231,7 @@ def test_relevance_of_a_layer() -> None:
         create_analyzer("integrated_gradients", model).explain(x, 1, layers=["out"])
 
 
+@pytest.mark.formula
 @pytest.mark.parametrize("kind", [layers.LayerNormalization, layers.RMSNormalization, layers.UnitNormalization])
 @pytest.mark.parametrize("baseline", [0.3, "random", "near"])
 def test_normalisation_takes_the_mean_gradient(kind: type, baseline: Any) -> None:

@@ -184,6 +184,7 @@ RECURRENT = {
 
 
 @every
+@pytest.mark.formula
 @pytest.mark.parametrize("which", RECURRENT)
 def test_sums_close_through_recurrent_layers(name: str, which: str) -> None:
     model, x = model_of(RECURRENT[which], 4, 3), x_of(3, 4, 3)
@@ -197,8 +198,13 @@ CELLS = {"LSTM": layers.LSTMCell, "GRU": layers.GRUCell, "SimpleRNN": layers.Sim
 
 
 @every
-@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.xla)])
-@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize(
+    ("kind", "jit_compile"),
+    [
+        *(pytest.param(kind, False, marks=pytest.mark.formula) for kind in CELLS),
+        pytest.param("LSTM", True, marks=pytest.mark.xla),
+    ],
+)
 def test_a_loop_is_its_steps_one_after_the_other(name: str, kind: str, jit_compile: bool) -> None:
     cell = CELLS[kind](3, **RANDOM)
 

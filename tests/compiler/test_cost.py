@@ -16,6 +16,8 @@ from kerasexplain.analyzer import Analyzer
 from kerasexplain.compiler.question import Question
 from kerasexplain.rules import ZB, Epsilon
 
+pytestmark = pytest.mark.compiled
+
 FORWARD = ("Conv2D", "MatMul", "DepthwiseConv2dNative")
 BACK = ("Conv2DBackpropInput", "MatMul/transposed", "DepthwiseConv2dNativeBackpropInput")
 

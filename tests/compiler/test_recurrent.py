@@ -77,6 +77,7 @@ def total(explanation: Any) -> np.ndarray:
     return sum(np.asarray(part).reshape(len(explanation.explained), -1).sum(1) for part in parts)
 
 
+@pytest.mark.formula
 @pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
 @pytest.mark.parametrize("kind", LAYERS)
 def test_the_twin_follows_and_the_audit_closes(kind: str, masked: bool) -> None:

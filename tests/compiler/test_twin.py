@@ -276,6 +276,7 @@ def test_inputs_and_biases_add_up_to_what_is_explained(name: str) -> None:
     assert analyzer.twin.execution.rows  # there was something to explain
 
 
+@pytest.mark.formula
 @pytest.mark.parametrize("analyzer_name", ["lrp.epsilon_plus", "lrp.flat"])
 @pytest.mark.parametrize("name", ZOO)
 def test_relevance_is_finite_and_leaves_the_output_alone(name: str, analyzer_name: str) -> None:

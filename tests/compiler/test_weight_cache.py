@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from helpers.uncompiled import uncompiled
 from keras import layers
 
 import kerasexplain.compiler.weight_cache
@@ -53,7 +54,7 @@ def test_every_way_to_change_weights_is_noticed(name: str, jit_compile: bool, mo
     for change in changes:
         change()
         live = create_analyzer(name, model, jit_compile=jit_compile)
-        with monkeypatch.context() as patch:
+        with uncompiled(), monkeypatch.context() as patch:  # quicker, of what runs once
             patch.setattr(kerasexplain.compiler.weight_cache, "MOST_BYTES", 0)
             expected = live.analyze(X)
             assert live._first.program._cache.tensors() == []

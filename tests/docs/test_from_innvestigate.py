@@ -108,6 +108,7 @@ def images() -> np.ndarray:
     return np.random.default_rng(0).uniform(-1, 1, (3, 6, 6, 2)).astype("float32")
 
 
+@pytest.mark.formula
 @pytest.mark.parametrize(
     ("name", "options"),
     [(name, options) for name, choices in {**ANALYZERS, **OLD_ANALYZERS}.items() for options in choices],

@@ -10,11 +10,13 @@ import pytest
 from helpers.fuzz.checks import check
 from helpers.uncompiled import uncompiled
 
-#: The first seed, how many there are, and whether functions are compiled.
+BACKEND = keras.backend.backend()
+#: The first seed, how many there are, and whether functions are compiled. A model takes a few tenths of a second on
+#: PyTorch, and some seconds on TensorFlow.
 FIRST = int(os.environ.get("KERASEXPLAIN_FUZZ_FIRST", "0"))
-COUNT = int(os.environ.get("KERASEXPLAIN_FUZZ", "200" if keras.backend.backend() == "tensorflow" else "5"))
+COUNT = int(os.environ.get("KERASEXPLAIN_FUZZ", {"torch": "200", "tensorflow": "20"}.get(BACKEND, "5")))
 #: JAX compiles every single operation that runs as it is: there, whole functions are quicker.
-COMPILED = bool(os.environ.get("KERASEXPLAIN_FUZZ_COMPILED")) or keras.backend.backend() == "jax"
+COMPILED = bool(os.environ.get("KERASEXPLAIN_FUZZ_COMPILED")) or BACKEND == "jax"
 #: Seeds that failed once, with what it was; the first 200 run anyway.
 FAILED: dict[int, str] = {
     5141: "PyTorch: its own gradient of attention, where a query sees nothing, is another than the function's",

@@ -28,6 +28,8 @@ from helpers.oracles.zennit import (
 
 import kerasexplain
 
+pytestmark = pytest.mark.formula
+
 
 @every_rule
 @pytest.mark.parametrize("key", RULES)

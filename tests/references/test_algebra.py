@@ -23,10 +23,7 @@ from keras import layers
 
 import kerasexplain
 
-pytestmark = [
-    pytest.mark.formula,
-    pytest.mark.once("the rules' arithmetic is made of operations that other tests compare on every backend"),
-]
+pytestmark = pytest.mark.formula
 
 # What the reference computes.
 

@@ -15,7 +15,7 @@ from keras import layers
 
 import kerasexplain
 
-pytestmark = pytest.mark.once("the rules' arithmetic is made of operations that other tests compare on every backend")
+pytestmark = pytest.mark.formula
 
 SAMPLES, BATCH, NEURON = 60, 3, 1
 OPTIONS: dict[str, Any] = {"dtype": "float64"}

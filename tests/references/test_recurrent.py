@@ -14,6 +14,8 @@ from keras import layers
 
 import kerasexplain
 
+pytestmark = pytest.mark.formula
+
 BATCH, T, D, CLASSES = 3, 5, 4, 3
 PADDING = -2.0
 #: Padding at the end, at the start and within, and none at all.

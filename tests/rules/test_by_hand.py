@@ -32,8 +32,6 @@ from kerasexplain.rules import (
     ZPlusFast,
 )
 
-pytestmark = pytest.mark.formula
-
 F = Fraction
 X, W, B, R = [[1.0, -2.0, 3.0]], [[2.0, -1.0], [1.0, 1.0], [-1.0, 2.0]], [1.0, -1.0], [1.0, 2.0]
 

@@ -15,6 +15,8 @@ from keras import layers, ops
 import kerasexplain
 from kerasexplain.rules import GradientRule, Ignore, Slope, SoftmaxLimit, WinnerTakesAll
 
+pytestmark = pytest.mark.formula
+
 Array = np.ndarray
 graph_and_xla = pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
 

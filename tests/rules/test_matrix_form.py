@@ -33,6 +33,8 @@ from kerasexplain.rules import (
     ZPlusFast,
 )
 
+pytestmark = pytest.mark.formula
+
 TOLERANCE = 1e-10
 STABILIZER = 1e-7  # the default, keras.config.epsilon()
 Array = np.ndarray

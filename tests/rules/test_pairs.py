@@ -10,8 +10,6 @@ from keras import layers
 from kerasexplain import create_analyzer
 from kerasexplain.rules import AlphaBeta, BiasAsInput, Epsilon, Gamma, LinearRule, WSquare, Z, ZPlus
 
-pytestmark = pytest.mark.formula
-
 RULES = [
     *(Z(), BiasAsInput(), WSquare(), ZPlus(), AlphaBeta(2.0, 1.0)),
     *(Epsilon(0.1), Epsilon(0.1, bias=False), Gamma(0.3), Gamma(0.3, bias=False)),
