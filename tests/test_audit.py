@@ -79,6 +79,7 @@ def test_what_epsilon_absorbs_is_lost_by_hand() -> None:
     assert audit.lost == pytest.approx([0.8])
 
 
+@pytest.mark.formula
 @pytest.mark.parametrize("name", NAMES)
 def test_the_audit_of_every_method_agrees_with_its_relevance(name: str, rng: np.random.Generator) -> None:
     model, x = network(), rng.uniform(size=(4, 6, 6, 2))

@@ -275,6 +275,7 @@ def test_reveal_cancel_in_a_recurrent_layer() -> None:
     check_complete("deep_lift", model_of(RECURRENT["LSTM"], 4, 3), x, rule="reveal_cancel")
 
 
+@pytest.mark.formula
 @pytest.mark.parametrize("kind", [layers.LSTM, layers.GRU])
 def test_single_precision_through_many_steps(kind: type) -> None:
     keras.config.set_floatx("float32")

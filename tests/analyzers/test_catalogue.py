@@ -179,6 +179,7 @@ def test_the_map_has_shape_and_dtype_of_the_input_and_is_finite(name: str) -> No
     assert np.abs(relevance).max() > 0
 
 
+@pytest.mark.formula
 @every
 def test_a_factor_of_the_last_layer_is_a_factor_of_the_map(name: str) -> None:
     _, expected = explained(name)
@@ -187,6 +188,7 @@ def test_a_factor_of_the_last_layer_is_a_factor_of_the_map(name: str) -> None:
     check_same(analyzer(name, model).analyze(samples(), 1), 3.0 ** CASES[name].power * expected, 1e-9)
 
 
+@pytest.mark.formula
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.knows_channels])
 def test_permuting_channels_permutes_the_map(name: str) -> None:
     _, expected = explained(name)
@@ -197,12 +199,14 @@ def test_permuting_channels_permutes_the_map(name: str) -> None:
     check_same(found.analyze(samples()[..., order], 1), expected[..., order], 1e-10)
 
 
+@pytest.mark.formula
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.is_zero_at_zero])
 def test_zero_input_to_a_network_without_biases_gives_zero(name: str) -> None:
     found = analyzer(name, network(bias=False))
     assert not found.analyze(np.zeros((2, 8, 8, CHANNELS)), 1).any()
 
 
+@pytest.mark.formula
 @every
 def test_an_index_is_a_weight_of_one(name: str) -> None:
     found, expected = explained(name)

@@ -15,7 +15,7 @@ from PIL import Image
 
 from kerasexplain import create_analyzer
 from kerasexplain.cli import demo as demo_module
-from kerasexplain.cli import main as cli
+from kerasexplain.cli import main
 
 pytestmark = [pytest.mark.once("an example that trains for long"), pytest.mark.slow("trains a network")]
 
@@ -80,6 +80,6 @@ def test_the_command_runs_it(
 ) -> None:
     asked: list[pathlib.Path] = []
     monkeypatch.setattr(demo_module, "run", lambda folder: asked.append(folder) or demo)
-    assert cli.main(["demo", "-o", "there"]) == 0
+    assert main(["demo", "-o", "there"]) == 0
     assert asked == [pathlib.Path("there")]
     assert "of the test digits" in capsys.readouterr().out

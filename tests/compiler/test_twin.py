@@ -263,6 +263,7 @@ def test_twin_predicts_what_the_model_predicts_and_its_gradient_is_the_model_s(n
         np.testing.assert_allclose(given, wanted, atol=100 * rounding * max(1, float(np.abs(np.asarray(wanted)).max())))
 
 
+@pytest.mark.formula
 @pytest.mark.parametrize("name", ZOO)
 def test_inputs_and_biases_add_up_to_what_is_explained(name: str) -> None:
     model, xs, rounding = build(name)
