@@ -150,6 +150,7 @@ class Block(layers.Layer):
         return self.rms(x + self.down(self.up(x) * self.gate(x)))
 
 
+@pytest.mark.formula
 @pytest.mark.parametrize("name", ["deep_lift", "lrp.baseline"])
 def test_a_transformer_is_complete(name: str) -> None:
     inputs = keras.Input((5, 6))
@@ -282,6 +283,7 @@ def test_what_reveal_cancel_joins_cannot_be_read_between() -> None:
     np.testing.assert_array_equal(whole.relevance, analyzer.analyze(x_of(2, 4), 0))
 
 
+@pytest.mark.formula
 def test_a_chain_over_many_candidates() -> None:
     inputs = keras.Input((60, 2))
     model = keras.Model(inputs, layers.Dense(2)(layers.GlobalMaxPooling1D()(inputs)))

@@ -11,7 +11,7 @@ from keras import layers, ops
 
 from kerasexplain import UnsupportedModelError, create_analyzer
 
-pytestmark = pytest.mark.usefixtures("double_precision")
+pytestmark = [pytest.mark.formula, pytest.mark.usefixtures("double_precision")]
 
 #: The two are one with Rescale; JAX takes long to compile each.
 NAMES = ["deep_lift"] if keras.backend.backend() == "jax" else ["deep_lift", "lrp.baseline"]

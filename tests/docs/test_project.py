@@ -49,8 +49,7 @@ def test_hooks_have_the_versions_of_the_extras() -> None:
     needed = [need for needs in re.findall(r"additional_dependencies: \[(.+)\]", hooks) for need in needs.split(", ")]
     assert len(needed) > 3
     for need in needed:
-        # werkzeug comes with TensorBoard, which is asked for instead.
-        assert need == '"werkzeug"' or need in metadata, f"{need} is not in pyproject.toml"
+        assert need in metadata, f"{need} is not in pyproject.toml"
 
 
 def test_a_release_is_told_by_its_section_of_the_changelog(release: ModuleType, project: pathlib.Path) -> None:

@@ -23,6 +23,8 @@ from helpers.oracles.toolbox import (
 import kerasexplain
 from kerasexplain.rules import WinnerTakesAll
 
+pytestmark = pytest.mark.formula
+
 
 @pytest.fixture(scope="module")
 def models(reference_networks: ModuleType) -> dict[str, keras.Model]:
