@@ -21,6 +21,10 @@ BACKEND = keras.backend.backend()
 #: Real networks, photographs and their reference attributions are too large for the project.
 REFERENCE = pathlib.Path(os.environ.get("KERASEXPLAIN_REFERENCE_DATA", HERE.parent.parent / "shared"))
 
+#: JAX compiles in every test. Without --slow, it runs tests of what the backend has a part in.
+ON_JAX = ("backend/", "callbacks/", "operations/", "analyzers/test_catalogue.py", "test_analyzer.py", "test_live.py")
+ON_JAX += tuple(f"compiler/test_{name}.py" for name in ("recurrent", "remat", "twin", "weight_cache"))
+
 if BACKEND != "tensorflow":
     from helpers import doubles
 
@@ -89,6 +93,8 @@ def not_here(item: pytest.Item, *, slow: bool) -> str:
     elsewhere = "xla" in markers or "tensorflow" in markers
     if "formula" in markers and not elsewhere and BACKEND != "torch" and not slow:
         return "about what is computed, and on PyTorch that is quickest; --slow runs it here, too"
+    if BACKEND == "jax" and not slow and not item.path.relative_to(HERE).as_posix().startswith(ON_JAX):
+        return "on JAX, which compiles in every test, --slow runs it"
     for given in item.iter_markers("not_on"):
         if given.args[0] == BACKEND:
             return given.args[1]
