@@ -46,6 +46,7 @@ BEFORE: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
 NAMES = ("lrp.z_plus", "lrp.epsilon_plus", "lrp.epsilon", "lrp.alpha_2_beta_1", "lrp.gamma", "lrp.flat", "deep_taylor")
 
 
+@pytest.mark.formula
 @pytest.mark.parametrize("before", BEFORE)
 def test_the_map_is_that_of_the_network_behind(before: str) -> None:
     network = keras.Sequential(

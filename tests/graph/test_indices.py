@@ -49,6 +49,7 @@ COMPUTED: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.formula
 @pytest.mark.parametrize(
     ("how", "dtype"), [*((how, "int32") for how in COMPUTED), ("an offset", "float32"), ("from behind", "float32")]
 )
