@@ -158,6 +158,7 @@ def test_batches_do_not_matter(name: str) -> None:
     check_same(found.analyze(samples(), 1, batch_size=2), expected)
 
 
+@pytest.mark.formula
 @every
 def test_a_stream_is_its_samples(name: str) -> None:
     found, expected = explained(name)
@@ -215,6 +216,7 @@ def test_an_index_is_a_weight_of_one(name: str) -> None:
     check_same(found.analyze(samples(), 1 - CLASSES), expected)
 
 
+@pytest.mark.formula
 @pytest.mark.parametrize("name", [name for name in CASES if registry.find(name).takes_start_array])
 def test_an_index_is_a_start_of_one(name: str) -> None:
     from_index = analyzer(name, network(), start="one").analyze(samples(), 1)
@@ -222,6 +224,7 @@ def test_an_index_is_a_start_of_one(name: str) -> None:
     check_same(from_start, from_index)
 
 
+@pytest.mark.formula
 @every
 def test_the_largest_output_is_explained_by_default(name: str) -> None:
     found, _ = explained(name)
