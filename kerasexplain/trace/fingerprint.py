@@ -103,5 +103,6 @@ def _attributes(layer: keras.layers.Layer) -> dict[str, Any]:
 def _private_to_keras() -> set[str]:
     """The private attributes that every layer or model has, which change in use."""
     x = keras.Input((1,))
-    samples = [keras.layers.Layer(), keras.Model(x, x), keras.Sequential([x])]
+    y = keras.layers.Identity()(x)  # Keras 3.12 makes no model of an input alone
+    samples = [keras.layers.Layer(), keras.Model(x, y), keras.Sequential([x])]
     return {name for sample in samples for name in vars(sample) if name[0] == "_"}
