@@ -43,10 +43,15 @@ class Engine:
             example: An input for a model that is to be traced for inputs like it, if that has not been done.
         """
         if self._found is None:
-            self._found = Pipelines(self._model, self._method, self._options, self._specification(example))
+            self._found = self._traced(self._specification(example))
         elif self._found.is_outdated:  # its layers compute something else now: quantised, say, or with LoRA
-            self._found = Pipelines(self._model, self._method, self._options, self._found.specification)
+            self._found = self._traced(self._found.specification)
         return self._found
+
+    def _traced(self, specification: Specification) -> Pipelines:
+        found = Pipelines(self._model, self._method, self._options, specification)
+        self._batch_sizes = BatchSizes()  # what fitted into memory was the model as it was
+        return found
 
     def _specification(self, example: Any) -> Specification:
         model = self._model
@@ -85,4 +90,5 @@ class Engine:
     def __getstate__(self) -> dict[str, Any]:
         # What is compiled belongs to this process: copies trace the model anew, for the inputs that are known.
         known = self._known if self._found is None else self._found.specification
-        return {**vars(self), "_found": None, "_known": known}
+        # How many samples fit is told of this machine.
+        return {**vars(self), "_found": None, "_known": known, "_batch_sizes": BatchSizes()}

@@ -96,19 +96,19 @@ class Passes:
             full = fixed or min(self.size.now, max(self.samples, self.usual) * count)
             used = min(full, total - begin)
             rows, copies = np.divmod(np.minimum(np.arange(begin, begin + full), total - 1), count)
-            inputs = make(rows, copies)
-            references = [] if baseline is None else baseline(rows, copies)
-            shifts = [] if shift is None else shift(rows, copies)
-            pipeline = self.pipelines.of(inputs)
-            check_indices(pipeline.graph, pipeline.twin.execution.boundaries, [inputs, references])
-            operands = dataclasses.replace(of_samples.at(rows), inputs=inputs, baseline=references, shifts=shifts)
             try:
+                inputs = make(rows, copies)
+                references = [] if baseline is None else baseline(rows, copies)
+                shifts = [] if shift is None else shift(rows, copies)
+                pipeline = self.pipelines.of(inputs)
+                check_indices(pipeline.graph, pipeline.twin.execution.boundaries, [inputs, references])
+                operands = dataclasses.replace(of_samples.at(rows), inputs=inputs, baseline=references, shifts=shifts)
                 answer = pipeline.program(question, operands)
+                if shift is None:  # else it is not the model's own answer
+                    self.pipelines.verify(inputs, answer.outputs)
             except MemoryError as error:
                 self.size.halve(full, fixed, error)
                 continue
-            if shift is None:  # else it is not the model's own answer
-                self.pipelines.verify(inputs, answer.outputs)
             _check_boxes(pipeline.program, answer)
             yield rows[:used], copies[:used], answer.at(slice(used))
             begin += used

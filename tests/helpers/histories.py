@@ -1,7 +1,7 @@
 """Explains every example of a layer or function, and one network by every analyzer, twice: in a process that has done
 nothing yet, and in one that has explained all the others. Prints where the answers differ, and how many are alike.
 
-    python tests/helpers/histories.py [every nth]
+    PYTHONPATH=tests python -m helpers.histories [every nth]
 """
 
 from __future__ import annotations

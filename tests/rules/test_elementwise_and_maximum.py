@@ -323,3 +323,20 @@ def test_roots_of_what_stays_above_zero(function: Callable[[Any], Any]) -> None:
     np.testing.assert_allclose(found.relevance.sum(axis=1) + biases, found.explained, rtol=1e-12)
     with pytest.raises(kerasexplain.UnsupportedModelError, match="sqrt"):
         kerasexplain.create_analyzer("lrp.epsilon", keras.Model(given, layers.Dense(1)(ops.sqrt(ops.relu(hidden)))))
+
+
+def test_a_minimum_moves_relevance_even_where_it_is_zero() -> None:
+    """Of rules that give relevance to zeros: the smaller of two takes what the minimum has, whatever it is."""
+    a, b = keras.Input((4,)), keras.Input((4,))
+    dense = layers.Dense(1, use_bias=False)
+    model = keras.Model([a, b], dense(layers.Minimum()([a, b])))
+    dense.kernel.assign([[1.0], [-2.0], [3.0], [0.5]])
+    x = [np.array([[0.0, 2.0, 5.0, 0.0]], "float32"), np.array([[1.0, 3.0, 4.0, 6.0]], "float32")]
+    for name in ("lrp.flat", "lrp.w_square"):
+        analyzer = kerasexplain.create_analyzer(name, model)
+        of_a, of_b = analyzer.analyze(x)
+        weights = np.ones(4) if name == "lrp.flat" else np.array([1.0, 4.0, 9.0, 0.25])
+        expected = 8.0 * weights / weights.sum()  # -2 * 2 + 3 * 4
+        np.testing.assert_allclose(of_a, [expected * [1, 1, 0, 1]], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(of_b, [expected * [0, 0, 1, 0]], rtol=1e-5, atol=1e-6)
+        assert [row.treatment for row in analyzer.rows if row.type == "Minimum"] == ["routing"]

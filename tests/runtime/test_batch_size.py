@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import pickle
 import subprocess
 import sys
 import textwrap
@@ -116,6 +117,55 @@ def _limited(monkeypatch: pytest.MonkeyPatch, analyzer: Any, most: int) -> list[
 
     monkeypatch.setattr(type(analyzer._first.program), "__call__", limited)
     return ran
+
+
+def test_memory_may_run_out_while_a_batch_is_made_or_checked(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    x = rng.normal(size=(8, 4)).astype("float32")
+    analyzer = create_analyzer("lrp.epsilon", dense(3))
+    expected, pipelines, failed = analyzer.analyze(x), type(analyzer._engine.pipelines()), []
+
+    def of(self: Any, arrays: Any, *rest: Any) -> Any:
+        if len(arrays[0]) > 4 and not rest:
+            failed.append(len(arrays[0]))
+            raise MemoryError("Unable to allocate array")
+        return chosen(self, arrays, *rest)
+
+    def verify(arrays: Any, outputs: Any) -> None:
+        if len(arrays[0]) > 2:
+            failed.append(len(arrays[0]))
+            raise MemoryError("Unable to allocate array")
+
+    chosen = pipelines.of
+    monkeypatch.setattr(pipelines, "of", of)
+    monkeypatch.setattr(analyzer._engine.pipelines(), "verify", verify)
+    with pytest.warns(UserWarning, match="do not fit into memory"):
+        np.testing.assert_allclose(analyzer.analyze(x), expected, rtol=1e-5, atol=1e-7)
+    assert failed == [8, 4]
+
+
+def test_what_fits_is_found_anew_by_copies_and_for_a_changed_model(
+    monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    """A copy may run on another machine, and a changed model may need more."""
+    x, model = rng.normal(size=(9, 4)).astype("float32"), dense(2**10)
+    analyzer = create_analyzer("lrp.epsilon", model, batch_size="auto")
+    each = sizes.bytes_per_sample(analyzer.graph, "float32") * sizes.HELD / sizes.SHARE
+    monkeypatch.setattr(sizes, "free_host_memory", lambda: 8.5 * each)
+    analyzer.analyze(x)
+    monkeypatch.setattr(sizes, "free_host_memory", lambda: 2.5 * each)
+    copied = pickle.loads(pickle.dumps(analyzer))
+    ran = _running(copied)
+    copied.analyze(x)
+    assert set(ran) == {2}
+    ran = _running(analyzer)
+    analyzer.analyze(x)
+    assert set(ran) == {8}  # another size would be compiled anew
+    model.layers[1].activation = keras.activations.tanh
+    ran = _running(analyzer)
+    analyzer.analyze(x)
+    assert set(ran) == {2}
 
 
 @pytest.mark.parametrize("name", ["lrp.epsilon", "integrated_gradients", "smoothgrad", "deep_lift", "occlusion"])

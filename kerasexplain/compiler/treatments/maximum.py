@@ -11,6 +11,7 @@ from kerasexplain.backend import override, transposed
 from kerasexplain.compiler.comparison import Apply
 from kerasexplain.compiler.composite import Composite
 from kerasexplain.compiler.rows import Row
+from kerasexplain.compiler.treatments.moves import OfRouting
 from kerasexplain.compiler.treatments.treatment import Context, Overridden, Treatment, treats
 from kerasexplain.graph.maximum import Maximum, Minimum
 from kerasexplain.graph.signal import Signal
@@ -48,8 +49,8 @@ class OfMaximum(Treatment):
 
 
 @treats(Minimum)
-class OfMinimum(Treatment):
-    """Its plain gradient; against a baseline, the maximum of the negatives."""
+class OfMinimum(OfRouting):
+    """A move of the smallest, which takes Q as well as R; against a baseline, the maximum of the negatives."""
 
     def default(self, row: Row, composite: Composite) -> Rule | None:
         return composite.maximum if composite.against_baseline else None
