@@ -89,22 +89,9 @@ def delayed(tensors: Sequence[Tensor], signal: Tensor) -> list[Tensor]:
 
 
 class compiled:  # noqa: N801 - used as a function
-    """A function compiled by XLA, once for each shape of its inputs.
+    """A function compiled by XLA, whatever is asked, once for each shape of its inputs; arguments as in the contract.
 
-    Args:
-        function: `(list of tensors) -> structure of tensors`.
-        jit_compile: Is not asked: JAX compiles by XLA alone.
-        signature: `(shape, dtype)` of each tensor.
-        variables: What stays live: their values are handed in with every call.
-        precision: What products are computed in, one of `PRECISIONS`.
-        further: Gives more tensors to be handed in behind the others at every call.
-
-    Attributes:
-        traces: How many times the function has been traced.
-
-    Raises:
-        ValueError: The precision is not available on this device.
-        MemoryError: When called with more than fits into memory.
+    The variables' values are handed in with every call.
     """
 
     def __init__(

@@ -52,16 +52,7 @@ def override(
 def pull_back(
     function: Callable[..., tuple[Tensor, Any]], *primals: Any
 ) -> tuple[Tensor, Any, Callable[[Tensor], tuple[Any, ...]]]:
-    """Vector-Jacobian product.
-
-    Args:
-        function: `(*primals) -> (y, auxiliary)`; each primal a tensor or a nested structure of tensors.
-        *primals: Where to evaluate it.
-
-    Returns:
-        `(y, auxiliary, pullback)`; `pullback(cotangent)` gives one gradient per primal, in the primal's structure,
-        zeros where y does not depend on it.
-    """
+    """Vector-Jacobian product."""
     # In the backward pass of a loop, a tensor of the forward pass is replaced by what was kept of it: a tape that
     # watches the tensor itself does not see that, and gives zeros.
     primals = tf.nest.map_structure(tf.identity, primals)
@@ -118,22 +109,9 @@ def _forgotten() -> Iterator[None]:
 
 
 class compiled:  # noqa: N801 - used as a function
-    """A function compiled as a graph; live variables stay live.
+    """A function compiled as a graph, which sees for itself the variables that it reads; arguments as in the contract.
 
-    Args:
-        function: `(list of tensors) -> structure of tensors`.
-        jit_compile: Whether XLA compiles the graph.
-        signature: `(shape, dtype)` of each tensor; None in a shape where the size may vary without a new trace.
-        variables: What stays live. TensorFlow sees for itself which variables the function reads.
-        precision: What products are computed in, one of `PRECISIONS`.
-        further: Gives more tensors, always as many of the same kind, to be handed in behind the others at every call.
-
-    Attributes:
-        traces: How many times the function has been traced.
-
-    Raises:
-        ValueError: The precision is not available on this device.
-        MemoryError: When called with more than fits into memory.
+    None in a shape of the signature is a size that may vary without a new trace.
     """
 
     def __init__(

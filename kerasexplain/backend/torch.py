@@ -104,22 +104,9 @@ def delayed(tensors: Sequence[Tensor], signal: Tensor) -> list[Tensor]:
 
 
 class compiled:  # noqa: N801 - used as a function
-    """A function that runs as it is written, on arrays; live variables stay live.
+    """A function that runs as it is written, on arrays of any shapes; arguments as in the contract.
 
-    Args:
-        function: `(list of tensors) -> structure of tensors`.
-        jit_compile: False: there is no XLA.
-        signature: `(shape, dtype)` of each tensor; shapes are not looked at.
-        variables: What stays live. They are constants to the function, so that nothing is held for their gradients.
-        precision: What products are computed in, one of `PRECISIONS`.
-        further: Gives more tensors to be handed in behind the others at every call.
-
-    Attributes:
-        traces: 1. What is not compiled serves every shape.
-
-    Raises:
-        ValueError: The precision is not available on this device.
-        MemoryError: When called with more than fits into memory.
+    `traces` is 1. The variables are constants to the function, so that nothing is held for their gradients.
     """
 
     def __init__(
