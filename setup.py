@@ -11,7 +11,7 @@ from setuptools import find_packages, setup
 HERE = pathlib.Path(__file__).parent
 
 METHODS = {
-    "controls": ["Input", "Random"],
+    "controls": ["Input", "Edges", "Random"],
     "gradient": ["Gradient", "GradientBaseline", "InputTimesGradient", "Sensitivity", "SmoothGrad"],
     "signals": ["Deconvnet", "GuidedBackprop"],
     "baseline": ["IntegratedGradients", "DeepLift", "Baseline"],

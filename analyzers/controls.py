@@ -1,4 +1,4 @@
-"""Controls that an explanation is to be compared with: the input itself, and noise."""
+"""Controls that an explanation is to be compared with: the input itself, its edges, and noise."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from kerasexplain.foundation.checks import check_nonnegative, check_seed
+from kerasexplain.foundation.errors import InputError
 from kerasexplain.runtime.method import Method
 
 if TYPE_CHECKING:
@@ -35,6 +36,37 @@ class Input(Method):
     def answer(self, passes: Passes) -> Answer:
         told = passes.values()
         return dataclasses.replace(told, relevance=[x.astype(told.explained.dtype) for x in passes.inputs])
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Edges(Method):
+    """The edges of the input, whatever the model: `R = sqrt( sum_axis (dx / d axis)^2 )`.
+
+    The derivative along each axis of positions is that of central differences; the last axis is the channels'.
+
+    Use it: as the control of a metric: an explanation that is no better than this one shows the image, not the model.
+
+    Not for: explaining anything; tables and ids, whose neighbours have no edges between them.
+
+    Source: the control of Adebayo et al. 2018, "Sanity Checks for Saliency Maps".
+    """
+
+    name: ClassVar[str] = "edges"
+    explains_layers: ClassVar[bool] = False
+    legal_starts: ClassVar[tuple[str | None, ...]] = (None,)
+    takes_start_array: ClassVar[bool] = False
+
+    def answer(self, passes: Passes) -> Answer:
+        told = passes.values()
+        return dataclasses.replace(told, relevance=[self._of(x).astype(told.explained.dtype) for x in passes.inputs])
+
+    @staticmethod
+    def _of(x: np.ndarray) -> np.ndarray:
+        axes = [axis for axis in range(1, x.ndim - 1) if x.shape[axis] > 1]  # of one position, there is no difference
+        if not axes or x.dtype.kind in "iu":
+            raise InputError(f"edges are those of images and signals, got {x.dtype} of shape {x.shape}")
+        slopes = [np.gradient(x.astype("float64"), axis=axis) for axis in axes]
+        return np.asarray(np.sqrt(sum(slope**2 for slope in slopes)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)

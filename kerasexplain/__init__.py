@@ -32,10 +32,10 @@ _HOME = {
     "register_rule": "operations",
     "relevance_pass": "backend",
 }
-_MODULES = ("callbacks", "matches", "rules", "visualize")
+_MODULES = ("callbacks", "matches", "metrics", "rules", "visualize")
 
 if TYPE_CHECKING:
-    from kerasexplain import callbacks, matches, rules, visualize
+    from kerasexplain import callbacks, matches, metrics, rules, visualize
     from kerasexplain.analyzer import Analyzer
     from kerasexplain.audit import Audit
     from kerasexplain.backend import relevance_pass
@@ -94,6 +94,7 @@ __all__ = [
     "create_analyzer",
     "load_analyzer",
     "matches",
+    "metrics",
     "model_wo_softmax",
     "reference_samples",
     "register_leaf",

@@ -111,7 +111,7 @@ class Request:
                 usual = max(usual, batch.count)
                 pipeline = pipelines.of(batch.arrays, pipelines.fixed or min(size.now, usual))
                 readings = self._readings(pipeline)
-                selection, question, operands = self._asked(batch, pipelines, pipeline, readings)
+                selection, question, operands = self.asked(batch, pipelines, pipeline, readings)
                 passes = Passes(pipelines, question, operands, size, usual, progress)
                 answer = self.method.answer(passes)
                 check_finite(answer, passes, pipeline, again, batch.begin)
@@ -145,7 +145,7 @@ class Request:
             audit=audit_of(pipeline.twin.execution, answer, through) if self.audit else None,
         )
 
-    def _asked(
+    def asked(
         self, batch: Batch, pipelines: Pipelines, pipeline: Pipeline, readings: Readings
     ) -> tuple[Selection, Question, Given]:
         """The request about a batch: the neurons, the question, and its operands."""

@@ -18,13 +18,27 @@ else:
 
 Self = TypeVar("Self", bound="Configurable")
 Named = TypeVar("Named")
+Kind = TypeVar("Kind")
 
 
 @dataclass_transform(frozen_default=True, eq_default=False)
 def saved(named: Named) -> Named:
     """Has a class, or a function, be found again by its name in saved files; of a class it makes a frozen dataclass."""
-    made = dataclasses.dataclass(frozen=True, eq=False, repr=False)(named) if isinstance(named, type) else named
-    return keras.saving.register_keras_serializable(package="kerasexplain")(made)  # type: ignore[no-any-return]
+    return _registered(_frozen(named) if isinstance(named, type) else named)
+
+
+@dataclass_transform(frozen_default=True, eq_default=False, kw_only_default=True)
+def saved_by_keyword(named: type[Kind]) -> type[Kind]:
+    """The same for a class whose fields are given by name alone."""
+    return _registered(_frozen(named, kw_only=True))
+
+
+def _frozen(named: Any, kw_only: bool = False) -> Any:
+    return dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=kw_only)(named)
+
+
+def _registered(made: Any) -> Any:
+    return keras.saving.register_keras_serializable(package="kerasexplain")(made)
 
 
 class Configurable:

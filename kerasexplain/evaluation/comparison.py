@@ -1,0 +1,417 @@
+"""The comparison of analyzers on one model and the same samples."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import math
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from kerasexplain import tables
+from kerasexplain.compiler.options import Options
+from kerasexplain.evaluation.trials import CONTROLS, Samples, Trial, default_metrics, named, trials
+from kerasexplain.foundation.checks import check_count
+from kerasexplain.foundation.errors import InputError, nearest
+from kerasexplain.metrics.metric import Metric
+from kerasexplain.metrics.scores import Paired, Scores
+from kerasexplain.metrics.value import ExplainedValue
+
+if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
+    from PIL.Image import Image
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Comparison:
+    """Analyzers under the same metrics, on the same samples; made by `kerasexplain.compare`.
+
+    `print(comparison)` shows a table, a notebook the same in colour.
+
+    Attributes:
+        model: Name of the model.
+        samples: The samples, with what was explained of each.
+        metrics: The metrics, by label.
+        trials: What came of each analyzer, by name, skipped ones too.
+    """
+
+    model: str
+    samples: Samples
+    metrics: dict[str, Metric]
+    trials: dict[str, Trial]
+
+    @property
+    def names(self) -> list[str]:
+        """The analyzers that have scores, the best under the first metric first."""
+        found = [name for name, trial in self.trials.items() if not trial.skipped]
+        first = next(iter(self.metrics))
+        return sorted(found, key=lambda name: _sorting(self.trials[name].scores[first]))
+
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Why the other analyzers have none."""
+        return {name: trial.skipped for name, trial in self.trials.items() if trial.skipped}
+
+    def scores(self, analyzer: str, metric: str | Metric | None = None) -> Scores:
+        """The scores of an analyzer under a metric; by default the first.
+
+        Raises:
+            KeyError: There are none.
+        """
+        label = self._label(metric)
+        if analyzer not in self.trials:
+            raise KeyError(f"there is no analyzer {analyzer!r} in this comparison.{nearest(analyzer, self.trials)}")
+        if self.trials[analyzer].skipped:
+            raise KeyError(f"{analyzer!r} was skipped: {self.trials[analyzer].skipped}")
+        return self.trials[analyzer].scores[label]
+
+    def best(self, metric: str | Metric | None = None) -> str:
+        """The name of the analyzer with the best mean under a metric, controls included; by default the first metric.
+
+        Raises:
+            ValueError: Neither direction of the metric is better, or no analyzer has scores.
+        """
+        label = self._label(metric)
+        if self.metrics[label].better == "neither":
+            raise ValueError(f"no score of {label!r} is better than another: it describes maps")
+        if not self.names:
+            raise ValueError("no analyzer has scores")
+        return min(self.names, key=lambda name: _sorting(self.trials[name].scores[label]))
+
+    def against(self, analyzer: str, other: str, metric: str | Metric | None = None, **options: Any) -> Paired:
+        """One analyzer's scores less another's, sample by sample; options as for `Scores.against`.
+
+        Example:
+            >>> print(comparison.against("lrp.epsilon", "random"))
+            lrp.epsilon is better than random on 12 of 15 samples; difference +0.48 (95% interval +0.11 to +0.9)
+        """
+        return self.scores(analyzer, metric).against(self.scores(other, metric), **options)
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """A row per analyzer and metric. Needs pandas.
+
+        Columns: analyzer, metric, mean, standard_error, defined, wins_against_random, losses_against_random,
+        difference_to_random, low, high, seconds_per_sample.
+        """
+        import pandas
+
+        return pandas.DataFrame(self.rows())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The same rows as plain data."""
+        rows = []
+        for name in self.names:
+            for label in self.metrics:
+                scores, against = self.trials[name].scores[label], self._against_random(name, label)
+                rows.append(
+                    {
+                        "analyzer": name,
+                        "metric": label,
+                        "mean": scores.mean,
+                        "standard_error": scores.standard_error,
+                        "defined": scores.defined,
+                        "wins_against_random": None if against is None else against.wins,
+                        "losses_against_random": None if against is None else against.losses,
+                        "difference_to_random": None if against is None else against.mean,
+                        "low": None if against is None else against.low,
+                        "high": None if against is None else against.high,
+                        "seconds_per_sample": self.trials[name].seconds,
+                    }
+                )
+        return rows
+
+    def _against_random(self, name: str, label: str) -> Paired | None:
+        control = self.trials.get(CONTROLS[0])
+        if control is None or control.skipped or name == CONTROLS[0]:
+            return None
+        return self.trials[name].scores[label].against(control.scores[label])
+
+    def _label(self, metric: str | Metric | None) -> str:
+        if metric is None:
+            return next(iter(self.metrics))
+        label = metric.label if isinstance(metric, Metric) else metric
+        by_name = [known for known, each in self.metrics.items() if each.name == label]
+        if label not in self.metrics and len(by_name) == 1:
+            return by_name[0]
+        if label not in self.metrics:
+            raise KeyError(f"there is no metric {label!r} in this comparison.{nearest(label, self.metrics)}")
+        return label
+
+    def _cells(self) -> tuple[list[str], list[list[str]]]:
+        """Headings and rows of the table."""
+        headings = ["analyzer"]
+        for label, metric in self.metrics.items():
+            headings += [label, "better than random"] if metric.better != "neither" else [label]
+        headings.append("ms per sample")
+        rows = []
+        for name in self.names:
+            row = [name]
+            for label, metric in self.metrics.items():
+                scores = self.trials[name].scores[label]
+                row.append(
+                    _number(scores.mean) + ("" if scores.defined < 2 else f" ± {_number(scores.standard_error)}")
+                )
+                if metric.better != "neither":
+                    row.append(_told(self._against_random(name, label)))
+            row.append(f"{1000 * self.trials[name].seconds:.3g}")
+            rows.append(row)
+        return headings, rows
+
+    def _notes(self) -> list[str]:
+        notes = [
+            f"{len(self.samples)} samples; mean ± standard error; 'better than random' counts samples, and has a star "
+            "where the 95% interval of the difference leaves 0 out."
+        ]
+        described = [label for label, metric in self.metrics.items() if metric.better == "neither"]
+        lower = [label for label, metric in self.metrics.items() if metric.better == "lower"]
+        if lower:
+            notes.append(f"Lower is better: {', '.join(lower)}.")
+        if described:
+            notes.append(f"Neither direction is better: {', '.join(described)}.")
+        if self.skipped:
+            notes.append("Skipped:")
+            notes += [f"  {name}: {reason}" for name, reason in self.skipped.items()]
+        return notes
+
+    def __str__(self) -> str:
+        headings, rows = self._cells()
+        columns = [(heading, "left" if i == 0 else "right") for i, heading in enumerate(headings)]
+        return tables.render(f"analyzers of {self.model}", columns, rows, self._notes())
+
+    def __repr__(self) -> str:
+        return f"<Comparison of {len(self.names)} analyzers of {self.model} on {len(self.samples)} samples>"
+
+    def to_html(self) -> str:
+        """The table as a piece of HTML, without links to anywhere."""
+        headings, rows = self._cells()
+        style = "text-align:right;padding:0.2em 0.7em;font-variant-numeric:tabular-nums"
+        head = "".join(f'<th style="{style}">{html.escape(heading)}</th>' for heading in headings)
+        body = "".join(
+            "<tr>" + "".join(f'<td style="{style}">{html.escape(cell)}</td>' for cell in row) + "</tr>" for row in rows
+        )
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())
+        caption = html.escape(f"analyzers of {self.model}")
+        return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
+
+    _repr_html_ = to_html
+
+    def curves(
+        self, metric: str | Metric | None = None, analyzers: Sequence[str] | None = None, ax: Any = None
+    ) -> Figure:
+        """The mean curve of every analyzer under a metric that has curves. Needs the `metrics` extra.
+
+        Args:
+            metric: The metric; by default the first.
+            analyzers: Which analyzers; by default the controls and the best six.
+            ax: The matplotlib axes to draw in; by default those of a new figure.
+
+        Raises:
+            ValueError: The metric has no curves.
+        """
+        from kerasexplain.evaluation import pictures
+
+        label = self._label(metric)
+        return pictures.curves(self, label, self.shown() if analyzers is None else list(analyzers), ax)
+
+    def to_image(self, images: Any = None, analyzers: Sequence[str] | None = None, **options: Any) -> Image:
+        """A picture of the maps: a row per sample, a column per analyzer, the best first. Needs the `metrics` extra.
+
+        Args:
+            images: What is shown as the input; by default the input itself.
+            analyzers: Which analyzers; by default the best six and the controls.
+            **options: As for `kerasexplain.visualize.grid`.
+
+        Raises:
+            ValueError: The samples are no images.
+        """
+        from kerasexplain.evaluation import pictures
+
+        names = self.shown() if analyzers is None else list(analyzers)
+        return pictures.gallery(self, names, images, **options)
+
+    def shown(self, count: int = 6) -> list[str]:
+        """The best analyzers under the first metric, and the controls."""
+        own = [name for name in self.names if name not in CONTROLS]
+        return [*own[:count], *(name for name in self.names if name in CONTROLS)]
+
+
+def compare(
+    model: keras.Model,
+    data: Any,
+    analyzers: Any = None,
+    metrics: Sequence[Metric] | Metric | None = None,
+    *,
+    target: Any = None,
+    masks: Any = None,
+    background: Any = None,
+    samples: int | None = None,
+    seconds: float | None = 60.0,
+    batch_size: int | str | None = None,
+    verbose: int = 0,
+    **options: Any,
+) -> Comparison:
+    """Which analyzer's maps are true to a model: several, measured on the same samples, beside what they have to beat.
+
+    Args:
+        model: The model.
+        data: Samples, as for `Analyzer.analyze`: arrays, or a stream of batches, which is read into memory.
+        analyzers: Names, analyzers of this model, or a dict of them by names of one's own. By default every analyzer
+            of the catalogue that needs no options. Those that have to be fitted are fitted to the background.
+            "random" and, for images and signals, "edges" are added: a map that is no better than these shows nothing
+            of the model.
+        metrics: `kerasexplain.metrics`; by default region perturbation under two fills, sparseness, and with masks
+            the relevance inside and the pointing game.
+        target: What is explained, as for `Analyzer.analyze`; by default the largest output of each sample.
+        masks: Where the object lies, as for a metric.
+        background: Other samples that fills are made of, and analyzers fitted to; by default the data.
+        samples: How many samples are taken, at most; None takes all.
+        seconds: An analyzer of the catalogue whose maps would take longer is skipped; None skips none.
+        batch_size: How many samples run at once.
+        verbose: 1 tells on stderr which analyzer runs.
+        **options: Common options of analyzers, such as `explain="activation"` or `output=`.
+
+    Returns:
+        The comparison.
+
+    Raises:
+        InputError: data, target or masks do not fit the model.
+        ValueError: A name or an option is not known, a metric needs masks, or two analyzers have one name.
+
+    Example:
+        >>> comparison = kerasexplain.compare(model, images, ["lrp.epsilon", "lrp.epsilon_plus", "deep_lift"])
+        >>> print(comparison)
+        >>> comparison.to_image().save("maps.png")
+    """
+    run = Comparing.of(
+        model,
+        data,
+        analyzers,
+        metrics,
+        target=target,
+        masks=masks,
+        background=background,
+        samples=samples,
+        **options,
+    )
+    tell = (lambda line: print(line, file=sys.stderr, flush=True)) if verbose else (lambda line: None)
+    found = trials(
+        run.value,
+        run.samples,
+        run.analyzers,
+        list(run.metrics.values()),
+        seconds=seconds,
+        batch_size=batch_size,
+        told=tell,
+    )
+    return run.comparison(list(found))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Comparing:
+    """A comparison that is to be made: everything checked, nothing analysed.
+
+    Attributes:
+        value: The explained value of the model.
+        samples: The samples.
+        analyzers: Analyzers or their names, by name.
+        metrics: By label.
+    """
+
+    value: ExplainedValue
+    samples: Samples
+    analyzers: dict[str, Any]
+    metrics: dict[str, Metric]
+
+    @classmethod
+    def of(
+        cls,
+        model: keras.Model,
+        data: Any,
+        analyzers: Any = None,
+        metrics: Any = None,
+        *,
+        target: Any = None,
+        masks: Any = None,
+        background: Any = None,
+        samples: int | None = None,
+        **options: Any,
+    ) -> Comparing:
+        """The comparison of these, as `compare` takes them."""
+        if not isinstance(model, keras.Model):
+            raise TypeError(f"compare takes a Keras model and data, got {type(model).__name__}")
+        if samples is not None:
+            check_count("samples", samples)
+        chosen = named(analyzers)
+        value = ExplainedValue(model, common_options(options))
+        gathered = Samples.gathered(value, data, target, masks, background, samples)
+        if gathered.x is not None and not len(gathered):
+            raise InputError("there is no sample to compare analyzers on")
+        judged = default_metrics(gathered) if metrics is None else _listed(metrics)
+        for metric in judged:
+            if metric.needs_masks and masks is None:
+                raise ValueError(f"{metric.name!r} compares maps with masks of the object: pass masks=")
+        labels = [metric.label for metric in judged]
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"two metrics are the same: {labels}")
+        if not judged:
+            raise ValueError("there is no metric")
+        first = gathered.inputs[0]
+        controls = (
+            CONTROLS if first.ndim > 2 and first.dtype.kind == "f" and len(gathered.inputs) == 1 else CONTROLS[:1]
+        )
+        for control in controls:
+            chosen.setdefault(control, control)
+        return cls(value, gathered, chosen, dict(zip(labels, judged, strict=True)))
+
+    def comparison(self, found: Sequence[Trial]) -> Comparison:
+        """The comparison, of the trials that were made."""
+        by_name = {trial.name: trial for trial in found}
+        return Comparison(self.value.model.name, self.samples, self.metrics, by_name)
+
+
+def common_options(options: dict[str, Any]) -> Options:
+    """The common options of analyzers that decide what is explained, and how it is compiled.
+
+    Raises:
+        ValueError: One of them is none.
+    """
+    legal = ("output", "explain", "jit_compile", "batch_size", "neuron_selection_mode", "input_range")
+    for option in options:
+        if option not in legal:
+            raise ValueError(
+                f"there is no option {option!r} that holds for all analyzers.{nearest(option, legal)} For an analyzer "
+                "with options of its own pass the analyzer itself: {'name': create_analyzer(...)}"
+            )
+    return Options(**options)
+
+
+def _listed(metrics: Any) -> list[Metric]:
+    given: list[Any] = [metrics] if isinstance(metrics, (Metric, str)) else list(metrics)
+    for metric in given:
+        if not isinstance(metric, Metric):
+            raise TypeError(
+                f"metrics are values such as kerasexplain.metrics.RegionPerturbation(), got {metric!r} "
+                f"({type(metric).__name__})"
+            )
+    return given
+
+
+def _sorting(scores: Scores) -> float:
+    """What sorts the best scores first, and undefined ones last."""
+    if math.isnan(scores.mean):
+        return math.inf
+    return scores.mean if scores.metric.better == "lower" else -scores.mean
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3g}"
+
+
+def _told(against: Paired | None) -> str:
+    if against is None or not against.samples:
+        return "-"
+    return f"{against.wins} of {against.samples}{' *' if against.is_clear else '  '}"

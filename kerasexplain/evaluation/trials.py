@@ -1,0 +1,236 @@
+"""Trials: analyzers put to the same samples and the same metrics, one after the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasexplain import registry
+from kerasexplain.analyzer import Analyzer
+from kerasexplain.create import create_analyzer
+from kerasexplain.foundation.errors import InputError, NotFiniteError, plain
+from kerasexplain.metrics.judging import judge
+from kerasexplain.metrics.metric import Metric
+from kerasexplain.metrics.scores import Scores
+from kerasexplain.metrics.value import ExplainedValue
+
+#: What every comparison holds: what a map has to beat. Edges are those of images and signals alone.
+CONTROLS = ("random", "edges")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trial:
+    """One analyzer's result.
+
+    Attributes:
+        name: Of the analyzer in this comparison.
+        config: The analyzer's configuration; None where it was not made.
+        scores: By the metric's label.
+        seconds: What the explanation of a single sample takes, once everything is compiled; NaN where there is none.
+        relevance: The maps, in the structure of the input; None where there are none.
+        skipped: Why there are no scores; "" where there are.
+    """
+
+    name: str
+    config: dict[str, Any] | None = None
+    scores: dict[str, Scores] = dataclasses.field(default_factory=dict)
+    seconds: float = float("nan")
+    relevance: Any = None
+    skipped: str = ""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Samples:
+    """The samples of a comparison, all in memory, with what is explained of each.
+
+    Attributes:
+        x: The model's inputs.
+        target: What is explained, one entry for each sample.
+        explained: Its value.
+        masks, background: As for a metric.
+    """
+
+    x: Any
+    target: Any
+    explained: np.ndarray
+    masks: np.ndarray | None = None
+    background: Any = None
+
+    def __len__(self) -> int:
+        return len(self.explained)
+
+    @property
+    def inputs(self) -> list[np.ndarray]:
+        """The arrays of all inputs."""
+        return [np.asarray(array) for array in keras.tree.flatten(self.x)]
+
+    def at(self, rows: np.ndarray) -> Samples:
+        """Some of them."""
+        x = keras.tree.map_structure(lambda array: np.asarray(array)[rows], self.x)
+        masks = None if self.masks is None else self.masks[rows]
+        background = self.x if self.background is None else self.background
+        return Samples(x, np.asarray(self.target)[rows], self.explained[rows], masks, background)
+
+    @classmethod
+    def gathered(
+        cls, value: ExplainedValue, data: Any, target: Any, masks: Any, background: Any, limit: int | None
+    ) -> Samples:
+        """The samples of arrays or of a stream, as many as there may be.
+
+        Args:
+            value: The explained value of the model.
+            data, target, masks, background: As for a metric.
+            limit: How many at most; None for all.
+        """
+        xs, targets, explained, kept = [], [], [], []
+        count = 0
+        for batch, _, told, neuron in value.batches(data, target):
+            xs.append(batch.structure(batch.arrays))
+            targets.append(np.asarray(neuron))
+            explained.append(np.asarray(told, "float64"))
+            if masks is not None:
+                kept.append(np.asarray(masks(batch.given) if callable(masks) else masks[batch.rows]))
+            count += batch.count
+            if limit is not None and count >= limit:
+                break
+        found = cls(
+            keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *xs),
+            np.concatenate(targets),
+            np.concatenate(explained),
+            np.concatenate(kept) if kept else None,
+            background,
+        )
+        if limit is None or len(found) <= limit:
+            return found
+        # What is left out still is of the data, and fills may be made of it.
+        return found.at(np.arange(limit))
+
+
+def default_metrics(samples: Samples) -> list[Metric]:
+    """The metrics where none are named: faithfulness under two fills, sparseness, and with masks localisation."""
+    from kerasexplain import metrics
+
+    first = samples.inputs[0]
+    chosen: list[Metric]
+    if any(array.dtype.kind in "iub" for array in samples.inputs):
+        chosen = [metrics.RegionPerturbation(fill="other"), metrics.Sparseness()]
+    elif first.ndim > 2:
+        chosen = [metrics.RegionPerturbation(fill=fill) for fill in ("uniform", "blur")]
+        chosen.append(metrics.Sparseness())
+    else:
+        chosen = [metrics.RegionPerturbation(fill=fill) for fill in ("mean", "other")]
+        chosen.append(metrics.Sparseness())
+    if samples.masks is not None:
+        chosen += [metrics.RelevanceInside(), metrics.PointingGame()]
+    return chosen
+
+
+def named(analyzers: Any) -> dict[str, Any]:
+    """Analyzers, or their names, by the name they have in a comparison; by default the whole catalogue."""
+    if analyzers is None:
+        return {name: name for name in registry.names()}
+    if isinstance(analyzers, Mapping):
+        return {str(name): analyzer for name, analyzer in analyzers.items()}
+    if isinstance(analyzers, (str, Analyzer)):
+        analyzers = [analyzers]
+    found: dict[str, Any] = {}
+    for analyzer in analyzers:
+        name = analyzer if isinstance(analyzer, str) else getattr(analyzer, "name", None)
+        if name is None:
+            raise TypeError(f"analyzers are names or analyzers, got {type(analyzer).__name__}")
+        if name in found:
+            raise ValueError(f"two analyzers are named {name!r}: pass a dict, by names of your own")
+        found[name] = analyzer
+    for name, analyzer in found.items():
+        if isinstance(analyzer, str):
+            registry.find(name)  # a typing error is told before anything runs
+    return found
+
+
+def trials(
+    value: ExplainedValue,
+    samples: Samples,
+    analyzers: Mapping[str, Any],
+    metrics: Sequence[Metric],
+    *,
+    seconds: float | None = None,
+    batch_size: int | str | None = None,
+    told: Callable[[str], None] = lambda line: None,
+) -> Iterator[Trial]:
+    """The trials of analyzers, one after the other; what cannot be made, or takes too long, is skipped with a reason.
+
+    Args:
+        value: The explained value of the model.
+        samples: The samples.
+        analyzers: By name; an analyzer, or the name of one.
+        metrics: The metrics.
+        seconds: How long the maps of one analyzer may take; None for as long as they do.
+        batch_size: As for a metric.
+        told: Is called with a line before each analyzer.
+    """
+    for number, (name, given) in enumerate(analyzers.items(), 1):
+        told(f"{number}/{len(analyzers)} {name}")
+        try:
+            yield _trial(value, samples, name, given, metrics, seconds, batch_size)
+        except (ValueError, NotFiniteError, MemoryError, IndexError) as error:
+            if not isinstance(given, str):
+                raise  # it was made on purpose
+            yield Trial(name, skipped=plain(error))
+
+
+def _trial(
+    value: ExplainedValue,
+    samples: Samples,
+    name: str,
+    given: Any,
+    metrics: Sequence[Metric],
+    seconds: float | None,
+    batch_size: int | str | None,
+) -> Trial:
+    analyzer = made(value, given) if isinstance(given, str) else given
+    if not isinstance(analyzer, Analyzer):
+        raise TypeError(f"{name!r} is no analyzer, but a {type(analyzer).__name__}")
+    if analyzer.model is not value.model:
+        raise ValueError(f"{name!r} is an analyzer of another model, {analyzer.model.name!r}")
+    fit_if_needed(analyzer, samples)
+    one = samples.at(np.arange(1))
+    analyzer.analyze(one.x, one.target)
+    each = _seconds(lambda: analyzer.analyze(one.x, one.target))
+    if seconds is not None and each * len(samples) > seconds:
+        raise InputError(
+            f"its maps would take {each * len(samples):.0f} seconds, more than the {seconds:g} of seconds="
+        )
+    found = analyzer.explain(samples.x, samples.target, batch_size=batch_size)
+    common: dict[str, Any] = {"masks": samples.masks, "background": samples.background, "batch_size": batch_size}
+    scores = judge(analyzer, metrics, samples.x, samples.target, relevance=found, value=value, name=name, **common)
+    by_label = {metric.label: score for metric, score in zip(metrics, scores, strict=True)}
+    return Trial(name, analyzer.description, by_label, each, found.relevance)
+
+
+def made(value: ExplainedValue, name: str) -> Analyzer:
+    """The analyzer of that name that explains the same value."""
+    kept = {
+        option: setting
+        for option, setting in value.options.changed().items()
+        if option in ("output", "explain", "jit_compile", "batch_size", "neuron_selection_mode", "input_range")
+    }
+    return create_analyzer(name, value.model, **kept)
+
+
+def fit_if_needed(analyzer: Analyzer, samples: Samples) -> None:
+    """Fits an analyzer that has to be fitted and is not: to the background, or to the samples themselves."""
+    try:
+        analyzer.method.check_fitted()
+    except ValueError:
+        analyzer.fit(samples.x if samples.background is None else samples.background)
+
+
+def _seconds(function: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start

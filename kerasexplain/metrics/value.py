@@ -1,0 +1,68 @@
+"""The explained value as a function of the input: what a metric asks the model again and again."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasexplain.compiler.options import Options
+from kerasexplain.create import create_method
+from kerasexplain.request import Readings, Request
+from kerasexplain.runtime.engine import Engine
+from kerasexplain.runtime.inputs import model_inputs
+from kerasexplain.runtime.passes import Passes
+from kerasexplain.runtime.streams import Batch, Data
+
+
+class ExplainedValue:
+    """What an analyzer explains, compiled once as a function of the input, without any relevance.
+
+    Args:
+        model: The model.
+        options: Those of the analyzer that count: which output, with or without its softmax, how it is compiled.
+    """
+
+    def __init__(self, model: keras.Model, options: Options) -> None:
+        self.model = model
+        self.options = dataclasses.replace(options, start=None, remat=False)
+        self._method = create_method("gradient")
+        self._engine = Engine(model, self._method, self.options)
+
+    def batches(
+        self, x: Any, target: Any = None, batch_size: int | str | None = None
+    ) -> Iterator[tuple[Batch, Passes, np.ndarray, Any]]:
+        """Batches of samples, ready to be run as often as needed with their neurons fixed.
+
+        Args:
+            x: As for `Analyzer.analyze`.
+            target: As for `Analyzer.analyze`.
+            batch_size: How many samples, or changed copies of them, run at once; by default the analyzer's number.
+
+        Yields:
+            `(batch, passes, explained, neuron)`: the samples; runs of the model over copies of them; the explained
+            value of each; and what is explained, as `analyze` takes it for these samples.
+        """
+        request = Request(self._method, self.options, {}, neuron_selection=target)
+        data = Data(x)
+        pipelines = self._engine.pipelines_for(data.first)
+        size = self._engine.batch_size(batch_size, pipelines, data.first)
+        names = pipelines.first.graph.input_names
+        nothing = Readings({}, [], [], ())
+        for batch in data.batches(names, functools.partial(model_inputs, pipelines), size):
+            pipeline = pipelines.of(batch.arrays)
+            selection, question, operands = request.asked(batch, pipelines, pipeline, nothing)
+            passes, told = Passes(pipelines, question, operands, size, batch.count).fixed()
+            neuron = selection.neuron if told.index is None else told.index
+            if isinstance(neuron, str):  # "all", which is told as weights: an analyzer may have another mode
+                sizes = tuple(array.shape[1:] for array in batch.arrays)
+                neuron = np.ones((batch.count, *pipelines.explained_shape(sizes)[1:]))  # type: ignore[arg-type]
+            yield batch, passes, told.explained, neuron
+
+    def names(self, x: Any) -> list[str]:
+        """The names of the model's inputs, for data like x."""
+        return list(self._engine.pipelines_for(Data(x).first).first.graph.input_names)
