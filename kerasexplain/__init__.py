@@ -24,6 +24,7 @@ _HOME = {
     "Method": "runtime.method",
     "NotFiniteError": "foundation.errors",
     "UnsupportedModelError": "foundation.errors",
+    "compare": "evaluation.comparison",
     "create_analyzer": "create",
     "load_analyzer": "create",
     "register_leaf": "operations",
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from kerasexplain.compiler.composite import Composite
     from kerasexplain.concepts import reference_samples
     from kerasexplain.create import create_analyzer, load_analyzer, model_wo_softmax
+    from kerasexplain.evaluation.comparison import compare
     from kerasexplain.explanation import Explanation
     from kerasexplain.foundation.errors import InputError, NotFiniteError, UnsupportedModelError
     from kerasexplain.operations import register_leaf, register_rule
@@ -91,6 +93,7 @@ __all__ = [
     "UnsupportedModelError",
     "analyzer_names",
     "callbacks",
+    "compare",
     "create_analyzer",
     "load_analyzer",
     "matches",

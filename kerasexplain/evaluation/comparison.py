@@ -163,8 +163,8 @@ class Comparison:
 
     def _notes(self) -> list[str]:
         notes = [
-            f"{len(self.samples)} samples; mean ± standard error; 'better than random' counts samples, and has a star "
-            "where the 95% interval of the difference leaves 0 out."
+            f"{len(self.samples)} samples; mean ± standard error. 'Better than random' counts samples: ▲ better and ▼ "
+            "worse where the 95% interval of the difference leaves 0 out."
         ]
         described = [label for label, metric in self.metrics.items() if metric.better == "neither"]
         lower = [label for label, metric in self.metrics.items() if metric.better == "lower"]
@@ -215,7 +215,8 @@ class Comparison:
         from kerasexplain.evaluation import pictures
 
         label = self._label(metric)
-        return pictures.curves(self, label, self.shown() if analyzers is None else list(analyzers), ax)
+        names = self.shown() if analyzers is None else analyzers
+        return pictures.curves([self.scores(name, label) for name in names], ax)
 
     def to_image(self, images: Any = None, analyzers: Sequence[str] | None = None, **options: Any) -> Image:
         """A picture of the maps: a row per sample, a column per analyzer, the best first. Needs the `metrics` extra.
@@ -230,8 +231,8 @@ class Comparison:
         """
         from kerasexplain.evaluation import pictures
 
-        names = self.shown() if analyzers is None else list(analyzers)
-        return pictures.gallery(self, names, images, **options)
+        names = self.shown() if analyzers is None else analyzers
+        return pictures.gallery(self.samples, {name: self.trials[name].relevance for name in names}, images, **options)
 
     def shown(self, count: int = 6) -> list[str]:
         """The best analyzers under the first metric, and the controls."""
@@ -414,4 +415,5 @@ def _number(value: float) -> str:
 def _told(against: Paired | None) -> str:
     if against is None or not against.samples:
         return "-"
-    return f"{against.wins} of {against.samples}{' *' if against.is_clear else '  '}"
+    sign = {"better": "▲", "worse": "▼", "unclear": " "}[against.verdict]
+    return f"{against.wins} of {against.samples} {sign}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kerasexplain import visualize
-from kerasexplain.evaluation.trials import CONTROLS
+from kerasexplain.evaluation.trials import CONTROLS, Samples
 from kerasexplain.foundation.errors import not_importable
 
 try:
@@ -20,23 +20,31 @@ except ImportError as error:
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from kerasexplain.evaluation.comparison import Comparison
+    from kerasexplain.metrics.scores import Scores
 
 
-def curves(comparison: Comparison, label: str, names: Sequence[str], ax: Any = None) -> Figure:
-    """The mean curve of each analyzer, with its standard error as a band; see `Comparison.curves`."""
+def curves(scores: Sequence[Scores], ax: Any = None) -> Figure:
+    """The mean curve of each analyzer's scores under one metric, with its standard error as a band.
+
+    Args:
+        scores: Of each analyzer; those of controls are grey.
+        ax: The axes to draw in; None for those of a new figure.
+
+    Raises:
+        ValueError: The metric has no curves.
+    """
     if ax is None:
         ax = Figure(figsize=(7, 4.2), dpi=120, layout="constrained").subplots()
     colours = matplotlib.colormaps["tab10"]
     styles = {"most": "-", "least": "--"}
-    drawn = 0
-    for number, name in enumerate(names):
-        scores = comparison.scores(name, label)
+    label, drawn = scores[0].metric.label, 0
+    for number, each in enumerate(scores):
+        name = each.analyzer
         colour = "0.35" if name in CONTROLS else colours(number % 10)
-        for which, curve in scores.curves.items():
-            x, mean = 100 * scores.steps[which], np.nanmean(curve, axis=0)
+        for which, curve in each.curves.items():
+            x, mean = 100 * each.steps[which], np.nanmean(curve, axis=0)
             style = ":" if name == CONTROLS[0] else "-." if name in CONTROLS else styles.get(which, "-")
-            legend = name if len(scores.curves) == 1 else f"{name}, {which} relevant first"
+            legend = name if len(each.curves) == 1 else f"{name}, {which} relevant first"
             ax.plot(x, mean, style, color=colour, label=legend, linewidth=1.6)
             if len(curve) > 1:
                 error = np.nanstd(curve, axis=0, ddof=1) / np.sqrt(len(curve))
@@ -47,19 +55,28 @@ def curves(comparison: Comparison, label: str, names: Sequence[str], ax: Any = N
     ax.set_xlabel("share of the input that is changed, %")
     correlates = label.startswith("sensitivity_n")
     ax.set_ylabel("correlation" if correlates else "similarity" if "randomization" in label else "explained value")
-    ax.set_title(f"{label}, {len(comparison.samples)} samples", fontsize=10)
+    ax.set_title(f"{label}, {len(scores[0])} samples", fontsize=10)
     ax.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     ax.spines[["top", "right"]].set_visible(False)
     return ax.figure
 
 
-def gallery(comparison: Comparison, names: Sequence[str], images: Any = None, **options: Any) -> Image:
-    """The maps beside the inputs; see `Comparison.to_image`."""
-    given = comparison.samples.inputs
+def gallery(samples: Samples, maps: Mapping[str, Any], images: Any = None, **options: Any) -> Image:
+    """The maps beside the inputs: a row per sample, a column per analyzer.
+
+    Args:
+        samples: The samples.
+        maps: By analyzer.
+        images: What is shown as the input; None for the input itself.
+        **options: As for `kerasexplain.visualize.grid`.
+
+    Raises:
+        ValueError: The samples are no images.
+    """
+    given = samples.inputs
     if len(given) > 1 or given[0].ndim not in (3, 4) or given[0].dtype.kind != "f":
         raise ValueError("a picture of maps is for images: the samples are none")
-    maps = {name: comparison.trials[name].relevance for name in names}
-    labels = [_target(target) for target in comparison.samples.target]
+    labels = [_target(target) for target in samples.target]
     look: dict[str, Any] = {"percentile": 99.5, "labels": labels, **options}
     return visualize.grid(given[0] if images is None else images, maps, **look)
 

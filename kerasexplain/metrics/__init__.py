@@ -7,6 +7,7 @@ number means little alone: compare it with that of another analyzer, of `random`
 from kerasexplain.metrics import fills
 from kerasexplain.metrics.concentration import Completeness, Complexity, Sparseness
 from kerasexplain.metrics.correlation import FaithfulnessCorrelation, Infidelity, SensitivityN
+from kerasexplain.metrics.judged import Judged, Result
 from kerasexplain.metrics.judging import judge
 from kerasexplain.metrics.localization import (
     InsideOutsideRatio,
@@ -16,7 +17,7 @@ from kerasexplain.metrics.localization import (
     TopKIntersection,
     masks_of_boxes,
 )
-from kerasexplain.metrics.metric import Judged, Metric, Result
+from kerasexplain.metrics.metric import Metric
 from kerasexplain.metrics.perturbation import Deletion, Insertion, RegionPerturbation
 from kerasexplain.metrics.randomization import ModelRandomization, RandomLogit
 from kerasexplain.metrics.robustness import LocalLipschitz, MaxSensitivity

@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 
 from kerasexplain.foundation.config import saved_by_keyword
-from kerasexplain.metrics.metric import Judged, Metric, Result
+from kerasexplain.metrics.judged import Judged, Result
+from kerasexplain.metrics.metric import Metric
 from kerasexplain.metrics.units import Units
 
 

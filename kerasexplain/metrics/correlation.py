@@ -9,7 +9,7 @@ import numpy as np
 from kerasexplain.foundation.checks import check_choice, check_count
 from kerasexplain.foundation.config import saved_by_keyword
 from kerasexplain.foundation.errors import InputError
-from kerasexplain.metrics.metric import Judged, Result
+from kerasexplain.metrics.judged import Judged, Result
 from kerasexplain.metrics.perturbation import SUBSETS, Removing
 from kerasexplain.metrics.units import Units
 

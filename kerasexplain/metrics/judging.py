@@ -12,7 +12,7 @@ from kerasexplain.analyzer import Analyzer
 from kerasexplain.compiler.options import Options
 from kerasexplain.explanation import Explanation
 from kerasexplain.foundation.errors import InputError
-from kerasexplain.metrics.metric import Judged, Metric, Result, as_list
+from kerasexplain.metrics.judged import Judged, Judging, Result, as_list
 from kerasexplain.metrics.scores import Scores
 from kerasexplain.metrics.units import channel_axis
 from kerasexplain.metrics.value import ExplainedValue
@@ -23,7 +23,7 @@ from kerasexplain.runtime.streams import Batch, is_stream
 
 def judge(
     analyzer: Analyzer | keras.Model,
-    metrics: Sequence[Metric],
+    metrics: Sequence[Judging],
     x: Any,
     target: Any = None,
     *,
@@ -81,7 +81,7 @@ def judge(
     return [_joined(metric, name, found) for metric, found in zip(metrics, results, strict=True)]
 
 
-def _maker(analyzer: Any, relevance: Any, metrics: Sequence[Metric]) -> tuple[Analyzer | None, keras.Model]:
+def _maker(analyzer: Any, relevance: Any, metrics: Sequence[Judging]) -> tuple[Analyzer | None, keras.Model]:
     """The analyzer that makes the maps, if there is one, and the model."""
     if isinstance(analyzer, Analyzer):
         return analyzer, analyzer.model
@@ -155,7 +155,7 @@ def _check_count(what: str, count: int, batch: Batch) -> None:
         raise InputError(f"{what} has {count} entries for {batch.total} samples")
 
 
-def _joined(metric: Metric, name: str, results: Sequence[Result]) -> Scores:
+def _joined(metric: Judging, name: str, results: Sequence[Result]) -> Scores:
     """The scores of all batches, as one."""
 
     def join(get: Callable[[Result], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

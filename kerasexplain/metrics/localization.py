@@ -10,7 +10,8 @@ import numpy as np
 from kerasexplain.foundation.checks import check_count
 from kerasexplain.foundation.config import saved_by_keyword
 from kerasexplain.foundation.errors import InputError, not_importable
-from kerasexplain.metrics.metric import Judged, Metric, Result
+from kerasexplain.metrics.judged import Judged, Result
+from kerasexplain.metrics.metric import Metric
 from kerasexplain.metrics.units import Units
 
 

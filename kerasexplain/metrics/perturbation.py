@@ -11,7 +11,8 @@ from kerasexplain.foundation.config import saved_by_keyword
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.metrics import fills
 from kerasexplain.metrics.fills import Fill, check_fill
-from kerasexplain.metrics.metric import Judged, Metric, Result
+from kerasexplain.metrics.judged import Judged, Result
+from kerasexplain.metrics.metric import Metric
 from kerasexplain.metrics.units import Units
 from kerasexplain.runtime.passes import Make
 
@@ -178,8 +179,7 @@ class RegionPerturbation(Removing):
         steps = min(most, 100) if self.steps is None else self.steps
         if not 0 < steps <= most:
             raise InputError(
-                f"an input of {units.count} parts has {most} steps of {self.per_step}, and steps={steps} are asked for: see "
-                "size="
+                f"an input of {units.count} parts has {most} steps of {self.per_step}; steps={steps}: see size="
             )
         orders = ("most", "least") if self.order == "both" else (self.order,)
         curves = {}

@@ -10,7 +10,8 @@ import numpy as np
 from kerasexplain.foundation.checks import check_count, check_nonnegative, check_seed
 from kerasexplain.foundation.config import saved_by_keyword
 from kerasexplain.foundation.errors import InputError
-from kerasexplain.metrics.metric import Judged, Metric, Result
+from kerasexplain.metrics.judged import Judged, Result
+from kerasexplain.metrics.metric import Metric
 from kerasexplain.metrics.units import pooled_axes
 
 

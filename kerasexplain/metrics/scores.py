@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from kerasexplain.foundation.errors import not_importable
-
-if TYPE_CHECKING:
-    from kerasexplain.metrics.metric import Metric
+from kerasexplain.metrics.judged import Judging
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -26,7 +23,7 @@ class Scores:
         steps: By the same names, the share of the input that was changed at every point of the curve.
     """
 
-    metric: Metric
+    metric: Judging
     analyzer: str
     values: np.ndarray
     details: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
@@ -93,6 +90,7 @@ class Paired:
         standard_error: Of the mean; NaN for fewer than two samples.
         low, high: The confidence interval of the mean, by the bootstrap.
         confidence: Its level.
+        better: Whether "higher" or "lower" scores are better, or "neither".
         wins, losses: On how many samples the one is better, and worse; None where neither direction is better.
     """
 
@@ -103,6 +101,7 @@ class Paired:
     low: float
     high: float
     confidence: float
+    better: str
     wins: int | None
     losses: int | None
 
@@ -112,9 +111,11 @@ class Paired:
         return int(np.isfinite(self.differences).sum())
 
     @property
-    def is_clear(self) -> bool:
-        """Whether the interval leaves 0 out."""
-        return bool(self.low > 0 or self.high < 0)
+    def verdict(self) -> str:
+        """The verdict "better" or "worse", where the interval leaves 0 out and one direction is better; else "unclear"."""
+        if self.better == "neither" or not (self.low > 0 or self.high < 0):
+            return "unclear"
+        return "better" if (self.low > 0) == (self.better == "higher") else "worse"
 
     def __str__(self) -> str:
         interval = f"difference {self.mean:+.3g} ({self.confidence:.0%} interval {self.low:+.3g} to {self.high:+.3g})"
@@ -165,7 +166,7 @@ def paired(
     sign = {"higher": 1.0, "lower": -1.0}.get(better)
     wins = None if sign is None else int((sign * found > 0).sum())
     losses = None if sign is None else int((sign * found < 0).sum())
-    return Paired(names, differences, mean, error, low, high, confidence, wins, losses)
+    return Paired(names, differences, mean, error, low, high, confidence, better, wins, losses)
 
 
 def _interval(found: np.ndarray, confidence: float, resamples: int, seed: int) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from kerasexplain.foundation.errors import InputError, not_importable
-from kerasexplain.metrics.metric import Judged
+from kerasexplain.metrics.judged import Judged
 from kerasexplain.metrics.units import Units
 
 SIMILARITIES = ("spearman", "ssim")
