@@ -24,6 +24,7 @@ _HOME = {
     "Method": "runtime.method",
     "NotFiniteError": "foundation.errors",
     "UnsupportedModelError": "foundation.errors",
+    "choose": "evaluation.choice",
     "compare": "evaluation.comparison",
     "create_analyzer": "create",
     "load_analyzer": "create",
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from kerasexplain.compiler.composite import Composite
     from kerasexplain.concepts import reference_samples
     from kerasexplain.create import create_analyzer, load_analyzer, model_wo_softmax
+    from kerasexplain.evaluation.choice import choose
     from kerasexplain.evaluation.comparison import compare
     from kerasexplain.explanation import Explanation
     from kerasexplain.foundation.errors import InputError, NotFiniteError, UnsupportedModelError
@@ -93,6 +95,7 @@ __all__ = [
     "UnsupportedModelError",
     "analyzer_names",
     "callbacks",
+    "choose",
     "compare",
     "create_analyzer",
     "load_analyzer",

@@ -18,7 +18,7 @@ from kerasexplain.foundation.checks import check_count
 from kerasexplain.foundation.errors import InputError, nearest
 from kerasexplain.metrics.metric import Metric
 from kerasexplain.metrics.scores import Paired, Scores
-from kerasexplain.metrics.value import ExplainedValue
+from kerasexplain.metrics.value import DECIDING, ExplainedValue
 
 if TYPE_CHECKING:
     import pandas
@@ -380,12 +380,11 @@ def common_options(options: dict[str, Any]) -> Options:
     Raises:
         ValueError: One of them is none.
     """
-    legal = ("output", "explain", "jit_compile", "batch_size", "neuron_selection_mode", "input_range")
     for option in options:
-        if option not in legal:
+        if option not in DECIDING:
             raise ValueError(
-                f"there is no option {option!r} that holds for all analyzers.{nearest(option, legal)} For an analyzer "
-                "with options of its own pass the analyzer itself: {'name': create_analyzer(...)}"
+                f"there is no option {option!r} that holds for all analyzers.{nearest(option, DECIDING)} For an "
+                "analyzer with options of its own pass the analyzer itself: {'name': create_analyzer(...)}"
             )
     return Options(**options)
 

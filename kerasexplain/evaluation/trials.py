@@ -214,12 +214,7 @@ def _trial(
 
 def made(value: ExplainedValue, name: str) -> Analyzer:
     """The analyzer of that name that explains the same value."""
-    kept = {
-        option: setting
-        for option, setting in value.options.changed().items()
-        if option in ("output", "explain", "jit_compile", "batch_size", "neuron_selection_mode", "input_range")
-    }
-    return create_analyzer(name, value.model, **kept)
+    return create_analyzer(name, value.model, **value.kept_options())
 
 
 def fit_if_needed(analyzer: Analyzer, samples: Samples) -> None:

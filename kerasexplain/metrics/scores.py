@@ -112,7 +112,7 @@ class Paired:
 
     @property
     def verdict(self) -> str:
-        """The verdict "better" or "worse", where the interval leaves 0 out and one direction is better; else "unclear"."""
+        """The verdict: "better" or "worse" where the interval leaves 0 out, "unclear" where it does not."""
         if self.better == "neither" or not (self.low > 0 or self.high < 0):
             return "unclear"
         return "better" if (self.low > 0) == (self.better == "higher") else "worse"

@@ -18,6 +18,9 @@ from kerasexplain.runtime.inputs import model_inputs
 from kerasexplain.runtime.passes import Passes
 from kerasexplain.runtime.streams import Batch, Data
 
+#: The common options of analyzers that decide what is explained, and how it is compiled.
+DECIDING = ("output", "explain", "jit_compile", "batch_size", "neuron_selection_mode", "input_range")
+
 
 class ExplainedValue:
     """What an analyzer explains, compiled once as a function of the input, without any relevance.
@@ -62,6 +65,11 @@ class ExplainedValue:
                 sizes = tuple(array.shape[1:] for array in batch.arrays)
                 neuron = np.ones((batch.count, *pipelines.explained_shape(sizes)[1:]))  # type: ignore[arg-type]
             yield batch, passes, told.explained, neuron
+
+    def kept_options(self) -> dict[str, Any]:
+        """The options for an analyzer that is to explain this value."""
+        changed = self.options.changed()
+        return {name: value for name, value in changed.items() if name in DECIDING}
 
     def names(self, x: Any) -> list[str]:
         """The names of the model's inputs, for data like x."""
