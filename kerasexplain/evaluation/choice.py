@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import html
-import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from kerasexplain.analyzer import Analyzer
 from kerasexplain.evaluation.candidates import PRESETS, Candidate, candidates
 from kerasexplain.evaluation.comparison import common_options
 from kerasexplain.evaluation.halving import Bench, Tried, search
-from kerasexplain.evaluation.trials import Samples, fit_if_needed
+from kerasexplain.evaluation.trials import Samples, fit_if_needed, teller
 from kerasexplain.foundation.checks import check_count, check_seed
 from kerasexplain.foundation.errors import InputError, UnsupportedModelError
 from kerasexplain.metrics.perturbation import RegionPerturbation
@@ -194,7 +193,7 @@ def choose(
     for name, count in (("samples", samples), ("trials", trials)):
         if count is not None:
             check_count(name, count)
-    tell = (lambda line: print(line, file=sys.stderr, flush=True)) if verbose else (lambda line: None)
+    tell = teller(verbose)
     value = ExplainedValue(model, common_options(options))
     found = Samples.gathered(value, data, targets, None, background, samples)
     if len(found) < LEAST:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import html
 import math
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ import keras
 
 from kerasexplain import tables
 from kerasexplain.compiler.options import Options
-from kerasexplain.evaluation.trials import CONTROLS, Samples, Trial, default_metrics, named, trials
+from kerasexplain.evaluation.trials import CONTROLS, Samples, Trial, default_metrics, named, teller, trials
 from kerasexplain.foundation.checks import check_count
 from kerasexplain.foundation.errors import InputError, nearest
 from kerasexplain.metrics.metric import Metric
@@ -298,7 +297,7 @@ def compare(
         samples=samples,
         **options,
     )
-    tell = (lambda line: print(line, file=sys.stderr, flush=True)) if verbose else (lambda line: None)
+    tell = teller(verbose)
     found = trials(
         run.value,
         run.samples,

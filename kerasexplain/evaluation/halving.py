@@ -167,14 +167,18 @@ def search(
             new = order[sizes[number - 2] : size]
             each.gains = np.concatenate([each.gains, bench.gains(each.maps, new)])
             each.round = number
-    return sorted(tried, key=lambda each: (-each.round, -_cautious(each)))
+    ranked = sorted(tried, key=lambda each: (-each.round, -each.mean))
+    return _thrifty(ranked) if ranked and ranked[0].round else ranked
 
 
-def _cautious(tried: Tried) -> float:
-    """The mean gain, of methods of several passes less a standard error: what costs more has to be clearly better."""
-    if tried.candidate.passes == 1 or len(tried.gains) < 2:
-        return tried.mean
-    return tried.mean - float(np.std(tried.gains, ddof=1) / np.sqrt(len(tried.gains)))
+def _thrifty(ranked: list[Tried]) -> list[Tried]:
+    """The same, where a method of several passes comes first only if it is better by more than a standard error."""
+    best = ranked[0]
+    single = next((each for each in ranked if each.candidate.passes == 1 and each.round == best.round), best)
+    ahead = best.gains - single.gains  # of the same samples, as they are of one round
+    if single is best or len(ahead) < 2 or ahead.mean() > np.std(ahead, ddof=1) / np.sqrt(len(ahead)):
+        return ranked
+    return [single, *(each for each in ranked if each is not single)]
 
 
 def rounds(samples: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -223,6 +224,16 @@ def fit_if_needed(analyzer: Analyzer, samples: Samples) -> None:
         analyzer.method.check_fitted()
     except ValueError:
         analyzer.fit(samples.x if samples.background is None else samples.background)
+
+
+def teller(verbose: int) -> Callable[[str], None]:
+    """What tells lines of progress, on stderr; or nothing."""
+
+    def tell(line: str) -> None:
+        if verbose:
+            print(line, file=sys.stderr, flush=True)
+
+    return tell
 
 
 def _seconds(function: Callable[[], Any]) -> float:
