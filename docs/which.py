@@ -39,8 +39,8 @@ column, and `kerasexplain.choose(model, images)` looks for the best composite of
 **How to read it.** A number is the area over the curve of region perturbation (see [metrics](metrics.md)) above that
 of random orders, mean over two fills, in percent of the best of its column. Two signs tell of each fill alone: ▲ better
 and ▼ worse than a random order, where the 95% interval of the paired difference leaves 0 out; · neither. An analyzer
-with ▼ removes what matters later than chance would: its maps mislead on that network, under that fill. {samples} samples
-of each; accuracy in the second row.
+with ▼ removes what matters later than chance would: its maps mislead on that network, under that fill. {samples}
+samples of each; accuracy in the second row.
 
 """
 SAMPLES = 48
