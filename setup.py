@@ -13,7 +13,7 @@ HERE = pathlib.Path(__file__).parent
 METHODS = {
     "controls": ["Input", "Random"],
     "gradient": ["Gradient", "GradientBaseline", "InputTimesGradient", "Sensitivity", "SmoothGrad"],
-    "signals": ["Deconvnet", "GuidedBackprop"],
+    "signals": ["Deconvnet", "GuidedBackprop", "BetaSmooth"],
     "baseline": ["IntegratedGradients", "DeepLift", "Baseline"],
     "patterns": ["PatternNet", "PatternAttribution"],
     "occlusion": ["Occlusion"],

@@ -7,7 +7,16 @@ from typing import Any
 
 from kerasexplain.foundation.errors import nearest
 from kerasexplain.rules.absolute import ZB, Flat, PassThrough, WSquare
-from kerasexplain.rules.elementwise import ElementwiseRule, GradientRule, GuidedReLU, Ignore, OnRelevance, Repeat, Slope
+from kerasexplain.rules.elementwise import (
+    ElementwiseRule,
+    GradientRule,
+    GuidedReLU,
+    Ignore,
+    OnRelevance,
+    Repeat,
+    Slope,
+    SoftplusSlope,
+)
 from kerasexplain.rules.linear import (
     AlphaBeta,
     BiasAsInput,
@@ -101,6 +110,7 @@ __all__ = [
     "SignalTakesAll",
     "Slope",
     "SoftmaxLimit",
+    "SoftplusSlope",
     "WSquare",
     "WinnerTakesAll",
     "Z",

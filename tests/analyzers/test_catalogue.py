@@ -40,6 +40,7 @@ class Case:
 
 EXACT = {"epsilon": 1e-14}
 CASES: dict[str, Case] = {
+    "beta_smooth": Case(is_zero_at_zero=False),
     "crp": Case({"conditions": {"second": [1, 4, 5]}, "rule": "ZPlus"}),
     "deconvnet": Case(power=2),
     "deep_lift": Case(),
