@@ -17,7 +17,7 @@ METHODS = {
     "baseline": ["IntegratedGradients", "DeepLift", "Baseline"],
     "patterns": ["PatternNet", "PatternAttribution"],
     "occlusion": ["Occlusion"],
-    "grad_cam": ["GradCAM"],
+    "grad_cam": ["GradCAM", "GradCAMPlusPlus", "LayerCAM"],
     "algebra": ["Algebra"],
     "crp": ["ConceptRelevance"],
     "lrp": ["LRP"],
