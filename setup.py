@@ -15,6 +15,7 @@ METHODS = {
     "gradient": ["Gradient", "GradientBaseline", "InputTimesGradient", "Sensitivity", "SmoothGrad"],
     "signals": ["Deconvnet", "GuidedBackprop", "BetaSmooth"],
     "baseline": ["IntegratedGradients", "DeepLift", "Baseline"],
+    "expected_gradients": ["ExpectedGradients"],
     "patterns": ["PatternNet", "PatternAttribution"],
     "occlusion": ["Occlusion"],
     "grad_cam": ["GradCAM", "GradCAMPlusPlus", "LayerCAM"],

@@ -47,6 +47,7 @@ CASES: dict[str, Case] = {
     "deep_taylor": Case(),
     "deep_taylor.bounded": Case({"low": -6, "high": 6}),
     "excitation_backprop": Case(),
+    "expected_gradients": Case({"samples": 6}, is_zero_at_zero=False),
     "grad_cam": Case(),
     "grad_cam_plus_plus": Case(power=None),
     "gradient": Case(is_zero_at_zero=False),
