@@ -33,6 +33,7 @@ from kerasexplain.rules.maximum import MaximumRule, Radial, ReluChain, SoftmaxLi
 from kerasexplain.rules.multipliers import BaselineRule, BaselineSlope, MeanGradient, RevealCancel
 from kerasexplain.rules.products import CPLRP, DetachStatistics, Halve, ProductRule, SignalTakesAll
 from kerasexplain.rules.rule import Rule
+from kerasexplain.rules.stabilizer import Relative
 
 _NAMED: dict[str, Any] = {
     rule.__name__: rule
@@ -103,6 +104,7 @@ __all__ = [
     "Pattern",
     "ProductRule",
     "Radial",
+    "Relative",
     "ReluChain",
     "Repeat",
     "RevealCancel",
