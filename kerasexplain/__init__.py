@@ -24,6 +24,8 @@ _HOME = {
     "Method": "runtime.method",
     "NotFiniteError": "foundation.errors",
     "UnsupportedModelError": "foundation.errors",
+    "PairRelevance": "similarity",
+    "bilrp": "similarity",
     "choose": "evaluation.choice",
     "compare": "evaluation.comparison",
     "create_analyzer": "create",
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from kerasexplain.operations import register_leaf, register_rule
     from kerasexplain.runtime.method import Method
     from kerasexplain.runtime.selection import Contrast
+    from kerasexplain.similarity import PairRelevance, bilrp
 
 
 def analyzer_names() -> list[str]:
@@ -92,8 +95,10 @@ __all__ = [
     "InputError",
     "Method",
     "NotFiniteError",
+    "PairRelevance",
     "UnsupportedModelError",
     "analyzer_names",
+    "bilrp",
     "callbacks",
     "choose",
     "compare",

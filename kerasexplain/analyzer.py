@@ -15,6 +15,7 @@ from kerasexplain.audit import Audit
 from kerasexplain.backend import check_eager
 from kerasexplain.compiler.options import Options
 from kerasexplain.compiler.pipeline import Pipeline
+from kerasexplain.compiler.resolutions import resolutions
 from kerasexplain.compiler.reverse_graph import ReverseGraph
 from kerasexplain.compiler.rows import Row, with_steps
 from kerasexplain.explanation import Explanation, joined
@@ -133,6 +134,17 @@ class Analyzer:
     def graph(self) -> Graph:
         """The canonized graph that relevance runs through."""
         return self._first.graph
+
+    @property
+    def resolutions(self) -> list[str]:
+        """One operation for every size of map, from coarse to fine: all relevance goes through each of them.
+
+        `explain(x, layers=analyzer.resolutions).resolutions()` gives their maps, and the input's, in one pass.
+
+        Raises:
+            ValueError: The model leaves the size of its maps open, or has channels in the first axis.
+        """
+        return resolutions(self.graph, self._first.rows)
 
     @property
     def twin(self) -> ReverseGraph:

@@ -199,6 +199,28 @@ class Explanation:
         order = np.argsort(-per_channel, axis=1, kind="stable")[:, :k]
         return TopNeurons(order, np.take_along_axis(per_channel, order, axis=1))
 
+    def resolutions(self) -> dict[str, np.ndarray]:
+        """Relevance by position, summed over channels, `(samples, *positions)`: by layer from coarse to fine.
+
+        Of the layers that were asked for those that have positions, and of the inputs, under their names or "input".
+        With `layers=analyzer.resolutions` there is one map of every size, and each has all relevance that there is at
+        its depth.
+
+        Raises:
+            ValueError: Neither layers nor inputs have positions and channels.
+
+        Example:
+            >>> found = analyzer.explain(images, layers=analyzer.resolutions)
+            >>> visualize.grid(images, found.resolutions()).save("resolutions.png")
+        """
+        inputs = self.relevance if isinstance(self.relevance, dict) else {"input": self.relevance}
+        if isinstance(self.relevance, (list, tuple)):
+            inputs = {f"input {i}": array for i, array in enumerate(self.relevance)}
+        maps = {name: array.sum(axis=-1) for name, array in {**self.layers, **inputs}.items() if array.ndim > 2}
+        if not maps:
+            raise ValueError("nothing that relevance was read at has positions and channels: ask for layers that have")
+        return dict(sorted(maps.items(), key=lambda item: item[1][0].size))
+
     def _titles(self) -> list[str]:
         """Per sample what was explained, and its value."""
         if isinstance(self.neuron, str):
