@@ -73,10 +73,20 @@ class Judged:
         Args:
             count: How many copies there are of each sample.
             make: `(rows, copies) -> inputs`, the inputs of a batch of copies.
+
+        Raises:
+            InputError: The model gives no number for one.
         """
         found = np.zeros((self.samples, count))
         for rows, copies, answer in self.passes.copies(count, make, relevance=False):
             found[rows, copies] = answer.explained
+        if not np.isfinite(found).all():
+            sample, copy = np.argwhere(~np.isfinite(found))[0]
+            raise InputError(
+                f"the model gives {found[sample, copy]} for changed copy {copy} of {count} of sample "
+                f"{self.numbers[sample]}: for a sentence without any word, say. Remove less (steps=, shares=), or fill "
+                "otherwise"
+            )
         return found
 
     def explained_anew(self, inputs: Sequence[np.ndarray], neuron: Any = None) -> list[np.ndarray]:

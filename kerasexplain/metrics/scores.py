@@ -113,7 +113,7 @@ class Paired:
 
     @property
     def verdict(self) -> str:
-        """The verdict: "better" or "worse" where the interval leaves 0 out and a direction is better; else "unclear"."""
+        """The verdict: "better" or "worse" where the interval leaves 0 out and one of the two is; else "unclear"."""
         if self.better == "neither" or not (self.low > 0 or self.high < 0):
             return "unclear"
         return "better" if (self.low > 0) == (self.better == "higher") else "worse"
