@@ -6,7 +6,7 @@ import functools
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 
@@ -32,6 +32,8 @@ from kerasexplain.runtime.results import deliver
 from kerasexplain.runtime.selection import one_of
 from kerasexplain.runtime.streams import Batch, Data, ahead
 from kerasexplain.tables import rules_table
+
+Kept = TypeVar("Kept")
 
 
 class Analyzer:
@@ -112,9 +114,16 @@ class Analyzer:
         method.composite()  # so that a bad rule is refused here
         self._description: dict[str, Any] | None = None
         self._has_remarked = False
+        self._kept: dict[str, Any] = {}
         self._engine = Engine(model, method, self.options)
         if example is not None or self._engine.is_ready:
             self._engine.pipelines(example)
+
+    def kept(self, name: str, make: Callable[[], Kept]) -> Kept:
+        """What is made for this analyzer once and used again, such as the functions that a metric has compiled."""
+        if name not in self._kept:
+            self._kept[name] = make()
+        return self._kept[name]
 
     @property
     def _first(self) -> Pipeline:
@@ -406,7 +415,8 @@ class Analyzer:
         write_analyzer(path, self.get_config(), {name: value for name, value in fitted.items() if value is not None})
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_description": None}  # which may name what only this process knows
+        # A description may name what only this process knows, and what others have compiled is this process' own.
+        return {**vars(self), "_description": None, "_kept": {}}
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Analyzer):

@@ -12,11 +12,12 @@ import numpy as np
 
 from kerasexplain.compiler.options import Options
 from kerasexplain.create import create_method
+from kerasexplain.foundation.errors import InputError
 from kerasexplain.request import Readings, Request
 from kerasexplain.runtime.engine import Engine
-from kerasexplain.runtime.inputs import model_inputs
+from kerasexplain.runtime.inputs import as_arrays, by_input, model_inputs
 from kerasexplain.runtime.passes import Passes
-from kerasexplain.runtime.streams import Batch, Data
+from kerasexplain.runtime.streams import Batch, Data, is_stream
 
 #: The common options of analyzers that decide what is explained, and how it is compiled.
 DECIDING = ("output", "explain", "jit_compile", "batch_size", "neuron_selection_mode", "input_range")
@@ -70,6 +71,17 @@ class ExplainedValue:
         """The options for an analyzer that is to explain this value."""
         changed = self.options.changed()
         return {name: value for name, value in changed.items() if name in DECIDING}
+
+    def arrays(self, x: Any) -> list[np.ndarray]:
+        """Other samples, checked as those that are explained are: an array for each input of the model.
+
+        Raises:
+            InputError: They do not fit the model, or are a stream.
+        """
+        if is_stream(x):
+            raise InputError("background= takes arrays, and got a stream: gather some of its samples first")
+        pipelines = self._engine.pipelines_for(as_arrays(x))
+        return model_inputs(pipelines, by_input(x, pipelines.first.graph.input_names)[0])
 
     def names(self, x: Any) -> list[str]:
         """The names of the model's inputs, for data like x."""
