@@ -105,7 +105,8 @@ class Choice:
             *(str(each) for each in self.against.values()),
             f"Numbers are areas over the perturbation curve above those of random orders, mean over the fills {fills}: "
             f"on {len(self.searched)} samples of the search (in brackets how many of them it was judged on), and on "
-            f"the {len(self.reported)} others that the report is of.",
+            f"the {len(self.reported)} others that the report is of. The order is that of the mean less its standard error, "
+            "under the fill where that is least.",
         ]
 
     def __str__(self) -> str:
@@ -144,8 +145,9 @@ def choose(
 
     What is measured is faithfulness: the area over the curve of region perturbation, less that of random orders, mean
     over several fills (see `kerasexplain.metrics.RegionPerturbation`). Known methods and composites of rules, by depth
-    and kind of layer, with and without biases, are tried by successive halving on two thirds of the samples. The rest
-    says how good the choice is: it is compared there with random orders, the runner-up and presets.
+    and kind of layer, with and without biases, are tried by successive halving on two thirds of the samples. They are
+    ranked by what they surely gain: the mean less its standard error, under the fill where that is least. The rest of
+    the samples says how good the choice is: it is compared there with random orders, the runner-up and presets.
 
     The same call gives the same choice, as long as as many candidates are planned: how many is told by the time, in
     coarse steps, or by `trials`.
@@ -259,7 +261,7 @@ def _report(bench: Bench, rows: np.ndarray, tried: Sequence[Tried]) -> dict[str,
     by_label = {each.candidate.label: each for each in tried}
     missing = [Candidate(name, name) for name in PRESETS if name not in by_label]
     shown = [*tried[:2], *(by_label[name] for name in PRESETS if name in by_label), *map(bench.tried, missing)]
-    return {each.candidate.label: bench.gains(each.maps, rows) for each in shown if not each.refused}
+    return {each.candidate.label: bench.gains(each.maps, rows).mean(axis=0) for each in shown if not each.refused}
 
 
 def _row(tried: Tried, gains: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -268,7 +270,7 @@ def _row(tried: Tried, gains: dict[str, np.ndarray]) -> dict[str, Any]:
         "label": label,
         "round": tried.round,
         "search": tried.mean if tried.round else None,
-        "samples": len(tried.gains),
+        "samples": tried.gains.shape[1],
         "report": float(gains[label].mean()) if label in gains else None,
         "refused": tried.refused,
     }

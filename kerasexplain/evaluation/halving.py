@@ -36,23 +36,39 @@ class Tried:
 
     Attributes:
         candidate: The candidate.
-        gains: Per sample of the search that it was judged on, by how much its area over the perturbation curve is above
-            that of random orders, mean over the fills.
+        gains: By how much its area over the perturbation curve is above that of random orders, `(fills, samples)`, for
+            the samples of the search that it was judged on.
         round: The last round that it took part in, counted from 1; 0 where there are no maps.
         refused: Why there are none.
         maps: Of all samples, those of the report as well, whose gains the search never asks for.
     """
 
     candidate: Candidate
-    gains: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+    gains: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((1, 0)))
     round: int = 0
     refused: str = ""
     maps: Any = dataclasses.field(default=None, repr=False)
 
     @property
     def mean(self) -> float:
-        """The mean gain."""
-        return float(np.mean(self.gains)) if len(self.gains) else float("-inf")
+        """The mean gain over samples and fills."""
+        return float(self.gains.mean()) if self.gains.size else float("-inf")
+
+    @property
+    def sure(self) -> float:
+        """What candidates are ranked by: the mean gain less its standard error, under the fill where that is least.
+
+        A candidate that is good on one image out of five, or under one fill out of two, is not taken for the best.
+        """
+        if not self.gains.size:
+            return float("-inf")
+        return float((self.gains.mean(axis=1) - standard_error(self.gains)).min())
+
+
+def standard_error(values: np.ndarray) -> np.ndarray:
+    """The standard error of the mean along the last axis; 0 for a single value, of which nothing is known."""
+    count = values.shape[-1]
+    return np.asarray(np.std(values, axis=-1, ddof=min(1, count - 1)) / np.sqrt(count))
 
 
 class Bench:
@@ -94,8 +110,8 @@ class Bench:
         return Tried(candidate, maps=maps)
 
     def gains(self, maps: Any, rows: np.ndarray) -> np.ndarray:
-        """By how much maps are better than random orders, for some samples: `(samples,)`, the mean over the fills."""
-        return (self._areas(maps, rows) - self._random[:, rows]).mean(axis=0)
+        """By how much maps are better than random orders, for some samples, `(fills, samples)`."""
+        return np.asarray(self._areas(maps, rows) - self._random[:, rows])
 
     def _areas(self, maps: Any, rows: np.ndarray) -> np.ndarray:
         """The area over the curve, `(fills, samples)`."""
@@ -126,7 +142,7 @@ def search(
 ) -> list[Tried]:
     """The candidates that were tried, the best first.
 
-    In the first round every candidate is judged on a third of the samples; the best third of the candidates goes on to
+    In the first round every candidate is judged on a third of the samples; the best third (see `Tried.sure`) of the candidates goes on to
     twice as many, and so on, until the last round has all of them. How many candidates there are is planned from the
     time that the first two take, in steps so coarse that it is the same from run to run; it may be given instead.
 
@@ -161,13 +177,13 @@ def search(
         clock = now
     alive = [each for each in tried if each.round]
     for number, size in enumerate(sizes[1:], 2):
-        alive = sorted(alive, key=lambda each: -each.mean)[: max(2, -(-len(alive) // ETA))]
+        alive = sorted(alive, key=lambda each: -each.sure)[: max(2, -(-len(alive) // ETA))]
         for each in alive:
             told(f"round {number}, {size} samples: {each.candidate.label}")
             new = order[sizes[number - 2] : size]
-            each.gains = np.concatenate([each.gains, bench.gains(each.maps, new)])
+            each.gains = np.concatenate([each.gains, bench.gains(each.maps, new)], axis=1)
             each.round = number
-    ranked = sorted(tried, key=lambda each: (-each.round, -each.mean))
+    ranked = sorted(tried, key=lambda each: (-each.round, -each.sure))
     return _thrifty(ranked) if ranked and ranked[0].round else ranked
 
 
@@ -175,8 +191,8 @@ def _thrifty(ranked: list[Tried]) -> list[Tried]:
     """The same, where a method of several passes comes first only if it is better by more than a standard error."""
     best = ranked[0]
     single = next((each for each in ranked if each.candidate.passes == 1 and each.round == best.round), best)
-    ahead = best.gains - single.gains  # of the same samples, as they are of one round
-    if single is best or len(ahead) < 2 or ahead.mean() > np.std(ahead, ddof=1) / np.sqrt(len(ahead)):
+    ahead = (best.gains - single.gains).mean(axis=0)  # of the same samples, as they are of one round
+    if single is best or ahead.mean() > standard_error(ahead):
         return ranked
     return [single, *(each for each in ranked if each is not single)]
 

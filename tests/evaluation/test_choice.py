@@ -145,12 +145,22 @@ def test_the_plan_is_coarse_and_grows_with_the_time() -> None:
 
 def test_a_method_of_several_passes_must_be_clearly_better() -> None:
     def tried(label: str, passes: int, *gains: float) -> Tried:
-        return Tried(Candidate(label, label, passes=passes), np.array(gains), 1)
+        return Tried(Candidate(label, label, passes=passes), np.array([gains]), 1)
 
     slow, quick = tried("slow", 16, 1.0, 1.3, 0.8), tried("quick", 1, 1.0, 1.1, 0.9)
     assert _thrifty([slow, quick])[0] is quick
     better = tried("better", 16, 2.0, 2.1, 1.9)
     assert _thrifty([better, quick])[0] is better
+
+
+def test_candidates_are_ranked_by_what_they_surely_gain() -> None:
+    """The mean less its standard error, under the fill where that is least."""
+    steady = Tried(Candidate("steady", "steady"), np.array([[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]), 1)
+    lucky = Tried(Candidate("lucky", "lucky"), np.array([[9.0, 0.0, 0.0], [9.0, 0.0, 0.0]]), 1)
+    one_fill = Tried(Candidate("one", "one"), np.array([[0.5, 0.5, 0.5], [9.0, 9.0, 9.0]]), 1)
+    assert (steady.sure, one_fill.sure) == (1.0, 0.5)
+    assert lucky.mean > steady.mean
+    assert lucky.sure == pytest.approx(3.0 - np.std([9, 0, 0], ddof=1) / np.sqrt(3)) < steady.sure
 
 
 def test_fewer_parts_take_fewer_steps() -> None:
