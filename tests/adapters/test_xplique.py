@@ -61,8 +61,8 @@ def test_mu_fidelity_is_one_where_relevance_is_what_the_output_falls_by(channels
     targets = one_hot(np.array([0, 1, 2, 3]))
     maps = create_analyzer("lrp.z", model)(x, targets)
     metric = metrics.MuFidelity(model, x, targets, grid_size=4, nb_samples=20)
-    assert metric(maps) == pytest.approx(1.0)
-    assert metric(-maps) == pytest.approx(-1.0)
+    assert metric(maps) == pytest.approx(1.0, abs=2e-3)  # nearly equal numbers may change ranks
+    assert metric(-maps) == pytest.approx(-1.0, abs=2e-3)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int64"])
@@ -82,7 +82,8 @@ def test_metrics_of_maps_alone() -> None:
     maps = create_analyzer("lrp.epsilon", model)(x, one_hot(labels(model, x)))
     sizes = np.sort(np.abs(maps).mean(axis=-1).reshape(4, -1))
     shares = sizes / sizes.sum(axis=1, keepdims=True)
-    assert metrics.Complexity()(maps) == pytest.approx(-np.sum(shares * np.log(shares), axis=1).mean(), rel=1e-4)
+    entropy = -np.sum(shares * np.log(np.maximum(shares, 1e-12)), axis=1)
+    assert metrics.Complexity()(maps) == pytest.approx(entropy.mean(), rel=1e-4)
     ranks = np.arange(1, 65)
     gini = 2 * np.sum(ranks * shares, axis=1) / 64 - 65 / 64
     assert metrics.Sparseness()(maps) == pytest.approx(gini.mean(), rel=1e-4)
