@@ -188,7 +188,7 @@ class Analyzer:
             neuron_selection: What is explained, whatever the mode: an index, for all samples or one per sample (a
                 tuple, or one column per axis, for outputs of higher rank; negative ones count from the end); a
                 floating array shaped like the output, as weights, or a mask of a region of it (truth values; zeros and
-                ones, in outputs of several axes); or a `Contrast` of one neuron with others. For a
+                ones, in outputs of several axes or as one-hot rows); or a `Contrast` of one neuron with others. For a
                 stream, what holds for all samples, or a function from a batch as the stream gives it to what holds
                 for its samples.
             batch_size: How many samples run at once, instead of the analyzer's own. A stream's batches run as they are
@@ -219,7 +219,14 @@ class Analyzer:
         return deliver(((batch, explanation.relevance) for batch, explanation in found), out, callback)
 
     def __call__(self, inputs: Any, targets: Any = None) -> Any:
-        """`analyze(inputs, targets)`, in the form that other libraries call explainers by."""
+        """`analyze(inputs, targets)`, in the form that other libraries call explainers by.
+
+        Args:
+            inputs: As for `analyze`.
+            targets: As `neuron_selection` of `analyze`; other libraries pass one-hot labels, `(samples, outputs)`.
+
+        Raises: As `analyze`.
+        """
         return self.analyze(inputs, targets)
 
     def explain(

@@ -105,8 +105,8 @@ class Choice:
             *(str(each) for each in self.against.values()),
             f"Numbers are areas over the perturbation curve above those of random orders, mean over the fills {fills}: "
             f"on {len(self.searched)} samples of the search (in brackets how many of them it was judged on), and on "
-            f"the {len(self.reported)} others that the report is of. The order is that of the mean less its standard error, "
-            "under the fill where that is least.",
+            f"the {len(self.reported)} others that the report is of. The order is that of the mean less its standard "
+            "error, under the fill where that is least.",
         ]
 
     def __str__(self) -> str:

@@ -142,9 +142,10 @@ def search(
 ) -> list[Tried]:
     """The candidates that were tried, the best first.
 
-    In the first round every candidate is judged on a third of the samples; the best third (see `Tried.sure`) of the candidates goes on to
-    twice as many, and so on, until the last round has all of them. How many candidates there are is planned from the
-    time that the first two take, in steps so coarse that it is the same from run to run; it may be given instead.
+    In the first round every candidate is judged on a third of the samples; the third of the candidates that is best by
+    `Tried.sure` goes on to twice as many, and so on, until the last round has all of them. How many candidates there
+    are is planned from the time that the first two take, in steps so coarse that it is the same from run to run; it may
+    be given instead.
 
     Args:
         bench: All samples.
