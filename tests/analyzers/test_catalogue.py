@@ -46,6 +46,7 @@ CASES: dict[str, Case] = {
     "deep_lift": Case(),
     "deep_taylor": Case(),
     "deep_taylor.bounded": Case({"low": -6, "high": 6}),
+    "edges": Case(power=0),
     "excitation_backprop": Case(),
     "expected_gradients": Case({"samples": 6}, is_zero_at_zero=False),
     "grad_cam": Case(),
