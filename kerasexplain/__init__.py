@@ -31,6 +31,7 @@ _HOME = {
     "reference_samples": "concepts",
     "register_rule": "operations",
     "relevance_pass": "backend",
+    "strategies": "evaluation.strategies",
 }
 _MODULES = ("callbacks", "matches", "rules", "visualize")
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from kerasexplain.compiler.composite import Composite
     from kerasexplain.concepts import reference_samples
     from kerasexplain.create import create_analyzer, load_analyzer, model_wo_softmax
+    from kerasexplain.evaluation.strategies import strategies
     from kerasexplain.explanation import Explanation
     from kerasexplain.foundation.errors import InputError, NotFiniteError, UnsupportedModelError
     from kerasexplain.operations import register_leaf, register_rule
@@ -100,5 +102,6 @@ __all__ = [
     "register_rule",
     "relevance_pass",
     "rules",
+    "strategies",
     "visualize",
 ]

@@ -32,7 +32,7 @@ def without_backend(error: BaseException) -> str:
 
 
 #: Packages that only some of what the library does needs.
-OPTIONAL = ("tensorboard", "matplotlib", "PIL", "sklearn")
+OPTIONAL = ("tensorboard", "matplotlib", "PIL", "sklearn", "scipy")
 
 
 def not_importable(needed: str, extra: str, error: ImportError) -> ImportError:
