@@ -35,6 +35,7 @@ _HOME = {
     "reference_samples": "concepts",
     "register_rule": "operations",
     "relevance_pass": "backend",
+    "strategies": "evaluation.strategies",
 }
 _MODULES = ("callbacks", "matches", "metrics", "rules", "visualize")
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from kerasexplain.create import create_analyzer, load_analyzer, model_wo_softmax
     from kerasexplain.evaluation.choice import choose
     from kerasexplain.evaluation.comparison import compare
+    from kerasexplain.evaluation.strategies import strategies
     from kerasexplain.explanation import Explanation
     from kerasexplain.foundation.errors import InputError, NotFiniteError, UnsupportedModelError
     from kerasexplain.operations import register_leaf, register_rule
@@ -112,5 +114,6 @@ __all__ = [
     "register_rule",
     "relevance_pass",
     "rules",
+    "strategies",
     "visualize",
 ]

@@ -171,9 +171,9 @@ class Explanation:
             >>> pathlib.Path("relevance.html").write_text(found.to_html(), encoding="utf-8")
             >>> strongest = max(found[0], key=lambda pair: pair[1])
         """
-        relevance = _entry(self.relevance, which)
+        relevance = entry(self.relevance, which)
         if type(ids) is type(self.relevance) and not isinstance(ids, np.ndarray):
-            ids = _entry(ids, which)
+            ids = entry(ids, which)
         titles = self._titles() if titles is None else titles
         return token_relevances(relevance, words, ids, padding=padding, titles=titles)
 
@@ -293,7 +293,7 @@ def joined(parts: Sequence[Any]) -> Any:
     return parts[0] if len(parts) == 1 else keras.tree.map_structure(join, *parts)
 
 
-def _entry(values: Any, which: int | str | None) -> Any:
+def entry(values: Any, which: int | str | None) -> Any:
     """The entry of one input, of the entries of all of them."""
     if not isinstance(values, (dict, list, tuple)):
         if which is not None:
