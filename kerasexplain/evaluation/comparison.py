@@ -307,6 +307,7 @@ def compare(
         masks=masks,
         background=background,
         samples=samples,
+        **({} if batch_size is None else {"batch_size": batch_size}),
         **options,
     )
     tell = (lambda line: print(line, file=sys.stderr, flush=True)) if verbose else (lambda line: None)
