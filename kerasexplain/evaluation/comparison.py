@@ -306,6 +306,7 @@ def compare(
         masks=masks,
         background=background,
         samples=samples,
+        **({} if batch_size is None else {"batch_size": batch_size}),
         **options,
     )
     tell = teller(verbose)

@@ -180,6 +180,10 @@ class Other(Fill):
 
     def cover(self, x: np.ndarray, background: np.ndarray | None, generators: Callable[[int], Any]) -> np.ndarray:
         assert background is not None
+        if background.shape[1:] != x.shape[1:]:
+            raise InputError(
+                f"the fill 'other' needs other samples of the same size, {x.shape[1:]}; got {background.shape[1:]}"
+            )
         return np.stack([self._another(sample, background, generators(i)) for i, sample in enumerate(x)])
 
     @staticmethod

@@ -50,6 +50,9 @@ class ExplainedValue:
         Yields:
             `(batch, passes, explained, neuron)`: the samples; runs of the model over copies of them; the explained
             value of each; and what is explained, as `analyze` takes it for these samples.
+
+        Raises:
+            InputError: The samples do not fit the model, or differ in size.
         """
         request = Request(self._method, self.options, {}, neuron_selection=target)
         data = Data(x)
@@ -57,7 +60,12 @@ class ExplainedValue:
         size = self._engine.batch_size(batch_size, pipelines, data.first)
         names = pipelines.first.graph.input_names
         nothing = Readings({}, [], [], ())
+        first: list[tuple[int, ...]] | None = None
         for batch in data.batches(names, functools.partial(model_inputs, pipelines), size):
+            shapes = [array.shape[1:] for array in batch.arrays]
+            if first not in (None, shapes):
+                raise InputError(f"samples of one size are judged together, and these are {first} and {shapes}")
+            first = shapes
             pipeline = pipelines.of(batch.arrays)
             selection, question, operands = request.asked(batch, pipelines, pipeline, nothing)
             passes, told = Passes(pipelines, question, operands, size, batch.count).fixed()

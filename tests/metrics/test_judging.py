@@ -338,3 +338,23 @@ def test_ids_and_masks_of_padding(rng: np.random.Generator) -> None:
         RegionPerturbation()(analyzer, ids)
     with pytest.raises(InputError, match="holds integers"):
         MaxSensitivity()(analyzer, ids)
+
+
+def test_sizes_of_samples_and_of_batches(rng: np.random.Generator) -> None:
+    inputs = keras.Input((None, None, 2))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(3, 3)(inputs))
+    analyzer = create_analyzer("gradient", keras.Model(inputs, layers.Dense(3)(x)))
+    small, large = rng.normal(size=(2, 6, 6, 2)), rng.normal(size=(2, 7, 6, 2))
+    with pytest.raises(InputError, match="samples of one size are judged together"):
+        RegionPerturbation(fill=0, steps=3)(analyzer, iter([small, large]))
+    assert RegionPerturbation(fill="mean", steps=3)(analyzer, small, background=large).defined == 2
+    with pytest.raises(InputError, match="'other' needs other samples of the same size"):
+        RegionPerturbation(fill="other", steps=3)(analyzer, small, background=large)
+
+    inputs = keras.Input(batch_shape=(4, 6))
+    fixed = create_analyzer("input_t_gradient", keras.Model(inputs, layers.Dense(3)(inputs)))
+    open_ = create_analyzer("input_t_gradient", linear(fixed.model.get_weights()[0], "float32"))
+    table = rng.normal(size=(6, 6))
+    np.testing.assert_allclose(
+        RegionPerturbation(fill=0)(fixed, table).values, RegionPerturbation(fill=0)(open_, table).values, rtol=1e-5
+    )
