@@ -6,7 +6,7 @@ import argparse
 import pathlib
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,7 +79,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         from kerasexplain.evaluation.resuming import evaluate
         from kerasexplain.evaluation.verdict import headline
     # What is misspelt is told before the model is read, which may take long.
-    analyzers = None if options.analyzers is None else dict(map(_chosen, options.analyzers))
+    analyzers = None if options.analyzers is None else _chosen(options.analyzers)
     metrics = None if options.metrics is None else [_metric(text) for text in options.metrics]
     run, names = _run(options, target, analyzers, metrics)
     limits = {"seconds": options.seconds or None, "batch_size": options.batch_size}
@@ -126,14 +126,17 @@ def _choose(options: argparse.Namespace) -> None:
     print(f"written: {options.out}")
 
 
-def _chosen(text: str) -> tuple[str, Chosen]:
-    """An analyzer as it is written, and by its parts."""
+def _chosen(texts: Sequence[str]) -> dict[str, Chosen]:
+    """Analyzers by what is written for them."""
     from kerasexplain.evaluation.naming import Chosen
 
-    name, options = _named(text, "--analyzers")
-    chosen = Chosen(name, options)
-    chosen.check()
-    return text, chosen
+    found: dict[str, Chosen] = {}
+    for text in texts:
+        if text in found:
+            raise ValueError(f"--analyzers {text!r} is given twice")
+        found[text] = Chosen(*_named(text, "--analyzers"))
+        found[text].check()
+    return found
 
 
 def _metric(text: str) -> Metric:

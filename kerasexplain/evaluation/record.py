@@ -26,12 +26,14 @@ class Found:
         missing: Labels of metrics that it has no scores under.
         changed: Why what is there is not valid.
         damaged: Why the file cannot be read.
+        others: Scores under metrics that are not asked for now, as plain data, and the fingerprints of these.
     """
 
     finished: Finished | None
     missing: Sequence[str]
     changed: Sequence[str] = ()
     damaged: str = ""
+    others: tuple[Sequence[Mapping[str, Any]], Mapping[str, str]] = ((), {})
 
 
 class Record:
@@ -80,14 +82,16 @@ class Record:
                 if self._keys.get(label) == key and label in self._metrics
             }
             finished = Finished.from_dict(values, valid)
+            unasked = {label: key for label, key in made_of["metrics"].items() if label not in self._keys}
+            others = [each for each in values["scores"] if each["label"] in unasked], unasked
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             return Found(None, missing, damaged=f"{str(path)!r} cannot be used: {error}")
         if finished.trial.skipped:
             return Found(finished, [])
-        return Found(finished, [label for label in missing if label not in valid])
+        return Found(finished, [label for label in missing if label not in valid], others=others)
 
-    def keep(self, finished: Finished, chosen: Chosen) -> None:
-        """Writes a finished analyzer.
+    def keep(self, finished: Finished, chosen: Chosen, found: Found) -> None:
+        """Writes a finished analyzer, with what was found of it under metrics that are not asked for now.
 
         Raises:
             OSError: The file cannot be written.
@@ -96,12 +100,14 @@ class Record:
             "circumstances": self._circumstances,
             "analyzer": fingerprints.of_analyzer(chosen),
             "limits": self._limits,
-            "metrics": {label: self._keys[label] for label in finished.trial.scores},
+            "metrics": {**found.others[1], **{label: self._keys[label] for label in finished.trial.scores}},
         }
+        values = finished.to_dict()
+        values["scores"] += found.others[0]
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.path(finished.trial.name)
-        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-        write_values(beside, {"analyzer": finished.trial.name, "made_of": made_of}, finished.to_dict())
+        beside = path.with_name(f".{path.name}.part")
+        write_values(beside, {"analyzer": finished.trial.name, "made_of": made_of}, values)
         replace(beside, path)
 
     def path(self, name: str) -> pathlib.Path:

@@ -17,6 +17,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
 from kerasexplain.evaluation import figures, galleries, verdict
@@ -56,7 +57,7 @@ class Report:
     made_of: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of(cls, comparison: Comparison, finished: Sequence[Finished], model: Any, **facts: Any) -> Report:
+    def of(cls, comparison: Comparison, finished: Sequence[Finished], model: keras.Model, **facts: Any) -> Report:
         """The report of an evaluation.
 
         Args:
@@ -78,7 +79,7 @@ class Report:
             OSError: The file cannot be written.
         """
         path = pathlib.Path(path)
-        beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+        beside = path.with_name(f".{path.name}.part")
         beside.write_text(self.to_html(), encoding="utf-8")
         replace(beside, path)
 

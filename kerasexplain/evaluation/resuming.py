@@ -59,7 +59,7 @@ def evaluate(
         finished = _finished(run, chosen[name], name, found[name], limits)
         if name == CONTROLS[0] and finished.trial.skipped:
             raise ValueError(f"nothing can be compared: {finished.trial.skipped}")
-        record.keep(finished, chosen[name])
+        record.keep(finished, chosen[name], found[name])
         result.append(finished)
         told(f"{number}/{len(order)} {name}: {time.perf_counter() - start:.1f} s{_ended(finished)}")
     return result
