@@ -15,6 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 import pytest
+from helpers import browsers
 
 HERE = pathlib.Path(__file__).parent
 BACKEND = keras.backend.backend()
@@ -138,6 +139,13 @@ def fixed_seed() -> None:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium without a window; one for all tests, for playwright runs once in a process."""
+    with browsers.chromium() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

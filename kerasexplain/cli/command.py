@@ -6,24 +6,30 @@ Keras is imported when a command needs it: `kerasexplain --help` answers at once
 from __future__ import annotations
 
 import argparse
-import ast
-import contextlib
 import dataclasses
 import os
 import pathlib
 import sys
-import zipfile
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kerasexplain import __version__
-from kerasexplain.foundation.errors import nearest, without_backend
+from kerasexplain.cli import evaluating
+from kerasexplain.cli.arguments import (
+    Parser,
+    batch_size,
+    key_and_value,
+    labels_of,
+    model_of,
+    named,
+    quiet,
+    target_of,
+)
+from kerasexplain.foundation.errors import without_backend
 
 if TYPE_CHECKING:
-    import keras
-
     from kerasexplain.analyzer import Analyzer
     from kerasexplain.explanation import Explanation
 
@@ -46,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0; 2 after an error, which is told in one line on stderr; 130 where the user interrupts.
     """
     options = _parser().parse_args(arguments)
+    options.arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         options.run(options)
     except BrokenPipeError:  # `kerasexplain list | head`: nobody reads on, and Python must not try at its exit either
@@ -59,13 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-class _Parser(argparse.ArgumentParser):
-    """One that tells an error in one line, as all others are told."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"kerasexplain: error: {message} ({self.prog} --help says more)\n")
-
-
 def _said(error: Exception) -> str:
     """An error in one line; with its type where it is none that a user can be expected to mend."""
     said = " ".join((without_backend(error) or str(error)).split())
@@ -77,15 +77,16 @@ def _said(error: Exception) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="kerasexplain", description="Relevance propagation for Keras models.")
+    parser = Parser(prog="kerasexplain", description="Relevance propagation for Keras models.")
     parser.add_argument("--version", action="version", version=f"kerasexplain {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     listing = commands.add_parser("list", help="list the analyzers")
     listing.add_argument("--rules", action="store_true", help="show which operations follow which rule instead")
+    listing.add_argument("--metrics", action="store_true", help="list the metrics of `evaluate` instead")
     listing.set_defaults(run=_list)
 
-    common = _Parser(add_help=False)
+    common = Parser(add_help=False)
     common.add_argument("model", metavar="MODEL", type=pathlib.Path, help="a .keras or .h5 file")
     common.add_argument("-a", "--analyzer", metavar="NAME", required=True, help="a name that `list` shows")
     option = "an option of the analyzer, such as epsilon=0.1; may be repeated"
@@ -113,10 +114,12 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--range", metavar=("LOW", "HIGH"), type=float, nargs=2, dest="pixels", help=pixels)
     explain.add_argument("--audit", action="store_true", help="show where the relevance went")
     size = "how many samples run at once; auto is as many as fit into memory"
-    explain.add_argument("--batch-size", metavar="N|auto", type=_batch_size, help=size)
+    explain.add_argument("--batch-size", metavar="N|auto", type=batch_size, help=size)
     jit = "whether XLA compiles; by default on an accelerator only"
     explain.add_argument("--jit", action=argparse.BooleanOptionalAction, help=jit)
     explain.set_defaults(run=_explain)
+
+    evaluating.add(commands)
 
     demo = commands.add_parser("demo", help="train a small network on handwritten digits and explain it")
     demo.add_argument("-o", "--out", type=pathlib.Path, default=pathlib.Path("demo"), help="a folder (demo)")
@@ -131,9 +134,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(options: argparse.Namespace) -> None:
-    with _quiet():
+    with quiet():
         from kerasexplain import registry, tables
 
+        if options.metrics:
+            print(evaluating.metrics_table())
+            return
         describe = _rules_of if options.rules else _summary
         cells = [(name, describe(registry.find(name))) for name in registry.names()]
     heading = "rules, the first match first" if options.rules else "what it is"
@@ -165,13 +171,13 @@ def _rules_of(kind: Any) -> str:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    with _quiet():
+    with quiet():
         from kerasexplain.cli import demo
     print(demo.run(options.out))
 
 
 def _board(options: argparse.Namespace) -> None:
-    with _quiet():
+    with quiet():
         from kerasexplain.tensorboard import board
 
         board.load()
@@ -184,7 +190,7 @@ def _rules(options: argparse.Namespace) -> None:
 
 def _explain(options: argparse.Namespace) -> None:
     _check_out(options.out, options.tensorboard)
-    labels = _labels(options.labels) if options.labels else []
+    labels = labels_of(options.labels) if options.labels else []
     target = _selection(options, labels)
     chosen = {"batch_size": options.batch_size, "jit_compile": options.jit}
     analyzer = _analyzer(options, {name: value for name, value in chosen.items() if value is not None})
@@ -216,59 +222,15 @@ def _explain(options: argparse.Namespace) -> None:
 
 
 def _analyzer(options: argparse.Namespace, chosen: dict[str, Any]) -> Analyzer:
-    given = dict(_key_and_value(option) for option in options.given)
+    given = dict(key_and_value(option) for option in options.given)
     for taken in ("name", "model", "example"):  # which the library takes, and no text can say
         if taken in given:
             raise ValueError(f"--option takes options of the analyzer, and {taken!r} is none")
-    with _quiet():
+    with quiet():
         from kerasexplain import create, registry
 
     registry.find(options.analyzer)  # a wrong name is told before the model is read, which may take long
-    return create.create_analyzer(options.analyzer, _model(options.model), **given, **chosen)
-
-
-def _batch_size(text: str) -> int | str:
-    if text != "auto" and not text.lstrip("-").isdecimal():
-        raise argparse.ArgumentTypeError(f"an integer, or 'auto'; got {text!r}")
-    return text if text == "auto" else int(text)
-
-
-def _labels(path: pathlib.Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"--labels {str(path)!r} is no text in UTF-8: {error}") from None
-
-
-def _key_and_value(option: str) -> tuple[str, Any]:
-    key, equals, text = option.partition("=")
-    if not key or not equals:
-        raise ValueError(f"--option takes KEY=VALUE, got {option!r}")
-    try:
-        return key, ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return key, text  # a name, such as a rule's
-
-
-def _model(path: pathlib.Path) -> keras.Model:
-    import keras
-
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file {str(path)!r}")
-    if path.is_dir():
-        raise ValueError(f"{str(path)!r} is a folder: pass a .keras or .h5 file")
-    if path.suffix not in (".keras", ".h5", ".hdf5"):
-        raise ValueError(
-            f"{str(path)!r} holds no Keras model that can be loaded: the model comes first, a .keras or .h5 file, and "
-            "what is to be explained second"
-        )
-    if path.suffix == ".keras" and not zipfile.is_zipfile(path):  # which Keras calls missing
-        raise ValueError(f"{str(path)!r} holds no Keras model that can be loaded: it is damaged, or was cut off")
-    try:
-        model = keras.saving.load_model(path, compile=False)
-    except Exception as error:  # whatever Keras, h5py or zipfile find wrong with the file
-        raise ValueError(f"{str(path)!r} holds no Keras model that can be loaded: {error}") from None
-    return model
+    return create.create_analyzer(options.analyzer, model_of(options.model), **given, **chosen)
 
 
 def _selection(options: argparse.Namespace, labels: Sequence[str]) -> Any:
@@ -277,25 +239,12 @@ def _selection(options: argparse.Namespace, labels: Sequence[str]) -> Any:
         if options.against is not None:
             raise ValueError("--against needs a --target that it is compared with")
         return None
-    target = _target(options.target, labels)
+    target = target_of(options.target, labels)
     if options.against is None:
         return target
-    with _quiet():
+    with quiet():
         from kerasexplain.runtime.selection import Contrast
-    return Contrast(target, against=_target(options.against, labels))
-
-
-def _target(text: str, labels: Sequence[str]) -> int:
-    if text.lstrip("-").isdecimal():
-        return int(text)
-    if not labels:
-        raise ValueError(f"--target {text!r} is no index, and there are no --labels that it could be one of")
-    for index, label in enumerate(labels):
-        if text == label or text in (name.strip() for name in label.split(",")):
-            return index
-
-    hint = nearest(text, labels) if len(labels) <= 20 else ""
-    raise ValueError(f"--target {text!r} is none of the {len(labels)} labels.{hint}")
+    return Contrast(target, against=target_of(options.against, labels))
 
 
 def _check_out(out: pathlib.Path | None, board: pathlib.Path | None) -> None:
@@ -319,18 +268,11 @@ def _titles(explanation: Explanation, names: Sequence[str], labels: Sequence[str
     contrasted = neurons.dtype.kind == "f"
     titles = []
     for name, neuron, value in zip(names, neurons, explanation.explained, strict=True):
-        what = _named(neuron, labels)
+        what = named(neuron, labels)
         if contrasted:
-            what = f"{_named(neuron.argmax(), labels)} against {_named(neuron.argmin(), labels)}"
+            what = f"{named(neuron.argmax(), labels)} against {named(neuron.argmin(), labels)}"
         titles.append(f"{name}: {what}, {float(value):.4g}")
     return titles
-
-
-def _named(neuron: np.ndarray, labels: Sequence[str]) -> str:
-    """The label of a neuron, or its index."""
-    if np.ndim(neuron) == 0 and neuron < len(labels):
-        return labels[int(neuron)].split(",")[0]
-    return f"output {neuron}"
 
 
 def _write(out: pathlib.Path, explanation: Explanation, x: Any, names: Sequence[str], titles: Sequence[str]) -> None:
@@ -375,24 +317,3 @@ def _write_images(
     for i, name in enumerate(names):
         one = slice(i, i + 1)
         visualize.grid(x[one], {heading: relevance[one]}, labels=labels[one], **look).save(out / f"{name}.png")
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps what TensorFlow has to say while it is imported off the screen.
-
-    Its first messages go straight to file descriptor 2, before any of its settings is read (TensorFlow 2.21).
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if "keras" in sys.modules:
-        yield
-        return
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with pathlib.Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

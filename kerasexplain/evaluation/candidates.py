@@ -11,7 +11,7 @@ import numpy as np
 from kerasexplain import rules
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.compiler.rows import Row
-from kerasexplain.create import create_analyzer
+from kerasexplain.evaluation.trials import made
 from kerasexplain.foundation.errors import UnsupportedModelError
 from kerasexplain.matches import Kernels, convolution, first_kernel, kernel
 from kerasexplain.metrics.value import ExplainedValue
@@ -42,7 +42,7 @@ class Candidate:
         Raises:
             UnsupportedModelError: The model cannot be explained by it.
         """
-        return create_analyzer(self.name, value.model, **value.kept_options(), **self.options)
+        return made(value, self.name, **self.options)
 
 
 def candidates(value: ExplainedValue, low: float, high: float, is_image: bool, seed: int) -> list[Candidate]:
@@ -110,7 +110,7 @@ def _uniform() -> list[Candidate]:
 def _kernels(value: ExplainedValue) -> list[Row]:
     """The operations with a kernel; none for a model that no rule explains."""
     try:
-        rows = create_analyzer("lrp.epsilon", value.model, **value.kept_options()).rows
+        rows = made(value, "lrp.epsilon").rows
     except UnsupportedModelError:
         return []
     return [row for row in rows if row.kernel_index is not None]

@@ -121,11 +121,10 @@ def default_metrics(samples: Samples) -> list[Metric]:
     """The metrics where none are named: faithfulness under two fills, sparseness, and with masks localisation."""
     from kerasexplain import metrics
 
-    first = samples.inputs[0]
     chosen: list[Metric]
     if any(array.dtype.kind in "iub" for array in samples.inputs):
         chosen = [metrics.RegionPerturbation(fill="other"), metrics.Sparseness()]
-    elif first.ndim > 2:
+    elif all(array.ndim > 2 for array in samples.inputs):
         chosen = [metrics.RegionPerturbation(fill=fill) for fill in ("uniform", "blur")]
         chosen.append(metrics.Sparseness())
     else:
@@ -214,9 +213,9 @@ def _trial(
     return Trial(name, analyzer.description, by_label, each, found.relevance)
 
 
-def made(value: ExplainedValue, name: str) -> Analyzer:
-    """The analyzer of that name that explains the same value."""
-    return create_analyzer(name, value.model, **value.kept_options())
+def made(value: ExplainedValue, name: str, **options: Any) -> Analyzer:
+    """The analyzer of that name, with options of its own, that explains the same value."""
+    return create_analyzer(name, value.model, **{**value.kept_options(), **options})
 
 
 def fit_if_needed(analyzer: Analyzer, samples: Samples) -> None:

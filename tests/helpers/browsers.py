@@ -1,7 +1,8 @@
-"""A browser for the tests of the tab."""
+"""A browser for the tests of pages."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -15,9 +16,9 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 REQUIRED = "KERASEXPLAIN_NEEDS_BROWSER"
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Chromium without a window."""
+@contextlib.contextmanager
+def chromium() -> Iterator[Any]:
+    """Chromium without a window; the test is skipped where there is none."""
     api = pytest.importorskip("playwright.sync_api") if not os.environ.get(REQUIRED) else _api()
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
