@@ -30,7 +30,50 @@ Tensor = Any
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class ComparingMethod(Method):
+class AgainstBaselines(Method):
+    """The base of methods that compare with one baseline or several; which, a subclass says in `compared_with`."""
+
+    default_start: ClassVar[str] = "one"
+    legal_starts: ClassVar[tuple[str | None, ...]] = (None, "one")  # else the sum would not be the output's change
+    takes_start_array: ClassVar[bool] = False
+    #: The option that says what is compared with.
+    option: ClassVar[str] = "reference_inputs"
+
+    def compared_with(self) -> Any:
+        """The baselines as they were given, or fitted: see `ComparingMethod`."""
+        raise NotImplementedError
+
+    def baselines(self, passes: Passes, needed: Sequence[bool] | None = None) -> list[np.ndarray]:
+        """The baselines `(baselines, *sample)`, one array for each input of the model; 0 for those that need none.
+
+        Raises:
+            InputError: They do not fit the samples.
+        """
+        names, option = passes.pipelines.first.graph.input_names, self.option
+        given = self.compared_with()
+        needed = [True] * len(names) if needed is None else needed
+        if isinstance(given, dict):
+            missing = {name for name, need in zip(names, needed, strict=True) if need} - set(given)
+            if missing or set(given) - set(names):
+                raise InputError(f"{option} has {list(given)}, but the model's inputs are {list(names)}")
+            given = [given.get(name, 0) for name in names]
+        several = isinstance(given, (list, tuple)) and len(given) == len(names) and len(names) + np.ndim(given[0]) > 1
+        each = list(given) if several else [given] * len(names)
+        if len(names) > 1 and not several and np.ndim(given):
+            raise InputError(f"{option} must be a number, or one baseline for each of {list(names)}")
+        each = [value if need else 0 for value, need in zip(each, needed, strict=True)]
+        found = [
+            _baselines(value, x, f"{option} for {name!r}")
+            for value, x, name in zip(each, passes.inputs, names, strict=True)
+        ]
+        count = max(map(len, found))
+        if any(len(array) not in (1, count) for array in found):
+            raise InputError(f"there are different numbers of baselines for the inputs: {[len(a) for a in found]}")
+        return [np.broadcast_to(array, (count, *array.shape[1:])) for array in found]
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class ComparingMethod(AgainstBaselines):
     """The base of all methods with a baseline.
 
     Args:
@@ -42,9 +85,6 @@ class ComparingMethod(Method):
         mean: The fitted mean of the data; None before `fit`.
     """
 
-    default_start: ClassVar[str] = "one"
-    legal_starts: ClassVar[tuple[str | None, ...]] = (None, "one")  # else the sum would not be the output's change
-    takes_start_array: ClassVar[bool] = False
     fitted_fields: ClassVar[tuple[str, ...]] = ("mean",)
 
     reference_inputs: Any = 0
@@ -61,49 +101,95 @@ class ComparingMethod(Method):
         if isinstance(self.reference_inputs, str) and self.mean is None:
             raise ValueError(f"{self.name!r} with reference_inputs='mean' needs data: call analyzer.fit(data) first")
 
-    def baselines(self, passes: Passes, needed: Sequence[bool] | None = None) -> list[np.ndarray]:
-        """The baselines `(baselines, *sample)`, one array for each input of the model; 0 for those that need none.
-
-        Raises:
-            InputError: They do not fit the samples.
-        """
-        names = passes.pipelines.first.graph.input_names
-        given = self.mean if isinstance(self.reference_inputs, str) else self.reference_inputs
-        needed = [True] * len(names) if needed is None else needed
-        if isinstance(given, dict):
-            missing = {name for name, need in zip(names, needed, strict=True) if need} - set(given)
-            if missing or set(given) - set(names):
-                raise InputError(f"reference_inputs has {list(given)}, but the model's inputs are {list(names)}")
-            given = [given.get(name, 0) for name in names]
-        several = isinstance(given, (list, tuple)) and len(given) == len(names) and len(names) + np.ndim(given[0]) > 1
-        each = list(given) if several else [given] * len(names)
-        if len(names) > 1 and not several and np.ndim(given):
-            raise InputError(f"reference_inputs must be a number, or one baseline for each of {list(names)}")
-        each = [value if need else 0 for value, need in zip(each, needed, strict=True)]
-        found = [_baselines(value, x, name) for value, x, name in zip(each, passes.inputs, names, strict=True)]
-        count = max(map(len, found))
-        if any(len(array) not in (1, count) for array in found):
-            raise InputError(f"there are different numbers of baselines for the inputs: {[len(a) for a in found]}")
-        return [np.broadcast_to(array, (count, *array.shape[1:])) for array in found]
+    def compared_with(self) -> Any:
+        return self.mean if isinstance(self.reference_inputs, str) else self.reference_inputs
 
 
-def _baselines(given: Any, x: np.ndarray, name: str) -> np.ndarray:
+def _baselines(given: Any, x: np.ndarray, what: str) -> np.ndarray:
     """Baselines `(baselines, *sample)` for one input."""
     array = np.asarray(given)
     if array.dtype.kind not in "biuf":
-        raise InputError(f"reference_inputs for {name!r} must be real numbers, got {array.dtype}")
+        raise InputError(f"{what} must be real numbers, got {array.dtype}")
     if not np.isfinite(array).all():
-        raise InputError(f"reference_inputs for {name!r} must be finite numbers")
+        raise InputError(f"{what} must be finite numbers")
     if x.dtype.kind in "iu":
-        check_integers(array, str(x.dtype), f"reference_inputs for {name!r}")
+        check_integers(array, str(x.dtype), what)
     own = array if array.ndim == x.ndim else array[None]
     try:
         return np.broadcast_to(own, (len(own), *x.shape[1:])).astype(x.dtype)
     except ValueError:
         raise InputError(
-            f"reference_inputs for {name!r} must fit one sample, {x.shape[1:]}, or be several of them, along a first "
-            f"axis of their own; got {array.shape}"
+            f"{what} must fit one sample, {x.shape[1:]}, or be several of them, along a first axis of their own; got "
+            f"{array.shape}"
         ) from None
+
+
+@dataclasses.dataclass(frozen=True)
+class Points:
+    """Points on lines from baselines to the input, the same for every sample.
+
+    Attributes:
+        which: Which baseline each line begins at.
+        at: Where on the line, from 0 at the baseline to 1 at the input.
+        weights: What the gradient there counts; they add up to 1.
+    """
+
+    which: np.ndarray
+    at: np.ndarray
+    weights: np.ndarray
+
+
+def on_lines(passes: Passes, baselines: list[np.ndarray], points: Points) -> Answer:
+    """The sum over points of `w (x - x') dy/dx(x' + t (x - x'))`, and the explained value at the baselines."""
+    passes, told = passes.fixed()
+    embedded = Embedded.of(passes)
+    passes, real = embedded.passes, embedded.real
+    of_baselines = embedded.looked_up(baselines)
+    differences = [x[:, None] - b[None] for x, b in zip(embedded.looked_up(passes.inputs), of_baselines, strict=True)]
+
+    def along(rows: np.ndarray, which: np.ndarray, t: np.ndarray) -> list[np.ndarray]:
+        inputs = zip(passes.inputs, baselines, real, strict=True)
+        return [
+            np.where(r, b[which] + _spread(t, x) * (x[rows] - b[which]), x[rows]).astype(x.dtype) for x, b, r in inputs
+        ]
+
+    def back(rows: np.ndarray, which: np.ndarray, t: np.ndarray) -> list[np.ndarray]:
+        """The shifts of lookups from those of the sample to those of a point on the line."""
+        return [(d[rows, which] * _spread(t - 1, d[:, 0])).astype(d.dtype) for d in differences]
+
+    def make(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray]:
+        return along(rows, points.which[copies], points.at[copies])
+
+    def shift(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray]:
+        return back(rows, points.which[copies], points.at[copies])
+
+    def weigh(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray | float]:
+        which, weights = points.which[copies], points.weights[copies]
+        inputs = zip(passes.inputs, baselines, strict=True)
+        return [(x[rows] - b[which]).astype("float64") * _spread(weights, x) for x, b in inputs]
+
+    def weigh_taps(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray | float]:
+        which, weights = points.which[copies], points.weights[copies]
+        return [d[rows, which].astype("float64") * _spread(weights, d[:, 0]) for d in differences]
+
+    moves = shift if differences else None
+    taps = dataclasses.replace(passes.question, taps=passes.question.shifts)
+    reading = dataclasses.replace(passes, question=taps)
+    answer = reading.averaged(len(points.at), make, told, weigh, shift=moves, weigh_taps=weigh_taps)
+    answer = embedded.with_indices(answer, answer.taps)
+
+    # The explained value at the baselines, each as often as it was begun at.
+    shares = np.bincount(points.which, points.weights, len(baselines[0]))
+    silent, reference = dataclasses.replace(passes, progress=None), np.zeros(passes.samples)
+    ends = silent.copies(
+        len(shares),
+        lambda rows, copies: along(rows, copies, np.zeros(len(rows))),
+        relevance=False,
+        shift=(lambda rows, copies: back(rows, copies, np.zeros(len(rows)))) if differences else None,
+    )
+    for rows, copies, at_baseline in ends:
+        add_rows(reference, rows, at_baseline.explained * shares[copies])
+    return dataclasses.replace(answer, reference=reference.astype(answer.explained.dtype))
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -144,62 +230,10 @@ class IntegratedGradients(ComparingMethod):
         return POSTPROCESS[self.postprocess](q)
 
     def answer(self, passes: Passes) -> Answer:
-        passes, told = passes.fixed()
-        embedded = Embedded.of(passes)
-        passes, real = embedded.passes, embedded.real
         baselines = self.baselines(passes)
-        at, weights = QUADRATURES[self.method](self.steps)
-        count = len(baselines[0])
-        of_baselines = embedded.looked_up(baselines)
-        differences = [
-            x[:, None] - b[None] for x, b in zip(embedded.looked_up(passes.inputs), of_baselines, strict=True)
-        ]
-
-        def along(rows: np.ndarray, which: np.ndarray, t: np.ndarray) -> list[np.ndarray]:
-            inputs = zip(passes.inputs, baselines, real, strict=True)
-            return [
-                np.where(r, b[which] + _spread(t, x) * (x[rows] - b[which]), x[rows]).astype(x.dtype)
-                for x, b, r in inputs
-            ]
-
-        def back(rows: np.ndarray, which: np.ndarray, t: np.ndarray) -> list[np.ndarray]:
-            """The shifts of lookups from those of the sample to those of a point on the line."""
-            return [(d[rows, which] * _spread(t - 1, d[:, 0])).astype(d.dtype) for d in differences]
-
-        def make(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray]:
-            which, step = np.divmod(copies, len(at))
-            return along(rows, which, at[step])
-
-        def shift(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray]:
-            which, step = np.divmod(copies, len(at))
-            return back(rows, which, at[step])
-
-        def weigh(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray | float]:
-            which, step = np.divmod(copies, len(at))
-            inputs = zip(passes.inputs, baselines, strict=True)
-            return [(x[rows] - b[which]).astype("float64") * _spread(weights[step] / count, x) for x, b in inputs]
-
-        def weigh_taps(rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray | float]:
-            which, step = np.divmod(copies, len(at))
-            return [d[rows, which].astype("float64") * _spread(weights[step] / count, d[:, 0]) for d in differences]
-
-        moves = shift if differences else None
-        taps = dataclasses.replace(passes.question, taps=passes.question.shifts)
-        reading = dataclasses.replace(passes, question=taps)
-        answer = reading.averaged(count * len(at), make, told, weigh, shift=moves, weigh_taps=weigh_taps)
-        answer = embedded.with_indices(answer, answer.taps)
-
-        # The explained value at the baseline; the mean over several.
-        silent, total = dataclasses.replace(passes, progress=None), np.zeros(passes.samples)
-        ends = silent.copies(
-            count,
-            lambda rows, copies: along(rows, copies, np.zeros(len(rows))),
-            relevance=False,
-            shift=(lambda rows, copies: back(rows, copies, np.zeros(len(rows)))) if differences else None,
-        )
-        for rows, _, at_baseline in ends:
-            add_rows(total, rows, at_baseline.explained)
-        return dataclasses.replace(answer, reference=(total / count).astype(answer.explained.dtype))
+        count, (at, weights) = len(baselines[0]), QUADRATURES[self.method](self.steps)
+        which = np.repeat(np.arange(count), len(at))
+        return on_lines(passes, baselines, Points(which, np.tile(at, count), np.tile(weights / count, count)))
 
 
 def _spread(factors: np.ndarray, x: np.ndarray) -> np.ndarray:

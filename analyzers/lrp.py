@@ -10,9 +10,10 @@ import keras
 
 from kerasexplain import registry, rules
 from kerasexplain.compiler.composite import Composite
-from kerasexplain.foundation.checks import check_choice, check_nonnegative
+from kerasexplain.foundation.checks import check_choice
 from kerasexplain.matches import UntilLayer, first_kernel, kernel
 from kerasexplain.rules import ElementwiseRule, Ignore, MaximumRule, Rule, Slope, WinnerTakesAll
+from kerasexplain.rules.stabilizer import Stabilizer, check_stabilizer
 from kerasexplain.runtime.method import Method
 
 #: What elementwise nonlinearities do to relevance, by the name of the choice.
@@ -34,7 +35,9 @@ class LRPMethod(Method):
             as in the papers), "slope" takes what f(0) makes for a bias (`Slope`). Where f(0) is not 0, in a hidden
             sigmoid or softplus, ignoring it can turn the sign of evidence: there, "slope" is the choice. For tanh,
             GELU and whatever else has f(0) = 0, both are the same.
-        stabilizer: For all rules that divide and have no stabilizer of their own; `keras.config.epsilon()` by default.
+        stabilizer: For all rules that divide and have no stabilizer of their own: a number, or a share of the
+            denominators' size, `Relative(1e-3)`; `keras.config.epsilon()` by default. A number is also added where
+            an addition turns relevance into relevance per unit, which is exact otherwise.
     """
 
     input_layer_rule: Any = None
@@ -43,14 +46,14 @@ class LRPMethod(Method):
     override: Any = None
     maximum: Any = None
     nonlinearity: str = "ignore"
-    stabilizer: float | None = None
+    stabilizer: Stabilizer | None = None
 
     def __post_init__(self) -> None:
         check_choice("nonlinearity", self.nonlinearity, NONLINEARITIES)
         check_choice("bias", getattr(self, "bias", True), (True, False))  # which some have; a text would be true
         if (self.until_layer_idx is None) != (self.until_layer_rule is None):
             raise ValueError("until_layer_idx and until_layer_rule go together")
-        check_nonnegative("stabilizer", self.stabilizer)
+        check_stabilizer("stabilizer", self.stabilizer)
         self.composite()  # so that a bad rule is refused here, not at the first analysis
 
     def kernel_rules(self) -> Sequence[tuple[Any, Any]]:

@@ -11,6 +11,7 @@ from kerasexplain.analyzers.lrp import LRPMethod
 from kerasexplain.compiler.composite import Composite
 from kerasexplain.matches import kernel
 from kerasexplain.rules import AlphaBeta
+from kerasexplain.rules.stabilizer import Stabilizer
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -64,7 +65,7 @@ class Epsilon(LRPMethod):
     where it is noisy still. With the default epsilon it is hardly more than `lrp.z`.
 
     Args:
-        epsilon: `keras.config.epsilon()` by default.
+        epsilon: A number, or a share of the size of z, `Relative(0.25)`; `keras.config.epsilon()` by default.
         bias: Whether the bias is in the denominator.
 
     Source: Bach et al. 2015, "On Pixel-Wise Explanations...", eq. 58.
@@ -72,7 +73,7 @@ class Epsilon(LRPMethod):
 
     name: ClassVar[str] = "lrp.epsilon"
 
-    epsilon: float | None = None
+    epsilon: Stabilizer | None = None
     bias: bool = True
 
     def kernel_rules(self) -> Sequence[tuple[Any, Any]]:
@@ -88,7 +89,7 @@ class EpsilonIgnoreBias(Epsilon):
     Not for: networks with large biases and the default epsilon: what is said of `lrp.z_IB` holds.
 
     Args:
-        epsilon: `keras.config.epsilon()` by default.
+        epsilon: A number, or a share of the size of z, `Relative(0.25)`; `keras.config.epsilon()` by default.
         bias: False; True makes it `lrp.epsilon`.
 
     Source: Bach et al. 2015, "On Pixel-Wise Explanations...", eq. 58, with the bias left out; iNNvestigate's name for

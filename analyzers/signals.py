@@ -1,4 +1,4 @@
-"""Gradients that are rectified on their way back: deconvolution and guided backpropagation."""
+"""Gradients with something else for that of ReLU: deconvolution, guided backpropagation, softplus."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any, ClassVar
 
 from kerasexplain import rules
+from kerasexplain.analyzers.gradient import Gradient
 from kerasexplain.compiler.composite import GRADIENT, Composite
 from kerasexplain.runtime.method import Method
 
@@ -57,3 +58,35 @@ class GuidedBackprop(Method):
 
     def attribution(self, x: Tensor, q: Tensor) -> Tensor:
         return q
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class BetaSmooth(Gradient):
+    """The gradient, with that of softplus in place of every ReLU's: `S_z = sigmoid(beta z) S_y`.
+
+    The softplus is `log(1 + exp(beta z)) / beta`; z is that of the network as it is, with ReLU. Functions without a
+    kink keep their gradient, a bound of a ReLU is smoothed too, and networks with other kinks (leaky ReLU) are refused.
+
+    Use it: for a gradient that does not jump where a unit goes on or off: it is less noisy, and harder to change by
+    changes of the input that cannot be seen. With a twin, for second derivatives, which ReLU's gradient has none of.
+
+    Not for: what the output is owed to, which no gradient says; networks that have been trained with softplus or GELU,
+    whose gradient is smooth already.
+
+    Args:
+        beta: How sharply the softplus bends: 1 and less smooth much, and in the limit it is the gradient itself.
+        postprocess: None, "abs" or "square".
+
+    Source: Dombrowski et al. 2019, "Explanations can be manipulated and geometry is to blame", section 4.
+    """
+
+    name: ClassVar[str] = "beta_smooth"
+
+    beta: float = 10.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.composite()  # so that a bad beta is refused here
+
+    def composite(self) -> Composite:
+        return dataclasses.replace(GRADIENT, elementwise=rules.SoftplusSlope(self.beta))

@@ -76,6 +76,7 @@ HEATMAPS: dict[str, Heatmap] = {
         note="without max pooling, nothing in it depends on the photograph but the logit it starts with"
     ),
     "deep_taylor.bounded": Heatmap(BOX),
+    "expected_gradients": Heatmap(note="against 140 crops of 14 other photographs", fitted=True),
     "lrp": Heatmap({"rule": "Z"}),
     "lrp.alpha_beta": Heatmap({"alpha": 1.5}),
     "lrp.attention": Heatmap(note=AS_Z),

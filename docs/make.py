@@ -62,7 +62,7 @@ FAMILIES = {
     "Gradients and signals": ("gradient", "signals", "grad_cam"),
     "LRP with one rule": ("lrp", "one_rule", "algebra"),
     "Presets": ("presets", "deep_taylor"),
-    "Comparison with a baseline": ("baseline",),
+    "Comparison with a baseline": ("baseline", "expected_gradients"),
     "Patterns": ("patterns",),
     "Perturbation": ("occlusion",),
     "Attention": ("attention",),

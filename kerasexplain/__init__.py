@@ -24,6 +24,9 @@ _HOME = {
     "Method": "runtime.method",
     "NotFiniteError": "foundation.errors",
     "UnsupportedModelError": "foundation.errors",
+    "PairRelevance": "similarity",
+    "bilrp": "similarity",
+    "choose": "evaluation.choice",
     "compare": "evaluation.comparison",
     "create_analyzer": "create",
     "load_analyzer": "create",
@@ -32,6 +35,7 @@ _HOME = {
     "reference_samples": "concepts",
     "register_rule": "operations",
     "relevance_pass": "backend",
+    "strategies": "evaluation.strategies",
 }
 _MODULES = ("callbacks", "matches", "metrics", "rules", "visualize")
 
@@ -43,12 +47,15 @@ if TYPE_CHECKING:
     from kerasexplain.compiler.composite import Composite
     from kerasexplain.concepts import reference_samples
     from kerasexplain.create import create_analyzer, load_analyzer, model_wo_softmax
+    from kerasexplain.evaluation.choice import choose
     from kerasexplain.evaluation.comparison import compare
+    from kerasexplain.evaluation.strategies import strategies
     from kerasexplain.explanation import Explanation
     from kerasexplain.foundation.errors import InputError, NotFiniteError, UnsupportedModelError
     from kerasexplain.operations import register_leaf, register_rule
     from kerasexplain.runtime.method import Method
     from kerasexplain.runtime.selection import Contrast
+    from kerasexplain.similarity import PairRelevance, bilrp
 
 
 def analyzer_names() -> list[str]:
@@ -90,9 +97,12 @@ __all__ = [
     "InputError",
     "Method",
     "NotFiniteError",
+    "PairRelevance",
     "UnsupportedModelError",
     "analyzer_names",
+    "bilrp",
     "callbacks",
+    "choose",
     "compare",
     "create_analyzer",
     "load_analyzer",
@@ -104,5 +114,6 @@ __all__ = [
     "register_rule",
     "relevance_pass",
     "rules",
+    "strategies",
     "visualize",
 ]

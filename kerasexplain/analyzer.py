@@ -6,7 +6,7 @@ import functools
 import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 
@@ -15,6 +15,7 @@ from kerasexplain.audit import Audit
 from kerasexplain.backend import check_eager
 from kerasexplain.compiler.options import Options
 from kerasexplain.compiler.pipeline import Pipeline
+from kerasexplain.compiler.resolutions import resolutions
 from kerasexplain.compiler.reverse_graph import ReverseGraph
 from kerasexplain.compiler.rows import Row, with_steps
 from kerasexplain.explanation import Explanation, joined
@@ -31,6 +32,8 @@ from kerasexplain.runtime.results import deliver
 from kerasexplain.runtime.selection import one_of
 from kerasexplain.runtime.streams import Batch, Data, ahead
 from kerasexplain.tables import rules_table
+
+Kept = TypeVar("Kept")
 
 
 class Analyzer:
@@ -111,9 +114,16 @@ class Analyzer:
         method.composite()  # so that a bad rule is refused here
         self._description: dict[str, Any] | None = None
         self._has_remarked = False
+        self._kept: dict[str, Any] = {}
         self._engine = Engine(model, method, self.options)
         if example is not None or self._engine.is_ready:
             self._engine.pipelines(example)
+
+    def kept(self, name: str, make: Callable[[], Kept]) -> Kept:
+        """What is made for this analyzer once and used again, such as the functions that a metric has compiled."""
+        if name not in self._kept:
+            self._kept[name] = make()
+        return self._kept[name]
 
     @property
     def _first(self) -> Pipeline:
@@ -133,6 +143,17 @@ class Analyzer:
     def graph(self) -> Graph:
         """The canonized graph that relevance runs through."""
         return self._first.graph
+
+    @property
+    def resolutions(self) -> list[str]:
+        """One operation for every size of map, from coarse to fine: all relevance goes through each of them.
+
+        `explain(x, layers=analyzer.resolutions).resolutions()` gives their maps, and the input's, in one pass.
+
+        Raises:
+            ValueError: The model leaves the size of its maps open, or has channels in the first axis.
+        """
+        return resolutions(self.graph, self._first.rows)
 
     @property
     def twin(self) -> ReverseGraph:
@@ -167,7 +188,7 @@ class Analyzer:
             neuron_selection: What is explained, whatever the mode: an index, for all samples or one per sample (a
                 tuple, or one column per axis, for outputs of higher rank; negative ones count from the end); a
                 floating array shaped like the output, as weights, or a mask of a region of it (truth values; zeros and
-                ones, in outputs of several axes); or a `Contrast` of one neuron with others. For a
+                ones, in outputs of several axes or as one-hot rows); or a `Contrast` of one neuron with others. For a
                 stream, what holds for all samples, or a function from a batch as the stream gives it to what holds
                 for its samples.
             batch_size: How many samples run at once, instead of the analyzer's own. A stream's batches run as they are
@@ -198,7 +219,14 @@ class Analyzer:
         return deliver(((batch, explanation.relevance) for batch, explanation in found), out, callback)
 
     def __call__(self, inputs: Any, targets: Any = None) -> Any:
-        """`analyze(inputs, targets)`, in the form that other libraries call explainers by."""
+        """`analyze(inputs, targets)`, in the form that other libraries call explainers by.
+
+        Args:
+            inputs: As for `analyze`.
+            targets: As `neuron_selection` of `analyze`; other libraries pass one-hot labels, `(samples, outputs)`.
+
+        Raises: As `analyze`.
+        """
         return self.analyze(inputs, targets)
 
     def explain(
@@ -394,7 +422,8 @@ class Analyzer:
         write_analyzer(path, self.get_config(), {name: value for name, value in fitted.items() if value is not None})
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_description": None}  # which may name what only this process knows
+        # A description may name what only this process knows, and what others have compiled is this process' own.
+        return {**vars(self), "_description": None, "_kept": {}}
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Analyzer):

@@ -113,7 +113,7 @@ class Audit:
         return (
             f"{said} (sizes in the middle sample, of what is explained: {shares}). Try a rule that leaves biases out "
             "(lrp.epsilon_IB, or rules with bias=False), lrp.bias_as_input to see what each bias takes, or a smaller "
-            "epsilon where much is lost"
+            "epsilon where much is lost; kerasexplain.compare(model, x) measures which map to trust"
         )
 
     def __str__(self) -> str:

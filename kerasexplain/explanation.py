@@ -171,9 +171,9 @@ class Explanation:
             >>> pathlib.Path("relevance.html").write_text(found.to_html(), encoding="utf-8")
             >>> strongest = max(found[0], key=lambda pair: pair[1])
         """
-        relevance = _entry(self.relevance, which)
+        relevance = entry(self.relevance, which)
         if type(ids) is type(self.relevance) and not isinstance(ids, np.ndarray):
-            ids = _entry(ids, which)
+            ids = entry(ids, which)
         titles = self._titles() if titles is None else titles
         return token_relevances(relevance, words, ids, padding=padding, titles=titles)
 
@@ -198,6 +198,28 @@ class Explanation:
             raise ValueError(f"k must be from 1 to the {per_channel.shape[1]} channels of {layer!r}, got {k}")
         order = np.argsort(-per_channel, axis=1, kind="stable")[:, :k]
         return TopNeurons(order, np.take_along_axis(per_channel, order, axis=1))
+
+    def resolutions(self) -> dict[str, np.ndarray]:
+        """Relevance by position, summed over channels, `(samples, *positions)`: by layer from coarse to fine.
+
+        Of the layers that were asked for those that have positions, and of the inputs, under their names or "input".
+        With `layers=analyzer.resolutions` there is one map of every size, and each has all relevance that there is at
+        its depth.
+
+        Raises:
+            ValueError: Neither layers nor inputs have positions and channels.
+
+        Example:
+            >>> found = analyzer.explain(images, layers=analyzer.resolutions)
+            >>> visualize.grid(images, found.resolutions()).save("resolutions.png")
+        """
+        inputs = self.relevance if isinstance(self.relevance, dict) else {"input": self.relevance}
+        if isinstance(self.relevance, (list, tuple)):
+            inputs = {f"input {i}": array for i, array in enumerate(self.relevance)}
+        maps = {name: array.sum(axis=-1) for name, array in {**self.layers, **inputs}.items() if array.ndim > 2}
+        if not maps:
+            raise ValueError("nothing that relevance was read at has positions and channels: ask for layers that have")
+        return dict(sorted(maps.items(), key=lambda item: item[1][0].size))
 
     def _titles(self) -> list[str]:
         """Per sample what was explained, and its value."""
@@ -271,7 +293,7 @@ def joined(parts: Sequence[Any]) -> Any:
     return parts[0] if len(parts) == 1 else keras.tree.map_structure(join, *parts)
 
 
-def _entry(values: Any, which: int | str | None) -> Any:
+def entry(values: Any, which: int | str | None) -> Any:
     """The entry of one input, of the entries of all of them."""
     if not isinstance(values, (dict, list, tuple)):
         if which is not None:

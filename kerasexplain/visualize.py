@@ -21,7 +21,7 @@ try:
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import CenteredNorm, Colormap, LinearSegmentedColormap
     from matplotlib.figure import Figure
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageColor, ImageDraw, ImageOps
 except ImportError as error:
     raise not_importable("images need matplotlib and Pillow", "viz", error) from error
 
@@ -171,6 +171,61 @@ def grid(
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", bbox_inches="tight")
     return Image.open(buffer).convert("RGB")
+
+
+def links(
+    images: Any,
+    others: Any,
+    left: np.ndarray,
+    right: np.ndarray,
+    relevance: np.ndarray,
+    left_size: Sequence[int],
+    right_size: Sequence[int],
+    *,
+    smallest: int = 192,
+) -> Image.Image:
+    """Pairs of images side by side, with lines between parts that belong together: the stronger, the more opaque.
+
+    Args:
+        images: The left ones, as for `overlay`.
+        others: The right ones, as many.
+        left: Row and column of the left end of each line, `(samples, k, 2)`, counted in parts of the image.
+        right: Those of the right end.
+        relevance: Of each line, `(samples, k)`.
+        left_size: How many parts a left image has, from top to bottom and from left to right.
+        right_size: How many a right one has.
+        smallest: Height in pixels below which images are enlarged, by an integer factor.
+
+    Raises:
+        ValueError: As for `overlay`, or the numbers of images and lines differ, or the parts are not those of images.
+    """
+    pairs = list(zip(as_images(images), as_images(others), strict=True))
+    if len(pairs) != len(relevance) or left.shape[-1] != 2 or right.shape[-1] != 2:
+        raise ValueError(
+            f"there are {len(pairs)} pairs of images, but lines between parts of {left.shape} and {right.shape}"
+        )
+    rows = []
+    for pair, begins, ends, strengths in zip(pairs, left, right, relevance, strict=True):
+        beside = strip([ImageOps.grayscale(image).convert("RGB") for image in pair], smallest=smallest)
+        factor = beside.height // max(image.height for image in pair)
+        (one, another), shift = pair, 0
+        shift = beside.width - another.width * factor
+        drawing = Image.new("RGBA", beside.size)
+        draw = ImageDraw.Draw(drawing)
+        limit = np.abs(strengths).max() or 1.0
+        for begin, end, strength in sorted(zip(begins, ends, strengths, strict=True), key=lambda line: abs(line[2])):
+            (y, x), (v, u) = (
+                (np.asarray(at) + 0.5) * (image.height, image.width) / size * factor
+                for at, image, size in ((begin, one, left_size), (end, another, right_size))
+            )
+            colour = COLOURS[-1] if strength > 0 else COLOURS[0]
+            rgb = ImageColor.getrgb(colour)
+            draw.line([(x, y), (u + shift, v)], fill=(*rgb[:3], int(255 * abs(strength) / limit)), width=2)
+        rows.append(Image.alpha_composite(beside.convert("RGBA"), drawing).convert("RGB"))
+    below = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)), "white")
+    for i, row in enumerate(rows):
+        below.paste(row, (0, sum(above.height for above in rows[:i])))
+    return below
 
 
 def _heading(name: str, width: float) -> str:

@@ -10,7 +10,8 @@ import keras
 
 from kerasexplain import rules as rule_catalogue
 from kerasexplain.foundation.config import Configurable
-from kerasexplain.rules import Ignore, MaximumRule, ProductRule, Rule, WinnerTakesAll
+from kerasexplain.rules import Ignore, MaximumRule, ProductRule, Relative, Rule, WinnerTakesAll
+from kerasexplain.rules.stabilizer import Stabilizer
 
 Match = Any  # a layer or operation class, a tuple of them, a name glob, or a predicate on a row
 
@@ -26,7 +27,7 @@ class Composite(Configurable):
         elementwise, maximum, product: Defaults for nonlinearities, maxima and products. No product rule means that
             gates are recognised: `SignalTakesAll` where there is one, otherwise `Halve`. No rule for the others means
             the gradient, and is for plain composites alone.
-        stabilizer: For divisions outside of rules, and for rules that have none of their own.
+        stabilizer: For rules that have none of their own; a number is also for divisions outside of rules.
         plain: Whether it is no relevance that travels but the gradient, or a number like it: what has no rule is then
             not overridden.
         against_baseline: Whether that number compares with a baseline.
@@ -41,7 +42,7 @@ class Composite(Configurable):
     elementwise: Rule | None = dataclasses.field(default_factory=Ignore)
     maximum: MaximumRule | None = dataclasses.field(default_factory=WinnerTakesAll)
     product: ProductRule | None = None
-    stabilizer: float | None = None
+    stabilizer: Stabilizer | None = None
     plain: bool = False
     against_baseline: bool = False
     biases: bool = True
@@ -53,6 +54,11 @@ class Composite(Configurable):
         for rule in (rule_catalogue.get(rule) for rule in given if rule is not None):
             if rule.of_gradients and not self.plain:
                 raise ValueError(f"the rule {rule!r} is for methods whose signal is a gradient, not for relevance")
+
+    @property
+    def outside_rules(self) -> float:
+        """The stabilizer of divisions outside of rules, exact ones by default: where sums turn R into Q."""
+        return 0.0 if self.stabilizer is None or isinstance(self.stabilizer, Relative) else self.stabilizer
 
     @property
     def overrides(self) -> bool:

@@ -134,7 +134,7 @@ class Execution:
             rule = self.rows[last].rule
             if isinstance(rule, RevealCancel):
                 pairs[node] = Pair(last, reveal_cancel(node.primitive, last.primitive, rule), compares=True)
-            elif isinstance(row.rule, LinearRule) and self._runs_rectified(node, last):
+            elif isinstance(row.rule, LinearRule) and not row.rule.is_relative and self._runs_rectified(node, last):
                 nonnegative = row.domain.nonnegative
                 apply = LinearOverride(node.primitive, row.rule, Signal.Q, nonnegative, relu=last.primitive)
                 pairs[node] = Pair(last, apply)
@@ -257,7 +257,7 @@ class Execution:
         ys = self._in_one_precision(tensors_of(apply(xs, bias)))
         for i, value in enumerate(last.outputs):
             if override.takes is Signal.Q and self.signals.get(value) is Signal.R:
-                ys[i] = quotient_at(ys[i], self._composite.stabilizer)
+                ys[i] = quotient_at(ys[i], self._composite.outside_rules)
             if i == 0 and last.name in environment.conditions:
                 ys[i] = _conditioned(ys[i], environment.conditions[last.name])
             tap = environment.taps.get(Tap("output", last.name, i))

@@ -5,20 +5,21 @@ from __future__ import annotations
 import dataclasses
 import html
 import math
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
 
 from kerasexplain import tables
+from kerasexplain.analyzer import Analyzer
 from kerasexplain.compiler.options import Options
-from kerasexplain.evaluation.trials import CONTROLS, Samples, Trial, default_metrics, named, trials
+from kerasexplain.evaluation.trials import CONTROLS, Samples, Trial, default_metrics, named, teller, trials
 from kerasexplain.foundation.checks import check_count
 from kerasexplain.foundation.errors import InputError, nearest
+from kerasexplain.metrics.judging import check_metrics
 from kerasexplain.metrics.metric import Metric
 from kerasexplain.metrics.scores import Paired, Scores
-from kerasexplain.metrics.value import ExplainedValue
+from kerasexplain.metrics.value import DECIDING, ExplainedValue
 
 if TYPE_CHECKING:
     import pandas
@@ -43,6 +44,7 @@ class Comparison:
     samples: Samples
     metrics: dict[str, Metric]
     trials: dict[str, Trial]
+    _paired: dict[tuple[str, str], Paired] = dataclasses.field(default_factory=dict, init=False, repr=False)
 
     @property
     def names(self) -> list[str]:
@@ -62,12 +64,7 @@ class Comparison:
         Raises:
             KeyError: There are none.
         """
-        label = self._label(metric)
-        if analyzer not in self.trials:
-            raise KeyError(f"there is no analyzer {analyzer!r} in this comparison.{nearest(analyzer, self.trials)}")
-        if self.trials[analyzer].skipped:
-            raise KeyError(f"{analyzer!r} was skipped: {self.trials[analyzer].skipped}")
-        return self.trials[analyzer].scores[label]
+        return self._trial(analyzer).scores[self._label(metric)]
 
     def best(self, metric: str | Metric | None = None) -> str:
         """The name of the analyzer with the best mean under a metric, controls included; by default the first metric.
@@ -97,8 +94,12 @@ class Comparison:
         Columns: analyzer, metric, mean, standard_error, defined, wins_against_random, losses_against_random,
         difference_to_random, low, high, seconds_per_sample.
         """
-        import pandas
-
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                "a DataFrame needs pandas: pip install pandas; rows() are the same as plain data"
+            ) from error
         return pandas.DataFrame(self.rows())
 
     def rows(self) -> list[dict[str, Any]]:
@@ -124,11 +125,20 @@ class Comparison:
                 )
         return rows
 
+    def _trial(self, analyzer: str) -> Trial:
+        if analyzer not in self.trials:
+            raise KeyError(f"there is no analyzer {analyzer!r} in this comparison.{nearest(analyzer, self.trials)}")
+        if self.trials[analyzer].skipped:
+            raise KeyError(f"{analyzer!r} was skipped: {self.trials[analyzer].skipped}")
+        return self.trials[analyzer]
+
     def _against_random(self, name: str, label: str) -> Paired | None:
         control = self.trials.get(CONTROLS[0])
         if control is None or control.skipped or name == CONTROLS[0]:
             return None
-        return self.trials[name].scores[label].against(control.scores[label])
+        if (name, label) not in self._paired:
+            self._paired[name, label] = self.trials[name].scores[label].against(control.scores[label])
+        return self._paired[name, label]
 
     def _label(self, metric: str | Metric | None) -> str:
         if metric is None:
@@ -232,7 +242,7 @@ class Comparison:
         from kerasexplain.evaluation import pictures
 
         names = self.shown() if analyzers is None else analyzers
-        return pictures.gallery(self.samples, {name: self.trials[name].relevance for name in names}, images, **options)
+        return pictures.gallery(self.samples, {name: self._trial(name).relevance for name in names}, images, **options)
 
     def shown(self, count: int = 6) -> list[str]:
         """The best analyzers under the first metric, and the controls."""
@@ -296,9 +306,10 @@ def compare(
         masks=masks,
         background=background,
         samples=samples,
+        **({} if batch_size is None else {"batch_size": batch_size}),
         **options,
     )
-    tell = (lambda line: print(line, file=sys.stderr, flush=True)) if verbose else (lambda line: None)
+    tell = teller(verbose)
     found = trials(
         run.value,
         run.samples,
@@ -347,14 +358,15 @@ class Comparing:
         if samples is not None:
             check_count("samples", samples)
         chosen = named(analyzers)
+        for name, analyzer in chosen.items():
+            if isinstance(analyzer, Analyzer) and analyzer.model is not model:
+                raise ValueError(f"{name!r} is an analyzer of another model, {analyzer.model.name!r}")
         value = ExplainedValue(model, common_options(options))
         gathered = Samples.gathered(value, data, target, masks, background, samples)
         if gathered.x is not None and not len(gathered):
             raise InputError("there is no sample to compare analyzers on")
         judged = default_metrics(gathered) if metrics is None else _listed(metrics)
-        for metric in judged:
-            if metric.needs_masks and masks is None:
-                raise ValueError(f"{metric.name!r} compares maps with masks of the object: pass masks=")
+        check_metrics(judged, masks)
         labels = [metric.label for metric in judged]
         if len(set(labels)) < len(labels):
             raise ValueError(f"two metrics are the same: {labels}")
@@ -364,8 +376,9 @@ class Comparing:
         controls = (
             CONTROLS if first.ndim > 2 and first.dtype.kind == "f" and len(gathered.inputs) == 1 else CONTROLS[:1]
         )
-        for control in controls:
-            chosen.setdefault(control, control)
+        # They come first: a metric that cannot judge these samples fails with them, at once.
+        chosen = {**dict.fromkeys(controls), **chosen}
+        chosen = {name: name if analyzer is None else analyzer for name, analyzer in chosen.items()}
         return cls(value, gathered, chosen, dict(zip(labels, judged, strict=True)))
 
     def comparison(self, found: Sequence[Trial]) -> Comparison:
@@ -380,25 +393,17 @@ def common_options(options: dict[str, Any]) -> Options:
     Raises:
         ValueError: One of them is none.
     """
-    legal = ("output", "explain", "jit_compile", "batch_size", "neuron_selection_mode", "input_range")
     for option in options:
-        if option not in legal:
+        if option not in DECIDING:
             raise ValueError(
-                f"there is no option {option!r} that holds for all analyzers.{nearest(option, legal)} For an analyzer "
-                "with options of its own pass the analyzer itself: {'name': create_analyzer(...)}"
+                f"there is no option {option!r} that holds for all analyzers.{nearest(option, DECIDING)} For an "
+                "analyzer with options of its own pass the analyzer itself: {'name': create_analyzer(...)}"
             )
     return Options(**options)
 
 
 def _listed(metrics: Any) -> list[Metric]:
-    given: list[Any] = [metrics] if isinstance(metrics, (Metric, str)) else list(metrics)
-    for metric in given:
-        if not isinstance(metric, Metric):
-            raise TypeError(
-                f"metrics are values such as kerasexplain.metrics.RegionPerturbation(), got {metric!r} "
-                f"({type(metric).__name__})"
-            )
-    return given
+    return list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
 
 
 def _sorting(scores: Scores) -> float:

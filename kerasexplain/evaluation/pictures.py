@@ -10,6 +10,7 @@ import numpy as np
 from kerasexplain import visualize
 from kerasexplain.evaluation.trials import CONTROLS, Samples
 from kerasexplain.foundation.errors import not_importable
+from kerasexplain.metrics.scores import mean_of_defined
 
 try:
     import matplotlib
@@ -42,12 +43,14 @@ def curves(scores: Sequence[Scores], ax: Any = None) -> Figure:
         name = each.analyzer
         colour = "0.35" if name in CONTROLS else colours(number % 10)
         for which, curve in each.curves.items():
-            x, mean = 100 * each.steps[which], np.nanmean(curve, axis=0)
+            x, mean = 100 * each.steps[which], mean_of_defined(curve, axis=0)
             style = ":" if name == CONTROLS[0] else "-." if name in CONTROLS else styles.get(which, "-")
             legend = name if len(each.curves) == 1 else f"{name}, {which} relevant first"
             ax.plot(x, mean, style, color=colour, label=legend, linewidth=1.6)
             if len(curve) > 1:
-                error = np.nanstd(curve, axis=0, ddof=1) / np.sqrt(len(curve))
+                known = np.maximum(np.isfinite(curve).sum(axis=0), 2)  # of one there is no spread, and none is drawn
+                squares = mean_of_defined((curve - mean) ** 2, axis=0)
+                error = np.sqrt(squares / (known - 1))
                 ax.fill_between(x, mean - error, mean + error, color=colour, alpha=0.12, linewidth=0)
             drawn += 1
     if not drawn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -14,10 +15,11 @@ from kerasexplain import registry
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.create import create_analyzer
 from kerasexplain.foundation.errors import InputError, NotFiniteError, plain
-from kerasexplain.metrics.judging import judge
+from kerasexplain.metrics.judging import check_explained, judge, masks_of
 from kerasexplain.metrics.metric import Metric
 from kerasexplain.metrics.scores import Scores
 from kerasexplain.metrics.value import ExplainedValue
+from kerasexplain.runtime.inputs import as_array
 
 #: What every comparison holds: what a map has to beat. Edges are those of images and signals alone.
 CONTROLS = ("random", "edges")
@@ -89,15 +91,19 @@ class Samples:
         """
         xs, targets, explained, kept = [], [], [], []
         count = 0
+        if masks is not None and not callable(masks):
+            masks = as_array(masks)
         for batch, _, told, neuron in value.batches(data, target):
             xs.append(batch.structure(batch.arrays))
             targets.append(np.asarray(neuron))
             explained.append(np.asarray(told, "float64"))
             if masks is not None:
-                kept.append(np.asarray(masks(batch.given) if callable(masks) else masks[batch.rows]))
+                kept.append(masks_of(masks, batch))
             count += batch.count
             if limit is not None and count >= limit:
                 break
+        if background is not None:
+            value.arrays(background)  # what does not fit is told before anything runs
         found = cls(
             keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *xs),
             np.concatenate(targets),
@@ -133,21 +139,20 @@ def named(analyzers: Any) -> dict[str, Any]:
     """Analyzers, or their names, by the name they have in a comparison; by default the whole catalogue."""
     if analyzers is None:
         return {name: name for name in registry.names()}
-    if isinstance(analyzers, Mapping):
-        return {str(name): analyzer for name, analyzer in analyzers.items()}
+    by_name = analyzers.items() if isinstance(analyzers, Mapping) else None
     if isinstance(analyzers, (str, Analyzer)):
         analyzers = [analyzers]
     found: dict[str, Any] = {}
-    for analyzer in analyzers:
-        name = analyzer if isinstance(analyzer, str) else getattr(analyzer, "name", None)
-        if name is None:
-            raise TypeError(f"analyzers are names or analyzers, got {type(analyzer).__name__}")
-        if name in found:
-            raise ValueError(f"two analyzers are named {name!r}: pass a dict, by names of your own")
-        found[name] = analyzer
-    for name, analyzer in found.items():
+    for name, analyzer in by_name or [(getattr(each, "name", each), each) for each in analyzers]:
         if isinstance(analyzer, str):
-            registry.find(name)  # a typing error is told before anything runs
+            registry.find(analyzer)  # a typing error is told before anything runs
+        elif not isinstance(analyzer, Analyzer):
+            raise TypeError(
+                f"analyzers are names, or analyzers as create_analyzer makes them; got {type(analyzer).__name__}"
+            )
+        if str(name) in found:
+            raise ValueError(f"two analyzers are named {name!r}: pass a dict, by names of your own")
+        found[str(name)] = analyzer
     return found
 
 
@@ -177,8 +182,8 @@ def trials(
         try:
             yield _trial(value, samples, name, given, metrics, seconds, batch_size)
         except (ValueError, NotFiniteError, MemoryError, IndexError) as error:
-            if not isinstance(given, str):
-                raise  # it was made on purpose
+            if not isinstance(given, str) or name in CONTROLS:
+                raise  # the one was made on purpose; noise and edges there always are, and so a metric has failed
             yield Trial(name, skipped=plain(error))
 
 
@@ -192,19 +197,16 @@ def _trial(
     batch_size: int | str | None,
 ) -> Trial:
     analyzer = made(value, given) if isinstance(given, str) else given
-    if not isinstance(analyzer, Analyzer):
-        raise TypeError(f"{name!r} is no analyzer, but a {type(analyzer).__name__}")
-    if analyzer.model is not value.model:
-        raise ValueError(f"{name!r} is an analyzer of another model, {analyzer.model.name!r}")
     fit_if_needed(analyzer, samples)
     one = samples.at(np.arange(1))
     analyzer.analyze(one.x, one.target)
     each = _seconds(lambda: analyzer.analyze(one.x, one.target))
-    if seconds is not None and each * len(samples) > seconds:
+    if seconds is not None and each * len(samples) > seconds and isinstance(given, str) and name not in CONTROLS:
         raise InputError(
             f"its maps would take {each * len(samples):.3g} seconds, more than the {seconds:g} of seconds="
         )
     found = analyzer.explain(samples.x, samples.target, batch_size=batch_size)
+    check_explained(repr(name), found.explained, samples.explained)
     common: dict[str, Any] = {"masks": samples.masks, "background": samples.background, "batch_size": batch_size}
     scores = judge(analyzer, metrics, samples.x, samples.target, relevance=found, value=value, name=name, **common)
     by_label = {metric.label: score for metric, score in zip(metrics, scores, strict=True)}
@@ -213,12 +215,7 @@ def _trial(
 
 def made(value: ExplainedValue, name: str, **options: Any) -> Analyzer:
     """The analyzer of that name, with options of its own, that explains the same value."""
-    kept = {
-        option: setting
-        for option, setting in value.options.changed().items()
-        if option in ("output", "explain", "jit_compile", "batch_size", "neuron_selection_mode", "input_range")
-    }
-    return create_analyzer(name, value.model, **{**kept, **options})
+    return create_analyzer(name, value.model, **{**value.kept_options(), **options})
 
 
 def fit_if_needed(analyzer: Analyzer, samples: Samples) -> None:
@@ -227,6 +224,16 @@ def fit_if_needed(analyzer: Analyzer, samples: Samples) -> None:
         analyzer.method.check_fitted()
     except ValueError:
         analyzer.fit(samples.x if samples.background is None else samples.background)
+
+
+def teller(verbose: int) -> Callable[[str], None]:
+    """What tells lines of progress, on stderr; or nothing."""
+
+    def tell(line: str) -> None:
+        if verbose:
+            print(line, file=sys.stderr, flush=True)
+
+    return tell
 
 
 def _seconds(function: Callable[[], Any]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Iterable
 from typing import Any
@@ -13,6 +14,12 @@ def check_nonnegative(name: str, value: Any) -> None:
         return
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not float(value) >= 0:
         raise ValueError(f"{name} must be a number that is not negative, got {value!r}")
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Raises ValueError unless the value is a finite number above zero."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < float(value) < math.inf:
+        raise ValueError(f"{name} must be a positive number, got {value!r}")
 
 
 def check_count(name: str, value: Any) -> None:

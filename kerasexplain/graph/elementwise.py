@@ -47,6 +47,11 @@ class Elementwise(Primitive):
     def bias_shape(self) -> tuple[int, ...] | None:  # type: ignore[override]
         return None if self.at_zero == 0 else ()
 
+    @property
+    def bound(self) -> float:
+        """What f is known not to exceed."""
+        return self.range.high
+
     def __call__(self, *xs: Tensor, tap: Tensor | None = None) -> Tensor:
         return self.function(*xs)
 

@@ -11,6 +11,7 @@ from kerasexplain.foundation.config import saved_by_keyword
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.metrics.judged import Judged, Result
 from kerasexplain.metrics.perturbation import SUBSETS, Removing
+from kerasexplain.metrics.scores import mean_of_defined
 from kerasexplain.metrics.units import Units
 
 
@@ -46,9 +47,15 @@ def _sums(judged: Judged, units: Units, flags: np.ndarray) -> np.ndarray:
 
 
 def pearson(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Pearson's correlation along the last axis; NaN where either side is constant."""
-    a, b = (x - x.mean(axis=-1, keepdims=True) for x in (a, b))
-    scale = np.sqrt((a**2).sum(axis=-1) * (b**2).sum(axis=-1))
+    """Pearson's correlation along the last axis; NaN where either side is constant, but for rounding."""
+    parts = []
+    for x in (a, b):
+        centred = x - x.mean(axis=-1, keepdims=True)
+        spread = np.sqrt((centred**2).sum(axis=-1))
+        # Sums of equal numbers in another order differ in their last digits, which mean nothing.
+        parts.append((centred, np.where(spread > 1e-12 * np.sqrt((x**2).sum(axis=-1)), spread, 0.0)))
+    (a, first), (b, second) = parts
+    scale = first * second
     return np.divide((a * b).sum(axis=-1), scale, out=np.full(scale.shape, np.nan), where=scale > 0)
 
 
@@ -103,7 +110,7 @@ class SensitivityN(_Subsets):
     defined, and left out of the mean.
 
     Args:
-        shares: The n, as shares of all parts.
+        shares: The n, as shares of all parts, in whole parts; what is the same number of parts counts once.
         runs: Number of subsets for each n.
         fill, size, regions, which, seed: As for `RegionPerturbation`.
 
@@ -128,12 +135,12 @@ class SensitivityN(_Subsets):
 
     def scores(self, judged: Judged) -> Result:
         units = self.units(judged)
-        sizes = np.maximum(1, np.round(np.asarray(self.shares) * units.count)).astype(int)
+        sizes = np.unique(np.maximum(1, np.round(np.asarray(self.shares) * units.count)).astype(int))
         flags = self._drawn(judged, units, np.repeat(sizes, self.runs))
         each = (judged.samples, len(sizes), self.runs)
         sums, falls = _sums(judged, units, flags), self._falls(judged, units, flags)
         found = pearson(sums.reshape(each), falls.reshape(each))
-        return Result(_mean(found), {}, {self.name: found}, {self.name: sizes / units.count})
+        return Result(mean_of_defined(found), {}, {self.name: found}, {self.name: sizes / units.count})
 
 
 @saved_by_keyword
@@ -190,6 +197,7 @@ class Infidelity(_Subsets):
         return Result(((scale * predicted - falls) ** 2).mean(axis=1))
 
     def _derived(self, judged: Judged, units: Units, flags: np.ndarray) -> np.ndarray:
+        judged.check_channels("of='gradient'")
         removal = self.removal(judged, units)
         predicted = np.zeros(flags.shape[:2])
         rows = np.arange(judged.samples)
@@ -199,11 +207,3 @@ class Infidelity(_Subsets):
                 change = (x.astype("float64") - y) * relevance
                 predicted[:, k] += change.reshape(judged.samples, -1).sum(axis=1)
         return predicted
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """The mean along the last axis of what is no NaN; NaN where there is nothing else."""
-    known = np.isfinite(values)
-    count = known.sum(axis=-1)
-    total = np.where(known, values, 0).sum(axis=-1)
-    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)

@@ -70,7 +70,8 @@ class Constant(Fill):
         if x.dtype.kind in "iu":
             check_integers(np.asarray(self.value), str(x.dtype), "the fill")
         try:
-            return np.broadcast_to(np.asarray(self.value).astype(x.dtype), x.shape)
+            one = np.broadcast_to(np.asarray(self.value).astype(x.dtype), x.shape[1:])
+            return np.broadcast_to(one, x.shape)
         except ValueError:
             raise InputError(f"fill has shape {np.shape(self.value)}, which does not fit {x.shape[1:]}") from None
 
@@ -116,7 +117,9 @@ class Low(Fill):
 
     def cover(self, x: np.ndarray, background: np.ndarray | None, generators: Callable[[int], Any]) -> np.ndarray:
         assert background is not None
-        return np.broadcast_to(background.min(axis=pooled_axes(background.ndim), keepdims=True), x.shape)
+        return np.broadcast_to(background.min(axis=pooled_axes(background.ndim), keepdims=True), x.shape).astype(
+            x.dtype
+        )
 
 
 @saved
@@ -162,11 +165,7 @@ class Blur(Fill):
         except ImportError as error:
             raise not_importable("the fill 'blur' needs SciPy", "metrics", error) from error
         sigma = max(1.0, 0.1 * max(x.shape[axis] for axis in axes)) if self.sigma is None else self.sigma
-        # Not by its axes=, which SciPy has from 1.11 on: 0 leaves an axis alone.
-        blurred = ndimage.gaussian_filter(
-            x.astype("float64"), [sigma if axis in axes else 0 for axis in range(x.ndim)], mode="nearest"
-        )
-        return blurred.astype(x.dtype)
+        return ndimage.gaussian_filter(x.astype("float64"), sigma, mode="nearest", axes=axes).astype(x.dtype)
 
 
 @saved
@@ -181,6 +180,10 @@ class Other(Fill):
 
     def cover(self, x: np.ndarray, background: np.ndarray | None, generators: Callable[[int], Any]) -> np.ndarray:
         assert background is not None
+        if background.shape[1:] != x.shape[1:]:
+            raise InputError(
+                f"the fill 'other' needs other samples of the same size, {x.shape[1:]}; got {background.shape[1:]}"
+            )
         return np.stack([self._another(sample, background, generators(i)) for i, sample in enumerate(x)])
 
     @staticmethod
@@ -239,7 +242,7 @@ class Delete(Fill):
         if x.ndim != 2:
             raise InputError(f"Delete takes sequences of ids, (samples, length), got shape {x.shape}")
         check_integers(x, "int64", "what Delete takes")
-        check_integers(np.asarray(self.padding), str(x.dtype), "the padding")
+        check_integers(np.asarray(self.padding), str(x.dtype) if x.dtype.kind in "iu" else "int64", "the padding")
         return np.full_like(x, self.padding)
 
     def changed(self, x: np.ndarray, cover: np.ndarray, removed: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from kerasexplain.analyzer import Analyzer
+from kerasexplain.foundation.errors import InputError
 from kerasexplain.runtime.passes import Make, Passes
 
 
@@ -29,6 +30,7 @@ class Judged:
         analyzer: What made the maps; None where they come from elsewhere.
         structure: Gives arrays the structure in which the analyzer takes them.
         passes: Runs of the model with the neurons fixed.
+        summed: Whether maps came with their channels summed: then the sum stands in the first channel.
     """
 
     inputs: list[np.ndarray]
@@ -43,6 +45,12 @@ class Judged:
     analyzer: Analyzer | None
     structure: Callable[[list[np.ndarray]], Any]
     passes: Passes
+    summed: bool = False
+
+    def check_channels(self, what: str) -> None:
+        """Raises InputError where maps came without channels."""
+        if self.summed:
+            raise InputError(f"{what} needs the relevance of every channel, and it came with channels summed")
 
     @property
     def samples(self) -> int:
@@ -65,17 +73,29 @@ class Judged:
         Args:
             count: How many copies there are of each sample.
             make: `(rows, copies) -> inputs`, the inputs of a batch of copies.
+
+        Raises:
+            InputError: The model gives no number for one.
         """
         found = np.zeros((self.samples, count))
         for rows, copies, answer in self.passes.copies(count, make, relevance=False):
             found[rows, copies] = answer.explained
+        if not np.isfinite(found).all():
+            sample, copy = np.argwhere(~np.isfinite(found))[0]
+            raise InputError(
+                f"the model gives {found[sample, copy]} for changed copy {copy} of {count} of sample "
+                f"{self.numbers[sample]}: for a sentence without any word, say. Remove less (steps=, shares=), or fill "
+                "otherwise"
+            )
         return found
 
     def explained_anew(self, inputs: Sequence[np.ndarray], neuron: Any = None) -> list[np.ndarray]:
         """The maps of other inputs, or of another neuron, by the same analyzer; the neuron is this one by default."""
         assert self.analyzer is not None  # `Metric.explains_anew` has it
         relevance = self.analyzer.analyze(
-            self.structure(list(inputs)), self.neuron if neuron is None else neuron, batch_size=len(inputs[0])
+            self.structure(list(inputs)),
+            self.neuron if neuron is None else neuron,
+            batch_size=min(len(inputs[0]), self.passes.size.now),
         )
         return as_list(relevance, self.names)
 

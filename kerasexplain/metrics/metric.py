@@ -30,7 +30,7 @@ class Metric(Configurable):
     def label(self) -> str:
         """The name, with the options that are not at their default."""
         options = repr(self).partition("(")[2].removesuffix(")")
-        return f"{self.name}({options})" if options else self.name
+        return " ".join(f"{self.name}({options})".split()) if options else self.name  # arrays have several lines
 
     def scores(self, judged: Judged) -> Result:
         """The scores of some samples."""
@@ -51,15 +51,18 @@ class Metric(Configurable):
         """The score of every sample.
 
         Args:
-            analyzer: What makes the maps. Or, with `relevance`, a Keras model that maps from elsewhere belong to.
+            analyzer: What makes the maps. Or, with `relevance`, a Keras model that maps from elsewhere belong to, as
+                explanations of its logits; where they explain another value, an analyzer of that, such as
+                `create_analyzer("gradient", model, explain="activation")`.
             x: The samples, as for `Analyzer.analyze`: arrays, or a stream of batches.
             target: What is explained, as for `Analyzer.analyze`; by default what the analyzer explains by default.
             masks: Where the object lies, for metrics of localisation: truth values, one for each position (for an
                 image `(samples, height, width)`; see `masks_of_boxes`). For a stream, a function from a batch as the
                 stream gives it to the masks of its samples.
-            background: Other samples like x that fills are made of; by default x, where it is no stream.
-            relevance: Maps to be judged instead of the analyzer's own: arrays shaped like x, or an `Explanation`. For a
-                stream, a function of the batch.
+            background: Other samples like x that fills are made of, as arrays; by default x, where it is no stream.
+            relevance: Maps to be judged instead of the analyzer's own: arrays shaped like x, or with channels summed,
+                without that axis or with one entry along it; or an `Explanation`, whose neurons are the target then.
+                For a stream, a function of the batch.
             batch_size: How many samples or changed copies run at once; by default the analyzer's number.
             verbose: 1 shows a progress bar.
 

@@ -90,9 +90,20 @@ class Removal:
             rows: Which samples.
             flags: Which parts are removed of each, truth values `(rows, parts)`.
         """
+        # Copies of one sample follow one another, and are views of it until something has been removed.
+        begins = np.flatnonzero(np.diff(rows, prepend=-1))
+        runs = list(zip(begins, [*begins[1:], len(rows)], strict=True))
         found = []
         for x, cover, removed in zip(self._inputs, self.covers, self._units.at(flags), strict=True):
-            found.append(x[rows] if cover is None else self._fill.changed(x[rows], cover[rows], removed))
+            if cover is None:
+                found.append(x[rows])
+                continue
+            parts = []
+            for begin, end in runs:
+                shape = (end - begin, *x.shape[1:])
+                own, stands_in = (np.broadcast_to(array[rows[begin]], shape) for array in (x, cover))
+                parts.append(self._fill.changed(own, stands_in, removed[begin:end]))
+            found.append(parts[0] if len(parts) == 1 else np.concatenate(parts))
         return found
 
     def is_void(self) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -14,6 +14,7 @@ from kerasexplain.foundation.config import saved_by_keyword
 from kerasexplain.foundation.errors import InputError, NotFiniteError
 from kerasexplain.metrics.judged import Judged, Result
 from kerasexplain.metrics.metric import Metric
+from kerasexplain.metrics.scores import mean_of_defined
 from kerasexplain.metrics.similarity import SIMILARITIES, similarities
 
 
@@ -40,9 +41,10 @@ class ModelRandomization(_Comparing):
         score = mean_l similarity( R(x; W), R(x; W with layers randomised down to l) )
 
     A map that stays as it is does not show what the model has learnt; lower is better. Cascading, layers stay
-    randomised on the way down; otherwise one at a time is. Randomised is: the entries of every trainable weight are
-    permuted, which keeps how they are distributed; a weight of equal entries, such as a new bias, stays as it is. The
-    model's own weights are exchanged during the call and put back at its end, also after an error.
+    randomised on the way down; otherwise one at a time is. Randomised is: the entries of every weight that training
+    changes are permuted, in frozen layers too, which keeps how they are distributed; a weight of equal entries, such as
+    a new bias, stays as it is. The model's own weights are exchanged during the call and put back at its end, also
+    after an error.
 
     `curves` has the similarity by layer, from the output down. NaN, and left out of the mean, where either map is
     constant or overflows.
@@ -71,8 +73,7 @@ class ModelRandomization(_Comparing):
         assert judged.analyzer is not None  # `judge` has asked for one
         layers = layers_with_weights(judged.analyzer.model)
         curve = np.zeros((judged.samples, len(layers)))
-        with weights_put_back(judged.analyzer.model):
-            originals = [[_values(weight) for weight in weights] for weights in layers]
+        with weights_put_back(layers) as originals:
             for k, weights in enumerate(layers):
                 for n, weight in enumerate(weights):
                     weight.assign(self._permuted(originals[k][n], k, n))
@@ -81,11 +82,7 @@ class ModelRandomization(_Comparing):
                     for weight, original in zip(weights, originals[k], strict=True):
                         weight.assign(original)
         shares = np.arange(1, len(layers) + 1) / len(layers)
-        known = np.isfinite(curve)
-        count = known.sum(axis=1)
-        total = np.where(known, curve, 0).sum(axis=1)
-        mean = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
-        return Result(mean, {}, {self.name: curve}, {self.name: shares})
+        return Result(mean_of_defined(curve), {}, {self.name: curve}, {self.name: shares})
 
     def _permuted(self, values: np.ndarray, layer: int, number: int) -> np.ndarray:
         generator = np.random.default_rng([self.seed, layer, number])  # the same for every batch
@@ -136,28 +133,41 @@ class RandomLogit(_Comparing):
 
 
 def layers_with_weights(model: keras.Model) -> list[list[Any]]:
-    """The trainable weights of every layer that has any, from the output to the input.
+    """The weights that training changes, of every layer that has any, from the output to the input.
+
+    Layers that are frozen have learnt what they hold, too.
 
     Raises:
         InputError: There are none.
     """
-    by_layer: dict[str, list[Any]] = {}
-    for weight in reversed(model.trainable_variables):
-        by_layer.setdefault(weight.path.rpartition("/")[0], []).append(weight)
-    if not by_layer:
+    found: list[list[Any]] = []
+    seen: set[int] = set()  # one weight may be that of two layers
+    for layer in _within(model):
+        own = [w for w in layer._trainable_variables if id(w) not in seen and keras.backend.is_float_dtype(w.dtype)]
+        seen.update(map(id, own))
+        found += [own] if own else []
+    if not found:
         raise InputError(f"the model {model.name!r} has no trainable weights that could be randomised")
-    return list(by_layer.values())
+    return found[::-1]
+
+
+def _within(layer: Any) -> Iterator[Any]:
+    """A layer and what it is made of, from the input to the output. (`_flatten_layers` turns nested models round.)"""
+    yield layer
+    for part in layer._layers:
+        yield from _within(part)
 
 
 @contextlib.contextmanager
-def weights_put_back(model: keras.Model) -> Iterator[None]:
-    """Puts the trainable weights of a model back in the end, whatever happens."""
-    kept = [(weight, _values(weight)) for weight in model.trainable_variables]
+def weights_put_back(layers: Sequence[Sequence[Any]]) -> Iterator[list[list[np.ndarray]]]:
+    """Gives the values of the weights of layers, and puts them back in the end, whatever happens."""
+    originals = [[_values(weight) for weight in weights] for weights in layers]
     try:
-        yield
+        yield originals
     finally:
-        for weight, values in kept:
-            weight.assign(values)
+        for weights, values in zip(layers, originals, strict=True):
+            for weight, value in zip(weights, values, strict=True):
+                weight.assign(value)
 
 
 def _values(weight: Any) -> np.ndarray:

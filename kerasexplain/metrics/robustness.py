@@ -33,13 +33,14 @@ class _Robustness(Metric):
         check_seed(self.seed)
 
     def scores(self, judged: Judged) -> Result:
+        judged.check_channels(f"{self.name!r}")
         for x, name in zip(judged.inputs, judged.names, strict=True):
             if x.dtype.kind != "f":
                 raise InputError(f"the input {name!r} holds integers ({x.dtype}), which have no near neighbours")
         greatest = np.zeros(judged.samples)
         for run in range(self.runs):
             noise = [self._noise(judged, x, i, run) for i, x in enumerate(judged.inputs)]
-            near = [(x + n).astype(x.dtype) for x, n in zip(judged.inputs, noise, strict=True)]
+            near = [self._near(judged, x, n) for x, n in zip(judged.inputs, noise, strict=True)]
             changes = [a - b for a, b in zip(judged.explained_anew(near), judged.relevance, strict=True)]
             ratio = self._ratio(changes, [a - b for a, b in zip(near, judged.inputs, strict=True)], judged.relevance)
             greatest = np.maximum(greatest, ratio)  # which keeps NaN
@@ -51,6 +52,14 @@ class _Robustness(Metric):
             noise = judged.generator(self.seed, i, number, run).uniform(-self.radius, self.radius, sample.shape)
             each.append(noise * self._range(judged, sample, number))
         return np.stack(each)
+
+    @staticmethod
+    def _near(judged: Judged, x: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """A neighbour, within what has been promised of inputs."""
+        assert judged.analyzer is not None  # `judge` has asked for one
+        promised = judged.analyzer.options.input_range
+        near = x + noise
+        return (near if promised is None else np.clip(near, *promised)).astype(x.dtype)
 
     @staticmethod
     def _range(judged: Judged, sample: np.ndarray, number: int) -> Any:

@@ -17,7 +17,8 @@ class Scores:
     Attributes:
         metric: The metric.
         analyzer: The name of what made the maps.
-        values: A score per sample, `(samples,)`; NaN where the metric is not defined.
+        values: A score per sample, `(samples,)`; NaN where the metric is not defined. What is infinite counts as not
+            defined, too.
         details: Other numbers per sample, by name, `(samples,)` each.
         curves: Per sample what the score was made of, by name, `(samples, steps + 1)` each.
         steps: By the same names, the share of the input that was changed at every point of the curve.
@@ -112,7 +113,7 @@ class Paired:
 
     @property
     def verdict(self) -> str:
-        """The verdict "better" or "worse", where the interval leaves 0 out and one direction is better; else "unclear"."""
+        """The verdict: "better" or "worse" where the interval leaves 0 out and one of the two is; else "unclear"."""
         if self.better == "neither" or not (self.low > 0 or self.high < 0):
             return "unclear"
         return "better" if (self.low > 0) == (self.better == "higher") else "worse"
@@ -124,6 +125,14 @@ class Paired:
         return f"{self.names[0]} is better than {self.names[1]} on {self.wins} of {self.samples} samples; {interval}"
 
     __repr__ = __str__
+
+
+def mean_of_defined(values: np.ndarray, axis: int = -1) -> np.ndarray:
+    """The mean along an axis of what is finite; NaN where nothing is."""
+    known = np.isfinite(values)
+    count = known.sum(axis=axis)
+    total = np.where(known, values, 0).sum(axis=axis)
+    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
 def paired(
@@ -149,7 +158,7 @@ def paired(
         seed: Of the draws: the same call gives the same interval.
 
     Raises:
-        ValueError: They are not of as many samples.
+        ValueError: They are not of as many samples, or confidence is none.
 
     Source: Efron 1987, "Better Bootstrap Confidence Intervals"; computed by SciPy.
     """
@@ -158,7 +167,11 @@ def paired(
             f"scores are compared sample by sample, one number each: got shapes {np.shape(values)} and "
             f"{np.shape(others)}"
         )
-    differences = np.asarray(values, "float64") - np.asarray(others, "float64")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be between 0 and 1, got {confidence!r}")
+    both = np.isfinite(values) & np.isfinite(others)
+    differences = np.full(np.shape(values), np.nan)
+    np.subtract(values, others, out=differences, where=both)
     found = differences[np.isfinite(differences)]
     mean = float(found.mean()) if len(found) else float("nan")
     error = float(found.std(ddof=1) / np.sqrt(len(found))) if len(found) > 1 else float("nan")
@@ -178,7 +191,13 @@ def _interval(found: np.ndarray, confidence: float, resamples: int, seed: int) -
         from scipy import stats
     except ImportError as error:
         raise not_importable("confidence intervals need SciPy", "metrics", error) from error
+    at_once = max(1, 10**7 // len(found))  # resamples in memory
     interval = stats.bootstrap(
-        (found,), np.mean, confidence_level=confidence, n_resamples=resamples, rng=np.random.default_rng(seed)
+        (found,),
+        np.mean,
+        confidence_level=confidence,
+        n_resamples=resamples,
+        batch=at_once,
+        rng=np.random.default_rng(seed),
     ).confidence_interval
     return float(interval.low), float(interval.high)

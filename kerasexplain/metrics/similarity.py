@@ -25,10 +25,10 @@ def similarities(judged: Judged, others: Sequence[np.ndarray], kind: str, absolu
     """
     units = Units.of(judged.inputs, judged.names, size=1)
     mine, theirs = units.positions(judged.relevance), units.positions(others)
-    if kind == "ssim" and (len(mine) > 1 or mine[0].ndim < 2 or min(mine[0].shape[1:]) < 3):
+    if kind == "ssim" and (len(mine) > 1 or judged.inputs[0].ndim < 3 or min(mine[0].shape[1:]) < 3):
         raise InputError(
             "the structural similarity is that of images or signals of at least 3 positions along every axis, of a "
-            f"model with one input; got shapes {[array.shape for array in mine]}: take similarity='spearman'"
+            f"model with one input; got shapes {[array.shape for array in judged.inputs]}: take similarity='spearman'"
         )
     found = np.full(judged.samples, np.nan)
     for i in range(judged.samples):

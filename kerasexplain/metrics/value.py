@@ -12,11 +12,15 @@ import numpy as np
 
 from kerasexplain.compiler.options import Options
 from kerasexplain.create import create_method
+from kerasexplain.foundation.errors import InputError
 from kerasexplain.request import Readings, Request
 from kerasexplain.runtime.engine import Engine
-from kerasexplain.runtime.inputs import model_inputs
+from kerasexplain.runtime.inputs import as_arrays, by_input, model_inputs
 from kerasexplain.runtime.passes import Passes
-from kerasexplain.runtime.streams import Batch, Data
+from kerasexplain.runtime.streams import Batch, Data, is_stream
+
+#: The common options of analyzers that decide what is explained, and how it is compiled.
+DECIDING = ("output", "explain", "jit_compile", "batch_size", "neuron_selection_mode", "input_range")
 
 
 class ExplainedValue:
@@ -46,6 +50,9 @@ class ExplainedValue:
         Yields:
             `(batch, passes, explained, neuron)`: the samples; runs of the model over copies of them; the explained
             value of each; and what is explained, as `analyze` takes it for these samples.
+
+        Raises:
+            InputError: The samples do not fit the model, or differ in size.
         """
         request = Request(self._method, self.options, {}, neuron_selection=target)
         data = Data(x)
@@ -53,7 +60,12 @@ class ExplainedValue:
         size = self._engine.batch_size(batch_size, pipelines, data.first)
         names = pipelines.first.graph.input_names
         nothing = Readings({}, [], [], ())
+        first: list[tuple[int, ...]] | None = None
         for batch in data.batches(names, functools.partial(model_inputs, pipelines), size):
+            shapes = [array.shape[1:] for array in batch.arrays]
+            if first not in (None, shapes):
+                raise InputError(f"samples of one size are judged together, and these are {first} and {shapes}")
+            first = shapes
             pipeline = pipelines.of(batch.arrays)
             selection, question, operands = request.asked(batch, pipelines, pipeline, nothing)
             passes, told = Passes(pipelines, question, operands, size, batch.count).fixed()
@@ -62,6 +74,22 @@ class ExplainedValue:
                 sizes = tuple(array.shape[1:] for array in batch.arrays)
                 neuron = np.ones((batch.count, *pipelines.explained_shape(sizes)[1:]))  # type: ignore[arg-type]
             yield batch, passes, told.explained, neuron
+
+    def kept_options(self) -> dict[str, Any]:
+        """The options for an analyzer that is to explain this value."""
+        changed = self.options.changed()
+        return {name: value for name, value in changed.items() if name in DECIDING}
+
+    def arrays(self, x: Any) -> list[np.ndarray]:
+        """Other samples, checked as those that are explained are: an array for each input of the model.
+
+        Raises:
+            InputError: They do not fit the model, or are a stream.
+        """
+        if is_stream(x):
+            raise InputError("background= takes arrays, and got a stream: gather some of its samples first")
+        pipelines = self._engine.pipelines_for(as_arrays(x))
+        return model_inputs(pipelines, by_input(x, pipelines.first.graph.input_names)[0])
 
     def names(self, x: Any) -> list[str]:
         """The names of the model's inputs, for data like x."""

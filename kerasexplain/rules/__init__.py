@@ -7,7 +7,16 @@ from typing import Any
 
 from kerasexplain.foundation.errors import nearest
 from kerasexplain.rules.absolute import ZB, Flat, PassThrough, WSquare
-from kerasexplain.rules.elementwise import ElementwiseRule, GradientRule, GuidedReLU, Ignore, OnRelevance, Repeat, Slope
+from kerasexplain.rules.elementwise import (
+    ElementwiseRule,
+    GradientRule,
+    GuidedReLU,
+    Ignore,
+    OnRelevance,
+    Repeat,
+    Slope,
+    SoftplusSlope,
+)
 from kerasexplain.rules.linear import (
     AlphaBeta,
     BiasAsInput,
@@ -24,6 +33,7 @@ from kerasexplain.rules.maximum import MaximumRule, Radial, ReluChain, SoftmaxLi
 from kerasexplain.rules.multipliers import BaselineRule, BaselineSlope, MeanGradient, RevealCancel
 from kerasexplain.rules.products import CPLRP, DetachStatistics, Halve, ProductRule, SignalTakesAll
 from kerasexplain.rules.rule import Rule
+from kerasexplain.rules.stabilizer import Relative
 
 _NAMED: dict[str, Any] = {
     rule.__name__: rule
@@ -94,6 +104,7 @@ __all__ = [
     "Pattern",
     "ProductRule",
     "Radial",
+    "Relative",
     "ReluChain",
     "Repeat",
     "RevealCancel",
@@ -101,6 +112,7 @@ __all__ = [
     "SignalTakesAll",
     "Slope",
     "SoftmaxLimit",
+    "SoftplusSlope",
     "WSquare",
     "WinnerTakesAll",
     "Z",

@@ -11,6 +11,7 @@ from keras import ops
 from kerasexplain.foundation.config import saved
 from kerasexplain.rules.division import share
 from kerasexplain.rules.linear import LinearRule, Stabilized, Stabilizing
+from kerasexplain.rules.stabilizer import Stabilizer
 from kerasexplain.rules.step import LinearStep
 
 Tensor = Any
@@ -33,7 +34,7 @@ class ZB(Stabilizing):
     low: Any
     high: Any
     _: KW_ONLY
-    stabilizer: float | None = None
+    stabilizer: Stabilizer | None = None
 
     absolute = True
 

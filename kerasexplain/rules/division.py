@@ -6,18 +6,23 @@ from typing import Any
 
 from keras import ops
 
+from kerasexplain.rules.stabilizer import Relative, Stabilizer
+
 Tensor = Any
 
 
-def share(n: Tensor, d: Tensor, stabilizer: float, sign: int = 0) -> Tensor:
+def share(n: Tensor, d: Tensor, stabilizer: Stabilizer, sign: int = 0) -> Tensor:
     """`n / st(d)` with `st(d) = d + stabilizer * sign(d)`, sign(0) = +1; `quotient(n, d)` if the stabilizer is 0.
 
     Args:
         n: What is shared.
         d: A denominator.
-        stabilizer: What keeps it from zero.
+        stabilizer: What keeps it from zero: a number, or a share of the size of d.
         sign: +1 or -1 where d is known never to have the other sign: then no sign has to be taken.
     """
+    if isinstance(stabilizer, Relative):
+        epsilon = stabilizer.of(d)  # 0 where all of d is
+        return quotient(n, d + (sign * epsilon if sign else ops.where(d < 0, -epsilon, epsilon)))
     if stabilizer == 0:
         return quotient(n, d)
     if sign:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 from keras import ops
 
+from kerasexplain.foundation.checks import check_positive
 from kerasexplain.foundation.config import saved
 from kerasexplain.rules.rule import Rule
 
@@ -14,6 +16,14 @@ Tensor = Any
 
 class Function(Protocol):
     """An elementwise function f, with all that a rule may ask of it."""
+
+    @property
+    def is_relu(self) -> bool:
+        """Whether f is max(z, 0), or that with an upper bound."""
+
+    @property
+    def bound(self) -> float:
+        """What f is known not to exceed."""
 
     def __call__(self, *zs: Tensor) -> Tensor: ...
 
@@ -92,6 +102,36 @@ class GuidedReLU(ElementwiseRule):
 
     def at(self, f: Function, z: Tensor, s: Tensor) -> Tensor:
         return ops.relu(s) * f.derivative(z)
+
+
+@saved
+class SoftplusSlope(ElementwiseRule):
+    """`S_z = sigmoid(beta z) S_y`: the gradient of the softplus `log(1 + exp(beta z)) / beta` in place of a ReLU's.
+
+    A ReLU with an upper bound c has two kinks: `S_z = (sigmoid(beta z) - sigmoid(beta (z - c))) S_y`. Functions
+    without a kink have their own gradient.
+
+    Args:
+        beta: How sharply the softplus bends; the larger, the nearer to ReLU.
+
+    Raises:
+        ValueError: beta is not positive.
+
+    Source: Dombrowski et al. 2019, "Explanations can be manipulated and geometry is to blame", section 4.
+    """
+
+    of_gradients = True
+
+    beta: float = 10.0
+
+    def __post_init__(self) -> None:
+        check_positive("beta", self.beta)
+
+    def at(self, f: Function, z: Tensor, s: Tensor) -> Tensor:
+        if not f.is_relu:
+            return s * f.derivative(z)
+        slope = ops.sigmoid(self.beta * z)
+        return s * (slope if math.isinf(f.bound) else slope - ops.sigmoid(self.beta * (z - f.bound)))
 
 
 @saved

@@ -17,7 +17,8 @@ from keras import ops
 from kerasexplain.foundation.checks import check_nonnegative
 from kerasexplain.foundation.config import saved
 from kerasexplain.rules.division import divided, quotient, share
-from kerasexplain.rules.rule import Rule, default_stabilizer
+from kerasexplain.rules.rule import Rule
+from kerasexplain.rules.stabilizer import Relative, Stabilizer, check_stabilizer, default_stabilizer
 from kerasexplain.rules.step import LinearStep
 
 Tensor = Any
@@ -33,6 +34,11 @@ class LinearRule(Rule):
 
     absolute = False
     is_gradient = False
+
+    @property
+    def is_relative(self) -> bool:
+        """Whether its stabilizer is a share of all denominators: then no unit of z may be left out of them."""
+        return False
 
     def kernels(self, step: LinearStep) -> dict[str, Any]:
         """The tensors that the rule makes of the kernel alone, by the step's name for them."""
@@ -132,7 +138,8 @@ class Epsilon(SingleShare):
     """`R_i = x_i (W^T (R / (z + epsilon sign(z))))_i`.
 
     Args:
-        epsilon: Absorbs relevance where the contributions cancel; `keras.config.epsilon()` by default.
+        epsilon: Absorbs relevance where the contributions cancel: a number, or a share of the size of z such as
+            `Relative(0.25)`; `keras.config.epsilon()` by default.
         bias: Whether the bias is in the denominator; without it `z = x W`.
 
     Raises:
@@ -141,12 +148,16 @@ class Epsilon(SingleShare):
     Source: Bach et al. 2015, eq. 58.
     """
 
-    epsilon: float | None = None
+    epsilon: Stabilizer | None = None
     _: KW_ONLY
     bias: bool = True
 
     def __post_init__(self) -> None:
-        check_nonnegative("epsilon", self.epsilon)
+        check_stabilizer("epsilon", self.epsilon)
+
+    @property
+    def is_relative(self) -> bool:
+        return isinstance(self.epsilon, Relative)
 
     def shares(self, step: LinearStep, R: Tensor) -> Tensor:
         known = step.rectified and self.bias
@@ -160,16 +171,28 @@ class Epsilon(SingleShare):
 
 
 class Stabilizing(LinearRule):
-    """A rule with a stabilizer, `keras.config.epsilon()` if it is None."""
+    """A rule with a stabilizer: a number, or a share of its denominators; `keras.config.epsilon()` if it is None."""
 
-    stabilizer: float | None
+    stabilizer: Stabilizer | None
 
     def __post_init__(self) -> None:
-        check_nonnegative("stabilizer", self.stabilizer)
+        check_stabilizer("stabilizer", self.stabilizer)
 
     @property
-    def eps(self) -> float:
+    def eps(self) -> Stabilizer:
         return default_stabilizer(self.stabilizer)
+
+    @property
+    def is_relative(self) -> bool:
+        return isinstance(self.stabilizer, Relative)
+
+    @property
+    def added(self) -> float:
+        """What is added to a denominator together with its bias, in one operation with the product.
+
+        A share of the denominators cannot be, before the rest of them is known.
+        """
+        return 0.0 if isinstance(self.eps, Relative) else self.eps
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -177,7 +200,7 @@ class Stabilized(Stabilizing):
     """A rule with a stabilizer that has no other options before it."""
 
     _: KW_ONLY
-    stabilizer: float | None = None
+    stabilizer: Stabilizer | None = None
 
 
 @saved
@@ -233,7 +256,7 @@ class AlphaBeta(Stabilizing):
     beta: float = 1.0
     _: KW_ONLY
     bias: bool = True
-    stabilizer: float | None = None
+    stabilizer: Stabilizer | None = None
 
     def __post_init__(self) -> None:
         check_alpha_beta(self.alpha, self.beta)
@@ -254,21 +277,22 @@ class AlphaBeta(Stabilizing):
     # Both are stabilized through the bias, which is added in one operation with the product; in their sum it cancels.
 
     def _positive(self, step: LinearStep) -> Tensor:
-        return step.P + ((step.b_pos if self.bias else 0.0) + self.eps)
+        return step.P + ((step.b_pos if self.bias else 0.0) + self.added)
 
     def _negative(self, step: LinearStep) -> Tensor:
-        return step.N + ((step.b_neg if self.bias else 0.0) - self.eps)
+        return step.N + ((step.b_neg if self.bias else 0.0) - self.added)
 
     def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
         if step.parts is None:
-            s1 = self._shared(self.alpha, R, self._positive(step))
+            s1 = self._shared(self.alpha, R, self._positive(step), +1)
             return step.P_T(s1), self._of_bias(step, s1, None)
         P, N = step.parts
-        s1, s2 = self._shared(self.alpha, R, P), self._shared(self.beta, R, N)
+        s1, s2 = self._shared(self.alpha, R, P, +1), self._shared(self.beta, R, N, -1)
         return step.split_T(s1, s2, operator.sub), self._of_bias(step, s1, -s2)
 
-    def _shared(self, factor: float, R: Tensor, stabilized: Tensor) -> Tensor:
-        return divided(R if factor == 1 else factor * R, stabilized, self.eps)
+    def _shared(self, factor: float, R: Tensor, d: Tensor, sign: int) -> Tensor:
+        n, eps = R if factor == 1 else factor * R, self.eps
+        return share(n, d, eps, sign) if isinstance(eps, Relative) else divided(n, d, eps)
 
     def _of_bias(self, step: LinearStep, s1: Tensor, s2: Tensor | None) -> Tensor | None:
         if step.b is None or not self.bias:
@@ -314,7 +338,7 @@ class Gamma(Stabilizing):
     gamma: float = 0.25
     _: KW_ONLY
     bias: bool = True
-    stabilizer: float | None = None
+    stabilizer: Stabilizer | None = None
 
     def __post_init__(self) -> None:
         check_nonnegative("gamma", self.gamma)
@@ -343,8 +367,14 @@ class Gamma(Stabilizing):
         z, b = (step.z, step.b) if self.bias else (step.xW, None)
         abs_x = step.x if step.nonnegative else ops.abs(step.x)
         abs_z = z if step.rectified and self.bias else ops.abs(z)
-        k, k_abs_W, eps = self._k, step.kernels["k_abs_W"], (1.0 - self._k) * self.eps
-        D = divided(R, abs_z + (step.forward(abs_x, k_abs_W) + ((0.0 if b is None else k * ops.abs(b)) + eps)), eps)
+        k, k_abs_W, eps = self._k, step.kernels["k_abs_W"], (1.0 - self._k) * self.added
+        # Added in this order a number costs nothing: it is one operation with the product and the bias.
+        sizes = step.forward(abs_x, k_abs_W) + ((0.0 if b is None else k * ops.abs(b)) + eps)
+        if isinstance(self.eps, Relative):  # the denominators for z > 0, of all units, and those for z < 0
+            relative = ops.where(z > 0, self.eps.of(z + sizes), self.eps.of(z - sizes))
+            D = quotient(R, abs_z + sizes + relative)
+        else:
+            D = divided(R, abs_z + sizes, eps)
         if self._is_positive(step):
             s, of_x = D, step.T(D, step.kernels["W_k_abs_W"])
         else:
@@ -380,7 +410,7 @@ class Pattern(LinearRule):
         return "Pattern(times kernel)" if self.times_kernel else "Pattern()"
 
 
-def with_stabilizer(rule: Rule, stabilizer: float | None) -> Rule:
+def with_stabilizer(rule: Rule, stabilizer: Stabilizer | None) -> Rule:
     """The rule with that stabilizer, where it takes one and has none of its own."""
     if stabilizer is None or getattr(rule, "stabilizer", 0.0) is not None:
         return rule

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
 from kerasexplain.foundation.config import Configurable
 
 Tensor = Any
@@ -19,8 +17,3 @@ class Rule(Configurable):
     """
 
     of_gradients = False
-
-
-def default_stabilizer(value: float | None) -> float:
-    """The stabilizer asked for, or Keras' own small number."""
-    return keras.config.epsilon() if value is None else value

@@ -45,3 +45,19 @@ class Fitting:
             count += len(batch[0])
             totals = [total + array.sum(axis=0, dtype="float64") for total, array in zip(totals, batch, strict=True)]
         return [total / count for total in totals]
+
+    def sample(self, count: int, seed: int) -> list[np.ndarray]:
+        """A random choice of the samples, all if there are not more, one array for each input of the model.
+
+        Which ones and in which order depends on the seed and on how the samples are ordered, not on how many run at
+        once. No more than the choice and a batch are held.
+        """
+        rng = np.random.default_rng(seed)
+        keys, kept = np.zeros(0), [np.zeros(())] * len(self.pipelines.inputs)
+        for batch in self:
+            # Those with the smallest of random numbers: any of the samples so far may be among them.
+            drawn = np.concatenate([keys, rng.random(len(batch[0]))])
+            best = np.argsort(drawn, kind="stable")[:count]
+            both = [np.concatenate([held, new]) if len(keys) else new for held, new in zip(kept, batch, strict=True)]
+            keys, kept = drawn[best], [array[best] for array in both]
+        return kept

@@ -78,7 +78,8 @@ def select(neuron_selection: Any, mode: str, samples: int, output_shape: tuple[i
     Args:
         neuron_selection: None; an int; an integer array, one per sample (with one column per axis for outputs of
             higher rank); a tuple, one index per axis, for every sample; a floating array shaped like the output, or a
-            mask of a region of it, of truth values or of zeros and ones; or a `Contrast`.
+            mask of a region of it, of truth values or of zeros and ones (for an output of one axis with a row for each
+            sample, as one-hot labels have); or a `Contrast`.
         mode: "max_activation", "index" or "all": what None means.
         samples: How many samples are explained.
         output_shape: Shape of the explained output, batch first.
@@ -110,6 +111,7 @@ def select(neuron_selection: Any, mode: str, samples: int, output_shape: tuple[i
             "neuron_selection must be an index, indices (integers, one for each sample), weights (floating-point "
             f"numbers) or a Contrast; got {_told(neuron_selection)}"
         )
+    _refuse_integer_weights(given, samples, shape)
     columns = max(len(shape), 1)
     index = _one_row_per_sample(given, isinstance(neuron_selection, tuple), samples, columns)
     return _indices(index, shape or (1,))
@@ -154,11 +156,16 @@ def _weights(given: np.ndarray, samples: int, shape: tuple[int | None, ...]) -> 
 
 
 def _is_region(given: np.ndarray, samples: int, shape: tuple[int | None, ...]) -> bool:
-    """Whether a selection is a mask of a region: of truth values, or of zeros and ones in an output of several axes."""
+    """Whether a selection is a mask of a region: of truth values, or of zeros and ones that cannot be indices.
+
+    Integers for an output of one axis are indices, one for each sample, unless there is a row for each sample with an
+    entry for each of several neurons: one-hot labels.
+    """
     if given.ndim == 0 or given.shape not in (tuple(shape), (samples, *shape)):
         return False
     indices = given.shape == (samples, len(shape))  # which look the same where an output has as many neurons as axes
-    zeros_and_ones = given.dtype.kind in "iu" and len(shape) > 1 and not indices and bool(np.isin(given, (0, 1)).all())
+    rows = len(shape) > 1 or (len(shape) == 1 and given.shape == (samples, *shape))
+    zeros_and_ones = given.dtype.kind in "iu" and rows and not indices and bool(np.isin(given, (0, 1)).all())
     return given.dtype.kind == "b" or zeros_and_ones
 
 
@@ -176,6 +183,21 @@ def _refuse_labels(given: np.ndarray, samples: int, shape: tuple[int | None, ...
             f"neuron_selection holds {samples} integers as floating-point numbers, one a sample: labels are integers, "
             "pass y.astype(int). Floating-point numbers are weights, one for every output"
         )
+
+
+def _refuse_integer_weights(given: np.ndarray, samples: int, shape: tuple[int | None, ...]) -> None:
+    """Raises InputError for integers of the shape (samples, outputs) that are neither one-hot labels nor indices.
+
+    For an output of one neuron that is what a column of anything but zeros is: the labels or weights of a library whose
+    targets have a column for each output.
+    """
+    if len(shape) != 1 or given.shape != (samples, *shape) or (shape == (1,) and not given.any()):
+        return
+    raise InputError(
+        f"neuron_selection holds integers of the shape {given.shape}, a column for every output: such rows are one-hot "
+        "labels, of zeros and ones, of several outputs. Weights are floating-point numbers, pass "
+        "targets.astype(float); an index is one integer for each sample"
+    )
 
 
 def _told(given: Any) -> str:

@@ -1,4 +1,4 @@
-"""Grad-CAM: by its formula, enlarged without a shift, on the layer that is meant."""
+"""Class activation maps: by their formulas, enlarged without a shift, on the layer that is meant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from kerasexplain import UnsupportedModelError, create_analyzer
+from kerasexplain import InputError, UnsupportedModelError, create_analyzer
 
 
 def network(**options: object) -> keras.Model:
@@ -38,6 +38,51 @@ def test_the_formula() -> None:
     whole = found.relevance.sum(axis=-1)
     resized = keras.ops.image.resize(cam[..., None].astype("float32"), (12, 8), interpolation="bilinear")
     np.testing.assert_allclose(whole, np.asarray(resized)[..., 0], rtol=0, atol=1e-6 * cam.max())
+
+
+def on_two_positions(*weights: float, activation: str = "relu") -> keras.Model:
+    """`y = w A` with A = x, or max(x, 0), at two positions of one channel."""
+    inputs = keras.Input((1, 2, 1), dtype="float64")
+    late = layers.Conv2D(1, 1, activation=activation, kernel_initializer="ones", name="late", dtype="float64")(inputs)
+    model = keras.Model(inputs, layers.Dense(1, name="last", dtype="float64")(layers.Flatten(dtype="float64")(late)))
+    model.get_layer("last").set_weights([np.reshape(weights, (2, 1)), np.zeros(1)])
+    return model
+
+
+def test_by_hand() -> None:
+    """A = (1, 3), g = (1/2, -1/10). Grad-CAM weighs by the mean, 1/5.
+
+    Grad-CAM++: 1 / (2 + g sum A) is 1/4 where g is positive, so that w = 1/4 1/2. LayerCAM: g+ at each position.
+    """
+    model, x = on_two_positions(0.5, -0.1), np.reshape([1.0, 3.0], (1, 1, 2, 1))
+    expected = {"grad_cam": [0.2, 0.6], "grad_cam_plus_plus": [0.125, 0.375], "layer_cam": [0.5, 0.0]}
+    for name, by_hand in expected.items():
+        found = create_analyzer(name, model).analyze(x, 0).ravel()
+        np.testing.assert_allclose(found, by_hand, rtol=0, atol=1e-15, err_msg=name)
+
+
+def test_the_formulas_of_grad_cam_plus_plus_and_layer_cam() -> None:
+    model, x = network(), x_of(3, 12, 8, 3)
+    A = np.asarray(keras.Model(model.inputs, model.get_layer("late").output)(x))
+    g = create_analyzer("gradient", model).explain(x, 2, layers=["late"]).layers["late"]
+    # As in the paper, with the second and third derivatives of exp(y) at a piecewise linear y.
+    denominators = 2 * g**2 + g**3 * A.sum(axis=(1, 2), keepdims=True)
+    alpha = np.divide(g**2, denominators, out=np.zeros_like(g), where=denominators != 0)
+    weights = (alpha * np.maximum(g, 0)).sum(axis=(1, 2), keepdims=True)
+    for name, w in (("grad_cam_plus_plus", weights), ("layer_cam", np.maximum(g, 0))):
+        found = create_analyzer(name, model).explain(x, 2, layers=["late", "early"])
+        expected = np.maximum((w * A).sum(axis=-1, keepdims=True), 0)
+        np.testing.assert_allclose(found.layers["late"], expected, rtol=0, atol=1e-12 * expected.max())
+        assert found.layers["early"].shape == (3, 12, 8, 1)
+        assert found.relevance.shape == x.shape
+
+
+def test_grad_cam_plus_plus_refuses_layers_in_which_its_weights_have_no_meaning() -> None:
+    """A = (-3, -1), g = (1/2, 1): `2 + g sum A` is 0 and -2."""
+    model, x = on_two_positions(0.5, 1.0, activation="linear"), np.reshape([-3.0, -1.0], (1, 1, 2, 1))
+    with pytest.raises(InputError, match=r"'late'.*not positive.*layer_cam"):
+        create_analyzer("grad_cam_plus_plus", model).analyze(x, 0)
+    assert not create_analyzer("layer_cam", model).analyze(x, 0).any()
 
 
 def test_a_layer_by_name() -> None:

@@ -1,4 +1,4 @@
-"""Deconvolution and guided backpropagation: by hand, and what they refuse."""
+"""Deconvolution, guided backpropagation and beta-smoothing: by hand, and what they refuse."""
 
 from __future__ import annotations
 
@@ -80,7 +80,8 @@ def test_a_relu_by_comparison_is_refused(name: str, relu: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "rule", [rules.GuidedReLU(), rules.BaselineSlope(), rules.RevealCancel(), rules.MeanGradient()]
+    "rule",
+    [rules.GuidedReLU(), rules.SoftplusSlope(), rules.BaselineSlope(), rules.RevealCancel(), rules.MeanGradient()],
 )
 def test_rules_of_gradients_are_refused_where_relevance_travels(rule: type) -> None:
     with pytest.raises(ValueError, match="whose signal is a gradient"):
@@ -90,3 +91,42 @@ def test_rules_of_gradients_are_refused_where_relevance_travels(rule: type) -> N
 def test_repeat_is_refused_where_it_has_no_meaning() -> None:
     with pytest.raises(UnsupportedModelError, match=r"f\(0\) = 0"):
         create_analyzer("lrp", network(layers.Activation("sigmoid")), rule=[("activation*", "Repeat"), "lrp.z"])
+
+
+def logistic(z: float) -> float:
+    return 1 / (1 + np.exp(-z))
+
+
+@pytest.mark.parametrize("relu", RELUS.values(), ids=list(RELUS))
+def test_softplus_by_hand(relu: Any) -> None:
+    """x = (2, 1): z = (3, -3, 1), and the weights behind are (1, 3, -2); beta = 2.
+
+    The slopes of the softplus are sigmoid(2 z); those of a ReLU6, less sigmoid(2 (z - 6)).
+    """
+    model, x = network(relu), np.array([[2.0, 1.0]])
+    bounded = relu is RELUS["relu6"] or relu is RELUS["operation"]
+    slopes = np.array([logistic(2 * z) - (logistic(2 * (z - 6)) if bounded else 0) for z in (3, -3, 1)])
+    found = create_analyzer("beta_smooth", model, beta=2.0).analyze(x, 0)[0]
+    np.testing.assert_allclose(found, W1 @ (slopes * W2[:, 0]), atol=1e-6)
+
+
+def test_softplus_with_a_large_beta_is_the_gradient_and_its_derivative_is_that_of_the_softplus_network() -> None:
+    model, x = network(layers.ReLU()), np.array([[2.0, 1.0]])
+    expected = create_analyzer("gradient", model).analyze(x, 0)
+    np.testing.assert_allclose(create_analyzer("beta_smooth", model, beta=1e3).analyze(x, 0), expected, atol=1e-6)
+    # Of one hidden layer, z is that of the softplus network too: so is the gradient.
+    smooth = network(lambda z: ops.softplus(3 * z) / 3)
+    expected = create_analyzer("gradient", smooth).analyze(x, 0)
+    np.testing.assert_allclose(create_analyzer("beta_smooth", model, beta=3).analyze(x, 0), expected, atol=1e-6)
+
+
+def test_softplus_leaves_smooth_functions_alone_and_refuses_other_kinks() -> None:
+    x = np.array([[2.0, 1.0]])
+    smooth = network(layers.Activation("gelu"))
+    expected = create_analyzer("gradient", smooth).analyze(x, 0)
+    np.testing.assert_allclose(create_analyzer("beta_smooth", smooth).analyze(x, 0), expected, atol=1e-6)
+    with pytest.raises(UnsupportedModelError, match="not a ReLU's"):
+        create_analyzer("beta_smooth", network(layers.LeakyReLU()))
+    for beta in (0, -1.0, float("inf"), True, "2"):
+        with pytest.raises(ValueError, match="beta must be a positive number"):
+            create_analyzer("beta_smooth", smooth, beta=beta)

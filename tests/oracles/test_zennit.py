@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+from helpers import networks
 from helpers.oracles.zennit import (
     CAPTUM,
     COMPOSITE_TOLERANCE,
@@ -14,11 +15,13 @@ from helpers.oracles.zennit import (
     FOLDING_RESIDUE,
     NETWORKS,
     NOT_COMPARED,
+    RELATIVE,
     RULES,
     SIGNALS,
     TARGET,
     TOLERANCE,
     WITH_CAPTUM,
+    WITH_RELATIVE,
     check,
     every_composite,
     every_rule,
@@ -52,6 +55,21 @@ def test_a_modified_gradient(name: str, dtype: str, jit_compile: bool, key: str)
     analyzer, options = SIGNALS[key]
     key = reference_key(name, dtype, key)
     check(name, dtype, key, TOLERANCE[dtype], analyzer, jit_compile=jit_compile, **options)
+
+
+@pytest.mark.parametrize("name", WITH_RELATIVE)
+@pytest.mark.parametrize("key", RELATIVE)
+def test_relative_stabilizers_and_softplus(name: str, key: str) -> None:
+    analyzer, options = RELATIVE[key]
+    model, arrays = network(name, "float64")
+    found = kerasexplain.create_analyzer(analyzer, model, **options).analyze(arrays["input"], TARGET)
+    expected = networks.read("zennit", "relative")[f"{name}__{key}"]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE["float64"] * np.abs(expected).max())
+
+
+def test_all_of_relative_npz_is_compared() -> None:
+    compared = {f"{name}__{key}" for name in WITH_RELATIVE for key in RELATIVE}
+    assert set(networks.read("zennit", "relative")) == compared
 
 
 @every_composite

@@ -66,3 +66,38 @@ def test_target_is_another_name_of_the_selection() -> None:
     assert analyzer.audit(x, target=1).explained == pytest.approx(analyzer.audit(x, 1).explained)
     with pytest.raises(ValueError, match="target= is another name of neuron_selection="):
         analyzer.analyze(x, 0, target=0)
+
+
+def test_one_hot_labels_are_read_alike_as_floating_point_numbers_and_as_integers() -> None:
+    model, x = dense(), random(3, 4)
+    analyzer = create_analyzer("lrp.epsilon", model, batch_size=2)
+    expected = analyzer.analyze(x, [2, 0, 1])
+    labels = np.eye(3)[[2, 0, 1]]
+    for dtype in ("float32", "float64", "int64", "int32", "uint8", "bool"):
+        np.testing.assert_array_equal(analyzer(x, labels.astype(dtype)), expected)
+    # As many samples as outputs: a vector of three is indices, a matrix of three by three is not.
+    np.testing.assert_array_equal(analyzer(x, np.array([1, 0, 1])), analyzer.analyze(x, [1, 0, 1]))
+    both = analyzer.explain(x, np.array([[1, 1, 0]] * 3))
+    np.testing.assert_allclose(both.explained, both.output[:, :2].sum(axis=1), rtol=1e-5)
+
+
+def test_integers_that_are_neither_labels_nor_indices_are_refused() -> None:
+    analyzer, x = create_analyzer("lrp.epsilon", dense()), random(3, 4)
+    for weights in ([[1, -1, 0]] * 3, [[0, 2, 0]] * 3):
+        with pytest.raises(InputError, match=r"one-hot labels.*pass targets.astype\(float\)"):
+            analyzer(x, np.array(weights))
+    one = create_analyzer("lrp.epsilon", keras.Sequential([keras.Input((4,)), layers.Dense(1)]))
+    for column in ([[1], [1], [1]], [[-1], [1], [-1]], [[0], [1], [0]]):
+        with pytest.raises(InputError, match="a column for every output"):
+            one(x, np.array(column))
+    expected = one.analyze(x)
+    np.testing.assert_array_equal(one(x, np.array([[0], [0], [0]])), expected)
+    np.testing.assert_array_equal(one(x, np.array([[-1.0]] * 3)), -expected)
+
+
+def test_integers_for_an_output_without_axes_are_indices() -> None:
+    inputs = keras.Input((4,))
+    scalar = keras.Model(inputs, keras.ops.squeeze(layers.Dense(1)(inputs), axis=-1))
+    analyzer, x = create_analyzer("lrp.epsilon", scalar), random(3, 4)
+    assert np.any(analyzer.analyze(x, [0, 0, 0]))
+    np.testing.assert_array_equal(analyzer.analyze(x, [0, 0, 0]), analyzer.analyze(x))

@@ -31,6 +31,7 @@ from kerasexplain.rules import (
     RevealCancel,
     Rule,
     Slope,
+    SoftplusSlope,
 )
 
 Tensor = Any
@@ -56,6 +57,8 @@ class OfElementwise(Treatment):
         applied = rule.rule if isinstance(rule, OnRelevance) else rule
         if isinstance(applied, GuidedReLU) and not function.is_relu:
             return "guided backpropagation is defined for ReLU alone"
+        if isinstance(applied, SoftplusSlope) and not (function.is_relu or function.analytic):
+            return "softplus takes the place of ReLU, and this may have a kink that is not a ReLU's"
         if isinstance(applied, Repeat) and function.at_zero != 0:
             return f"Repeat is for functions with f(0) = 0, and here it is {function.at_zero:g}"
         return super().refusal(row, composite)

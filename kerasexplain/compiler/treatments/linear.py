@@ -24,6 +24,9 @@ class OfLinear(Treatment):
         by_kernels = any(isinstance(rule, Pattern) for _, rule in composite.rules)  # other ones than its own
         if composite.plain and row.rule is None and by_kernels and isinstance(row.node.primitive, Linear):
             return "there is no pattern for it"
+        output = row.node.outputs[0]
+        if isinstance(row.rule, LinearRule) and row.rule.is_relative and (output.fold != 1 or output.batch_axis):
+            return f"its rows are not samples, of whose denominators {row.rule!r} takes the size: give it a number"
         return super().refusal(row, composite)
 
     def of_relevance(self, row: Row, plain: Overridden, arriving: Signal, context: Context) -> Overridden:

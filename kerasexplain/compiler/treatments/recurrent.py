@@ -43,11 +43,11 @@ class OfRecurrent(Treatment):
         if context.composite.against_baseline:
             apply = comparing_steps(recurrent, cell, context.unroll)
             return Overridden(apply, Signal.Q, Signal.Q, compares=True)
-        return steps_under_rules(recurrent, cell, row.carrying, context.composite.stabilizer, context.unroll)
+        return steps_under_rules(recurrent, cell, row.carrying, context.composite.outside_rules, context.unroll)
 
 
 def steps_under_rules(
-    recurrent: Recurrent, cell: Cell, carrying: Sequence[bool], stabilizer: float | None, unroll: bool
+    recurrent: Recurrent, cell: Cell, carrying: Sequence[bool], stabilizer: float, unroll: bool
 ) -> Overridden:
     """A recurrent layer whose relevance goes back from step to step as Q.
 

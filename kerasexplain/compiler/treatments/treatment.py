@@ -177,14 +177,14 @@ def overridden(row: Row, arriving: Signal, context: Context) -> Overridden:
     return treatment.of_relevance(row, plain, arriving, context)
 
 
-def quotient_at(y: Tensor, stabilizer: float | None) -> Tensor:
+def quotient_at(y: Tensor, stabilizer: float) -> Tensor:
     """y, where the signal that comes back is R and the signal that goes on is Q = R / y.
 
-    Exactly so, and 0 where y is 0, unless a stabilizer is asked for: then Q = R / st(y).
+    Exactly so, and 0 where y is 0, unless there is a stabilizer: then Q = R / st(y).
     """
 
     def backward(y: Tensor, signal: Tensor) -> tuple[Tensor]:
-        return (share(signal, y, stabilizer or 0.0),)
+        return (share(signal, y, stabilizer),)
 
     return override(lambda y: (y, y), backward, y)
 

@@ -10,7 +10,7 @@ import pytest
 
 import kerasexplain
 from helpers import networks
-from kerasexplain.rules import AlphaBeta, Epsilon, Gamma, WinnerTakesAll, ZPlus
+from kerasexplain.rules import AlphaBeta, Epsilon, Gamma, Relative, WinnerTakesAll, ZPlus
 
 TARGET = 2
 
@@ -60,6 +60,17 @@ SIGNALS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+#: In `relative.npz`: zennit's stabilizers with `norm_scale=True`, and its softplus gradients.
+RELATIVE: dict[str, tuple[str, dict[str, Any]]] = {
+    "rule_epsilon_relative_0.25": ("lrp", {"rule": Epsilon(Relative(0.25))}),
+    "rule_gamma_0.25_relative_0.1": ("lrp", {"rule": Gamma(0.25, stabilizer=Relative(0.1))}),
+    "rule_alpha2_beta1_relative_0.1": ("lrp", {"rule": AlphaBeta(2, 1, stabilizer=Relative(0.1))}),
+    "rule_zplus_nobias_relative_0.1": ("lrp", {"rule": "ZPlus", "stabilizer": Relative(0.1)}),
+    "comp_beta_smooth_10__onehot": ("beta_smooth", {}),
+    "comp_beta_smooth_1__onehot": ("beta_smooth", {"beta": 1}),
+}
+
+
 CAPTUM: dict[str, tuple[str, dict[str, Any], float]] = {
     "captum_lrp_epsilon_1e-9": ("lrp.epsilon", {"epsilon": 1e-9}, 1e-7),
     "captum_lrp_epsilon_0.25": ("lrp.epsilon", {"epsilon": 0.25}, 1e-7),
@@ -88,6 +99,9 @@ NETWORKS = tuple(networks.ZENNIT)
 
 
 WITH_CAPTUM = ("mlp", "cnn20")
+
+
+WITH_RELATIVE = ("mlp", "cnn20")
 
 
 Setting = tuple[str, str, bool]
