@@ -30,7 +30,7 @@ from kerasexplain.evaluation.trials import CONTROLS
 from kerasexplain.metrics.scores import Paired
 
 #: Of so many analyzers, besides the controls, maps and curves are shown.
-MOST = 10
+MOST = 8
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -203,7 +203,7 @@ def _trial(
     each = _seconds(lambda: analyzer.analyze(one.x, one.target))
     if seconds is not None and each * len(samples) > seconds and isinstance(given, str) and name not in CONTROLS:
         raise InputError(
-            f"its maps would take {each * len(samples):.0f} seconds, more than the {seconds:g} of seconds="
+            f"its maps would take {each * len(samples):.3g} seconds, more than the {seconds:g} of seconds="
         )
     found = analyzer.explain(samples.x, samples.target, batch_size=batch_size)
     check_explained(repr(name), found.explained, samples.explained)
