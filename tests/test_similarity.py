@@ -73,6 +73,7 @@ def test_without_biases_all_pairs_add_up_to_the_similarity() -> None:
     assert np.all(np.abs(absorbing.total) < np.abs(found.similarity))
 
 
+@pytest.mark.formula
 def test_as_many_random_directions_as_entries_are_exact_and_fewer_so_in_the_mean() -> None:
     model, x, other = encoder(), x_of(1, 6, 4, 2), x_of(1, 6, 4, 2, seed=6)
     analyzer = create_analyzer("lrp.epsilon", model, epsilon=0.01)
