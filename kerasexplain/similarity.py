@@ -50,12 +50,15 @@ class PairRelevance:
         similarity: What is explained, the dot product of the embeddings, per sample.
         left: The relevance of the parts of the one input to each direction of the embedding, `(samples, rank, *parts)`.
         right: That of the parts of the other.
+        windows: How many positions a part of the one has along every axis, and a part of the other; the last part
+            along an axis may have fewer.
         analyzer: The analyzer's configuration.
     """
 
     similarity: np.ndarray
     left: np.ndarray
     right: np.ndarray
+    windows: tuple[tuple[int, ...], tuple[int, ...]]
     analyzer: dict[str, Any]
 
     @property
@@ -136,8 +139,18 @@ class PairRelevance:
         from kerasexplain import visualize
 
         top = self.top(k, pool)
-        sizes = [pooled(factors, pool).shape[2:] for factors in (self.left, self.right)]
-        return visualize.links(images, others, top.left, top.right, top.relevance, *sizes)
+        left = self._centres(top.left, 0, np.shape(images), pool)
+        right = self._centres(top.right, 1, np.shape(others), pool)
+        return visualize.links(images, others, left, right, top.relevance)
+
+    def _centres(self, indices: np.ndarray, side: int, shape: tuple[int, ...], pool: Pool) -> np.ndarray:
+        """The middles of parts, in pixels of images of that shape."""
+        factors = (self.left, self.right)[side]
+        sizes = np.multiply(self.windows[side], window_of(pool, factors.shape[2:]))
+        parts, extent = pooled(factors, pool).shape[2:], np.array(shape[1:3])
+        if len(parts) != 2 or len(extent) != 2 or not np.array_equal(-(-extent // sizes), parts):
+            raise ValueError(f"the parts {parts}, of {tuple(sizes.tolist())} pixels, are not those of images {shape}")
+        return (indices * sizes + np.minimum((indices + 1) * sizes, extent)) / 2
 
     def __repr__(self) -> str:
         told = ", ".join(
@@ -209,7 +222,8 @@ def bilrp(
     (left, of_left), (right, of_right) = (_factors(analyzer, side, directions, pool, numbers[which]) for side in sides)
     if directions.random is not None:
         of_left, of_right = (_embeddings(analyzer, side) for side in sides)
-    return PairRelevance(np.sum(of_left * of_right, axis=1), left, right, analyzer.description)
+    of_x, of_other = (window_of(pool, _extent(side.arrays[numbers[which]].shape)) for side in sides)
+    return PairRelevance(np.sum(of_left * of_right, axis=1), left, right, (of_x, of_other), analyzer.description)
 
 
 def _check(analyzer: Analyzer, seed: int) -> None:
@@ -318,6 +332,11 @@ def _batch_size(analyzer: Analyzer) -> int:
     return 32 if isinstance(size, str) else size
 
 
+def _extent(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """How many parts an input of that shape has along every axis."""
+    return shape[1:-1] if len(shape) > 3 else shape[1:]
+
+
 def _positions(relevance: np.ndarray) -> np.ndarray:
     """Relevance by part: of inputs with positions and channels, summed over the channels."""
     return relevance.sum(axis=-1) if relevance.ndim > 3 else relevance
@@ -331,17 +350,26 @@ def pooled(factors: np.ndarray, pool: Pool) -> np.ndarray:
     """
     if pool is None:
         return factors
-    axes = factors.ndim - 2
-    sizes: list[int | None] = list(pool) if isinstance(pool, Sequence) else [pool] * axes
-    if len(sizes) != axes:
-        raise ValueError(
-            f"pool must be one size of windows, or one for each of the {axes} axes of a part, got {pool!r}"
-        )
-    for axis, size in enumerate(sizes, start=2):
-        step = factors.shape[axis] if size is None else size
-        check_count("pool", step)
-        factors = np.add.reduceat(factors, np.arange(0, factors.shape[axis], step), axis=axis)
+    for axis, size in enumerate(window_of(pool, factors.shape[2:]), start=2):
+        factors = np.add.reduceat(factors, np.arange(0, factors.shape[axis], size), axis=axis)
     return factors
+
+
+def window_of(pool: Pool, extent: Sequence[int]) -> tuple[int, ...]:
+    """The size of a window along every axis of parts, of which there are so many.
+
+    Raises:
+        ValueError: As for `pooled`.
+    """
+    sizes: list[int | None] = list(pool) if isinstance(pool, Sequence) else [1 if pool is None else pool] * len(extent)
+    if len(sizes) != len(extent):
+        raise ValueError(
+            f"pool must be one size of windows, or one for each of the {len(extent)} axes of a part, got {pool!r}"
+        )
+    found = tuple(whole if size is None else size for size, whole in zip(sizes, extent, strict=True))
+    for size in found:
+        check_count("pool", size)
+    return found
 
 
 def _sums(factors: np.ndarray) -> np.ndarray:

@@ -148,19 +148,20 @@ def grid(
     labels = [""] * len(drawn) if labels is None else labels
     if len(labels) != len(drawn):
         raise ValueError(f"there are {len(drawn)} images, but {len(labels)} labels")
-    columns: dict[str, list[Image.Image]] = {"input": drawn}
+    columns: list[tuple[str, list[Image.Image]]] = [("input", drawn)]  # which relevance may have for a name, too
     for name, relevance in relevances.items():
         options: dict[str, Any] = {"cmap": cmap, "scale": scale, "percentile": percentile}
-        columns[name] = overlay(images, relevance, **options) if over else heatmap(relevance, **options)
-        if len(columns[name]) != len(drawn):
-            raise ValueError(f"there are {len(drawn)} images, but {len(columns[name])} maps under {name!r}")
+        maps = overlay(images, relevance, **options) if over else heatmap(relevance, **options)
+        if len(maps) != len(drawn):
+            raise ValueError(f"there are {len(drawn)} images, but {len(maps)} maps under {name!r}")
+        columns.append((name, maps))
 
     width = cell * drawn[0].width / drawn[0].height
     # Room for the writing, so that cells keep their size; what of it stays empty is cut off in the end.
     size = (width * len(columns) + 2, cell * len(drawn) + 1.2)
     figure = Figure(figsize=size, dpi=dpi, layout="compressed")
     axes = figure.subplots(len(drawn), len(columns), squeeze=False)
-    for column, (name, shown) in enumerate(columns.items()):
+    for column, (name, shown) in enumerate(columns):
         axes[0, column].set_title(_heading(name, width), fontsize=9)
         for row, image in enumerate(shown):
             _show(axes[row, column], image)
@@ -174,53 +175,37 @@ def grid(
 
 
 def links(
-    images: Any,
-    others: Any,
-    left: np.ndarray,
-    right: np.ndarray,
-    relevance: np.ndarray,
-    left_size: Sequence[int],
-    right_size: Sequence[int],
-    *,
-    smallest: int = 192,
+    images: Any, others: Any, left: np.ndarray, right: np.ndarray, relevance: np.ndarray, *, smallest: int = 192
 ) -> Image.Image:
-    """Pairs of images side by side, with lines between parts that belong together: the stronger, the more opaque.
+    """Pairs of images side by side, with lines between points that belong together: the stronger, the more opaque.
 
     Args:
         images: The left ones, as for `overlay`.
         others: The right ones, as many.
-        left: Row and column of the left end of each line, `(samples, k, 2)`, counted in parts of the image.
+        left: Row and column of the left end of each line, in pixels of the image, `(samples, k, 2)`.
         right: Those of the right end.
-        relevance: Of each line, `(samples, k)`.
-        left_size: How many parts a left image has, from top to bottom and from left to right.
-        right_size: How many a right one has.
+        relevance: Of each line, `(samples, k)`: red speaks for, blue against.
         smallest: Height in pixels below which images are enlarged, by an integer factor.
 
     Raises:
-        ValueError: As for `overlay`, or the numbers of images and lines differ, or the parts are not those of images.
+        ValueError: As for `overlay`, or the numbers of images and lines differ.
     """
-    pairs = list(zip(as_images(images), as_images(others), strict=True))
-    if len(pairs) != len(relevance) or left.shape[-1] != 2 or right.shape[-1] != 2:
-        raise ValueError(
-            f"there are {len(pairs)} pairs of images, but lines between parts of {left.shape} and {right.shape}"
-        )
+    ones, twos = as_images(images), as_images(others)
+    if not len(ones) == len(twos) == len(left) == len(right) == len(relevance):
+        raise ValueError(f"there are {len(ones)} and {len(twos)} images, but lines for {len(relevance)} pairs of them")
     rows = []
-    for pair, begins, ends, strengths in zip(pairs, left, right, relevance, strict=True):
-        beside = strip([ImageOps.grayscale(image).convert("RGB") for image in pair], smallest=smallest)
-        factor = beside.height // max(image.height for image in pair)
-        (one, another), shift = pair, 0
-        shift = beside.width - another.width * factor
+    for one, two, begins, ends, strengths in zip(ones, twos, left, right, relevance, strict=True):
+        beside = strip([ImageOps.grayscale(image).convert("RGB") for image in (one, two)], smallest=smallest)
+        factor = beside.height // max(one.height, two.height)
+        shift = beside.width - two.width * factor
         drawing = Image.new("RGBA", beside.size)
         draw = ImageDraw.Draw(drawing)
         limit = np.abs(strengths).max() or 1.0
-        for begin, end, strength in sorted(zip(begins, ends, strengths, strict=True), key=lambda line: abs(line[2])):
-            (y, x), (v, u) = (
-                (np.asarray(at) + 0.5) * (image.height, image.width) / size * factor
-                for at, image, size in ((begin, one, left_size), (end, another, right_size))
-            )
-            colour = COLOURS[-1] if strength > 0 else COLOURS[0]
-            rgb = ImageColor.getrgb(colour)
-            draw.line([(x, y), (u + shift, v)], fill=(*rgb[:3], int(255 * abs(strength) / limit)), width=2)
+        for i in np.argsort(np.abs(strengths), kind="stable"):  # the strongest on top
+            (y, x), (v, u) = begins[i] * factor, ends[i] * factor
+            red, green, blue, *_ = ImageColor.getrgb(COLOURS[-2] if strengths[i] > 0 else COLOURS[1])
+            opacity = int(255 * abs(strengths[i]) / limit)
+            draw.line([(x, y), (u + shift, v)], fill=(red, green, blue, opacity), width=2)
         rows.append(Image.alpha_composite(beside.convert("RGBA"), drawing).convert("RGB"))
     below = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)), "white")
     for i, row in enumerate(rows):

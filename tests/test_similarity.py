@@ -73,6 +73,7 @@ def test_without_biases_all_pairs_add_up_to_the_similarity() -> None:
     assert np.all(np.abs(absorbing.total) < np.abs(found.similarity))
 
 
+@pytest.mark.formula
 def test_as_many_random_directions_as_entries_are_exact_and_fewer_so_in_the_mean() -> None:
     model, x, other = encoder(), x_of(1, 6, 4, 2), x_of(1, 6, 4, 2, seed=6)
     analyzer = create_analyzer("lrp.epsilon", model, epsilon=0.01)
@@ -135,8 +136,21 @@ def test_lines_between_images() -> None:
     assert drawn.height == 2 * 192
     pixels = np.asarray(drawn).reshape(2, 192, -1, 3)
     assert all(len(np.unique(row.reshape(-1, 3), axis=0)) > 2 for row in pixels)
-    with pytest.raises(ValueError, match="1 pairs of images"):
+    with pytest.raises(ValueError, match="1 and 1 images, but lines for 2"):
         found.to_image(np.zeros((1, 6, 4)), np.zeros((1, 6, 4)))
+    with pytest.raises(ValueError, match=r"the parts \(3, 2\), of \(2, 2\) pixels, are not those"):
+        found.to_image(np.zeros((2, 8, 4)), np.zeros((2, 8, 4)), pool=2)
+
+
+@pytest.mark.parametrize("again", [None, 2])
+def test_lines_end_in_the_middle_of_their_windows(again: int | None) -> None:
+    """Six rows in windows of 4: their middles are 2 and 5; four columns in one: 2. Twice windows of 2 are the same."""
+    pytest.importorskip("PIL")
+    model, x = encoder(), x_of(1, 6, 4, 2)
+    found = bilrp(create_analyzer("lrp.z", model), x, x, pool=2 if again else 4)
+    top = found.top(4, again)
+    centres = found._centres(top.left, 0, (1, 6, 4), again)
+    np.testing.assert_array_equal(centres[0], np.where(top.left[0] == [0, 0], 2.0, [5.0, 2.0]))
 
 
 def test_what_has_no_such_meaning_is_refused() -> None:

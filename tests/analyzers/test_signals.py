@@ -7,9 +7,11 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from helpers.backends import gradients
 from keras import layers, ops
 
-from kerasexplain import UnsupportedModelError, create_analyzer, rules
+from kerasexplain import UnsupportedModelError, create_analyzer, relevance_pass, rules
+from kerasexplain.backend import pull_back
 
 W1, W2 = np.array([[1.0, -2.0, 1.0], [1.0, 1.0, -1.0]]), np.array([[1.0], [3.0], [-2.0]])
 
@@ -130,3 +132,22 @@ def test_softplus_leaves_smooth_functions_alone_and_refuses_other_kinks() -> Non
     for beta in (0, -1.0, float("inf"), True, "2"):
         with pytest.raises(ValueError, match="beta must be a positive number"):
             create_analyzer("beta_smooth", smooth, beta=beta)
+
+
+def test_softplus_has_second_derivatives_where_relu_has_none() -> None:
+    """The sum of the map is `sum_j u_j sigmoid(beta z_j) w_j` with u the column sums of W1; it is differentiated."""
+    model, x, beta = network(layers.ReLU()), np.array([[0.3, 0.1]], "float32"), 2.0
+    twin = create_analyzer("beta_smooth", model, beta=beta).twin
+
+    def sum_of_map(x: Any) -> Any:
+        with relevance_pass():
+            y, _, pullback = pull_back(lambda x: (twin(x), None), x)
+            (q,) = pullback(ops.ones_like(y))
+        return ops.sum(q, axis=-1)
+
+    total, (found,) = gradients(sum_of_map, x)
+    z = x[0] @ W1
+    slope = np.array([logistic(beta * value) for value in z])
+    np.testing.assert_allclose(total, [np.sum(W1.sum(axis=0) * slope * W2[:, 0])], atol=1e-6)
+    expected = W1 @ (W1.sum(axis=0) * beta * slope * (1 - slope) * W2[:, 0])
+    np.testing.assert_allclose(found[0], expected, atol=1e-5)

@@ -158,6 +158,17 @@ def test_all_rules_of_a_method_take_it_and_additions_stay_exact() -> None:
     assert not np.allclose(found, create_analyzer("lrp.z_plus", model).analyze(x, 1), rtol=1e-3)
 
 
+def test_every_step_of_a_recurrent_layer_has_one_of_its_own() -> None:
+    """A step `z = x W + h U` with weights of 1 and one unit: epsilon is a share of |z|, and so is what is lost."""
+    cell = layers.SimpleRNN(1, activation="linear", kernel_initializer="ones", recurrent_initializer="ones")
+    model = keras.Sequential([keras.Input((3, 1)), cell])
+    found = create_analyzer("lrp.epsilon", model, epsilon=Relative(0.25)).analyze(
+        np.reshape([1.0, 2.0, 4.0], (1, 3, 1))
+    )
+    kept = 1 / 1.25  # of R, in every step, whatever z is
+    np.testing.assert_allclose(found.ravel(), [kept**3, 2 * kept**2, 4 * kept], rtol=0, atol=1e-13)
+
+
 def test_it_is_saved_compared_and_printed(tmp_path: pathlib.Path) -> None:
     model, x = network(), x_of(2, 6)
     analyzer = create_analyzer("lrp.epsilon_plus", model, epsilon=Relative(0.25), stabilizer=Relative(1e-3))
