@@ -19,7 +19,8 @@ from kerasexplain.metrics.judging import check_explained, judge, masks_of
 from kerasexplain.metrics.metric import Metric
 from kerasexplain.metrics.scores import Scores
 from kerasexplain.metrics.value import ExplainedValue
-from kerasexplain.runtime.inputs import as_array
+from kerasexplain.runtime.inputs import as_array, as_arrays
+from kerasexplain.runtime.streams import is_stream
 
 #: What every comparison holds: what a map has to beat. Edges are those of images and signals alone.
 CONTROLS = ("random", "edges")
@@ -104,6 +105,8 @@ class Samples:
                 break
         if background is not None:
             value.arrays(background)  # what does not fit is told before anything runs
+        elif limit is not None and not is_stream(data):
+            background = as_arrays(data)  # what is left out still is of the data, and fills may be made of it
         found = cls(
             keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *xs),
             np.concatenate(targets),
@@ -113,7 +116,6 @@ class Samples:
         )
         if limit is None or len(found) <= limit:
             return found
-        # What is left out still is of the data, and fills may be made of it.
         return found.at(np.arange(limit))
 
 
