@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import pathlib
 import shlex
 import sys
@@ -103,11 +104,17 @@ def _run(
     """What is compared, and the names of the samples."""
     from kerasexplain.cli.reading import samples
     from kerasexplain.evaluation.comparison import Comparing
+    from kerasexplain.evaluation.trials import CONTROLS
 
     model = model_of(options.model)
     x, names = samples(options.inputs, model, options.pixels)
     masks = None if options.masks is None else _masks(options.masks, len(names))
-    run = Comparing.of(model, x, analyzers, metrics, target=target, masks=masks, samples=options.samples)
+    # The controls alone, where analyzers have options of their own; these are put to the samples one by one.
+    controls = None if analyzers is None else CONTROLS[:1]
+    size = {} if options.batch_size is None else {"batch_size": options.batch_size}
+    run = Comparing.of(model, x, controls, metrics, target=target, masks=masks, samples=options.samples, **size)
+    if analyzers is not None:
+        run = dataclasses.replace(run, analyzers={**run.analyzers, **analyzers})
     return run, names[: len(run.samples)]
 
 

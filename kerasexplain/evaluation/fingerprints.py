@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from kerasexplain.evaluation.comparison import Comparing
-from kerasexplain.evaluation.naming import Chosen
+from kerasexplain.evaluation.naming import SHARED, Chosen
 from kerasexplain.evaluation.trials import Samples
 from kerasexplain.foundation.config import serialize
 from kerasexplain.metrics.metric import Metric
@@ -59,7 +59,7 @@ def _version(package: str) -> str:
 def of_circumstances(run: Comparing) -> dict[str, Any]:
     """What all scores depend on, by what a person calls it."""
     samples = run.samples
-    options = {name: serialize(value, strict=False) for name, value in run.value.options.changed().items()}
+    options = {name: serialize(getattr(run.value.options, name), strict=False) for name in SHARED}
     return {
         "the model": of_model(run.value.model),
         "the data": of_arrays(samples.x),

@@ -73,7 +73,7 @@ class Record:
             if made_of["analyzer"] != fingerprints.of_analyzer(chosen):
                 changed.append("the analyzer's options")
             if values["skipped"] and made_of["limits"] != self._limits:
-                changed.append("how long an analyzer may take")
+                changed.append("the limits of time or batch size")
             if changed:
                 return Found(None, missing, changed)
             valid = {

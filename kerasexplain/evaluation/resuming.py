@@ -13,7 +13,7 @@ from kerasexplain.evaluation.comparison import Comparing
 from kerasexplain.evaluation.finished import Finished, Totals
 from kerasexplain.evaluation.naming import Chosen
 from kerasexplain.evaluation.record import Found, Record
-from kerasexplain.evaluation.trials import CONTROLS, Samples, Trial, made, trials
+from kerasexplain.evaluation.trials import CONTROLS, Samples, Trial, made, tried
 from kerasexplain.foundation.errors import NotFiniteError, plain
 
 #: Of how many samples maps are kept, and shown.
@@ -31,8 +31,8 @@ def evaluate(
 ) -> list[Finished]:
     """Every analyzer of a comparison, put to its samples: those that the record holds are not computed again.
 
-    Controls come first: what keeps `random` from being judged is the fault of the data or a metric, and is told before
-    anything else has run.
+    What keeps `random` from being judged is the fault of the data or a metric. Controls come first, so that it is told
+    before anything else has run.
 
     Args:
         run: What is compared; its analyzers are names, or `Chosen`.
@@ -44,24 +44,24 @@ def evaluate(
         ValueError: `random` cannot be judged.
     """
     chosen = {name: given if isinstance(given, Chosen) else Chosen(given) for name, given in run.analyzers.items()}
-    order = [*(name for name in CONTROLS if name in chosen), *(name for name in chosen if name not in CONTROLS)]
-    found = {name: record.find(name, chosen[name]) for name in order}
+    found = {name: record.find(name, chosen[name]) for name in chosen}
     for line in _news(found, record):
         told(line)
     result = []
-    for number, name in enumerate(order, 1):
+    for number, name in enumerate(chosen, 1):
         known = found[name].finished
         if known is not None and not found[name].missing:
             result.append(known.with_scores({}, list(run.metrics)))
-            told(f"{number}/{len(order)} {name}: finished before{_ended(known)}")
+            told(f"{number}/{len(chosen)} {name}: finished before{_ended(known)}")
             continue
         start = time.perf_counter()
-        finished = _finished(run, chosen[name], name, found[name], limits)
+        limited = {**limits, "seconds": None} if name in CONTROLS else limits
+        finished = _finished(run, chosen[name], name, found[name], limited)
         if name == CONTROLS[0] and finished.trial.skipped:
             raise ValueError(f"nothing can be compared: {finished.trial.skipped}")
         record.keep(finished, chosen[name], found[name])
         result.append(finished)
-        told(f"{number}/{len(order)} {name}: {time.perf_counter() - start:.1f} s{_ended(finished)}")
+        told(f"{number}/{len(chosen)} {name}: {time.perf_counter() - start:.1f} s{_ended(finished)}")
     return result
 
 
@@ -96,7 +96,7 @@ def _finished(run: Comparing, chosen: Chosen, name: str, found: Found, limits: M
     try:
         with _remarks(caught):
             analyzer = made(run.value, chosen.name, **chosen.options)
-            (trial,) = trials(run.value, run.samples, {name: analyzer}, metrics, **limits)
+            trial = tried(run.value, run.samples, name, analyzer, metrics, **limits)
             audit, failed = _audit(analyzer, run.samples)
             caught += failed
     except REASONS as error:

@@ -199,11 +199,37 @@ def _trial(
     batch_size: int | str | None,
 ) -> Trial:
     analyzer = made(value, given) if isinstance(given, str) else given
+    limit = seconds if isinstance(given, str) and name not in CONTROLS else None
+    return tried(value, samples, name, analyzer, metrics, seconds=limit, batch_size=batch_size)
+
+
+def tried(
+    value: ExplainedValue,
+    samples: Samples,
+    name: str,
+    analyzer: Analyzer,
+    metrics: Sequence[Metric],
+    *,
+    seconds: float | None = None,
+    batch_size: int | str | None = None,
+) -> Trial:
+    """The trial of one analyzer.
+
+    Args:
+        value, samples, metrics, seconds, batch_size: As for `trials`.
+        name: What it is called.
+        analyzer: The analyzer, which is fitted if it needs to be and is not.
+
+    Raises:
+        InputError: Its maps would take longer, or do not explain this value.
+        ValueError, NotFiniteError, MemoryError, IndexError: It cannot explain the samples, or a metric cannot judge
+            them.
+    """
     fit_if_needed(analyzer, samples)
     one = samples.at(np.arange(1))
     analyzer.analyze(one.x, one.target)
     each = _seconds(lambda: analyzer.analyze(one.x, one.target))
-    if seconds is not None and each * len(samples) > seconds and isinstance(given, str) and name not in CONTROLS:
+    if seconds is not None and each * len(samples) > seconds:
         raise InputError(
             f"its maps would take {each * len(samples):.3g} seconds, more than the {seconds:g} of seconds="
         )

@@ -253,7 +253,37 @@ def test_what_does_not_suit_is_skipped_and_told(there: pathlib.Path, capsys: pyt
     assert html.escape(lines[3].partition("skipped: ")[2]) in page(there)
     # What it may take is another, and it is tried again.
     assert evaluate(there, "--seconds 50", analyzers=broken) == 0
-    assert "changed: how long an analyzer may take; 1 finished analyzers start anew" in told(capsys)
+    assert "changed: the limits of time or batch size; 1 finished analyzers start anew" in told(capsys)
+
+
+def test_what_takes_too_long_is_skipped_but_not_the_controls(
+    there: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(there, "--seconds 0.000001 --batch-size 2", analyzers="gradient") == 0
+    said = capsys.readouterr()
+    assert "3/3 gradient: " in said.err
+    assert "its maps would take" in said.err
+    assert f"No analyzer has scores under {LABEL}." in said.out
+    assert set(scores(there)) == {"random", "edges"}
+    assert "No analyzer has scores" in page(there)
+    assert evaluate(there, "--seconds 0 --batch-size 2", analyzers="gradient") == 0
+    lines = told(capsys)
+    assert lines[0] == f"continuing: 2 of 3 analyzers are finished in {str(there / 'report.work')!r}"
+    assert lines[-1] == "3/3 gradient: now"
+
+
+def test_an_analyzer_is_chosen_and_saved(there: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(there / "more.npy", np.random.default_rng(1).uniform(size=(9, 6, 5, 1)).astype("float32"))
+    out = there / "analyzer.json"
+    assert (
+        main(["choose", "small.keras", str(there / "more.npy"), "--seconds", "1", "--target", "1", "-o", str(out)]) == 0
+    )
+    said = capsys.readouterr().out
+    model = keras.saving.load_model("small.keras", compile=False)
+    analyzer = kerasexplain.load_analyzer(out, model)
+    assert analyzer.analyze(np.load("x.npy"), 1).shape == (5, 6, 5, 1)
+    assert "analyzers tried on small" in said
+    assert f"written: {out}" in said
 
 
 def test_versions_count() -> None:
