@@ -26,7 +26,7 @@ _HOME = {
     "UnsupportedModelError": "foundation.errors",
     "PairRelevance": "similarity",
     "bilrp": "similarity",
-    "choose": "evaluation.choice",
+    "choose": "evaluation.choice.choice",
     "compare": "evaluation.comparison",
     "create_analyzer": "create",
     "load_analyzer": "create",
@@ -35,7 +35,7 @@ _HOME = {
     "reference_samples": "concepts",
     "register_rule": "operations",
     "relevance_pass": "backend",
-    "strategies": "evaluation.strategies",
+    "strategies": "evaluation.strategies.strategies",
 }
 _MODULES = ("callbacks", "matches", "metrics", "rules", "visualize")
 
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     from kerasexplain.compiler.composite import Composite
     from kerasexplain.concepts import reference_samples
     from kerasexplain.create import create_analyzer, load_analyzer, model_wo_softmax
-    from kerasexplain.evaluation.choice import choose
+    from kerasexplain.evaluation.choice.choice import choose
     from kerasexplain.evaluation.comparison import compare
-    from kerasexplain.evaluation.strategies import strategies
+    from kerasexplain.evaluation.strategies.strategies import strategies
     from kerasexplain.explanation import Explanation
     from kerasexplain.foundation.errors import InputError, NotFiniteError, UnsupportedModelError
     from kerasexplain.operations import register_leaf, register_rule

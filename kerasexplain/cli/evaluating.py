@@ -75,10 +75,10 @@ def _evaluate(options: argparse.Namespace) -> None:
     labels = labels_of(options.labels) if options.labels else []
     target = None if options.target is None else target_of(options.target, labels)
     with quiet():
-        from kerasexplain.evaluation.record import Record
-        from kerasexplain.evaluation.report import Report
-        from kerasexplain.evaluation.resuming import evaluate
-        from kerasexplain.evaluation.verdict import headline
+        from kerasexplain.evaluation.report.record import Record
+        from kerasexplain.evaluation.report.report import Report
+        from kerasexplain.evaluation.report.resuming import evaluate
+        from kerasexplain.evaluation.report.verdict import headline
     # What is misspelt is told before the model is read, which may take long.
     analyzers = None if options.analyzers is None else _chosen(options.analyzers)
     metrics = None if options.metrics is None else [_metric(text) for text in options.metrics]

@@ -20,7 +20,7 @@ pytest.importorskip("scipy")
 
 import kerasexplain
 from kerasexplain.cli.command import main
-from kerasexplain.evaluation import fingerprints
+from kerasexplain.evaluation.report import fingerprints
 from kerasexplain.metrics import RegionPerturbation, RelevanceInside
 
 pytestmark = pytest.mark.once("the command is the same whatever computes")

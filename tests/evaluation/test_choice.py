@@ -13,9 +13,9 @@ from keras import layers
 import kerasexplain
 from kerasexplain import InputError, create_analyzer, load_analyzer
 from kerasexplain.compiler.options import Options
-from kerasexplain.evaluation.candidates import Candidate, candidates
-from kerasexplain.evaluation.choice import measures
-from kerasexplain.evaluation.halving import LADDER, Tried, _thrifty, plan, rounds
+from kerasexplain.evaluation.choice.candidates import Candidate, candidates
+from kerasexplain.evaluation.choice.choice import measures
+from kerasexplain.evaluation.choice.halving import LADDER, Tried, _thrifty, plan, rounds
 from kerasexplain.evaluation.trials import Samples
 from kerasexplain.metrics.value import ExplainedValue
 
@@ -35,7 +35,7 @@ def images(count: int = 9) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def choice() -> kerasexplain.evaluation.choice.Choice:
+def choice() -> kerasexplain.evaluation.choice.choice.Choice:
     return kerasexplain.choose(network(), images(), trials=6, seed=3)
 
 

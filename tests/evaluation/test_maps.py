@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kerasexplain import Contrast, InputError
-from kerasexplain.evaluation import maps
+from kerasexplain.evaluation.strategies import maps
 
 pytestmark = pytest.mark.once("arrays alone")
 

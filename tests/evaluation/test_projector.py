@@ -20,7 +20,7 @@ from tensorboard.backend.event_processing.plugin_event_multiplexer import EventM
 from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.projector.projector_plugin import ProjectorPlugin
 
-from kerasexplain.evaluation import gallery, projector
+from kerasexplain.evaluation.strategies import gallery, projector
 
 pytestmark = pytest.mark.once("files")
 

@@ -20,10 +20,10 @@ from PIL import Image
 
 from kerasexplain import visualize
 from kerasexplain.evaluation.comparison import Comparison
-from kerasexplain.evaluation.finished import Totals
-from kerasexplain.evaluation.report import Report
+from kerasexplain.evaluation.report.finished import Totals
+from kerasexplain.evaluation.report.report import Report
+from kerasexplain.evaluation.report.verdict import headline
 from kerasexplain.evaluation.trials import Samples, Trial
-from kerasexplain.evaluation.verdict import headline
 from kerasexplain.metrics import Deletion, RegionPerturbation, Sparseness
 from kerasexplain.metrics.scores import Scores
 

@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.cluster import SpectralClustering
 from sklearn.metrics import adjusted_rand_score
 
-from kerasexplain.evaluation import spectral
+from kerasexplain.evaluation.strategies import spectral
 
 pytestmark = pytest.mark.once("arrays alone")
 

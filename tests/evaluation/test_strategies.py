@@ -23,7 +23,7 @@ pytest.importorskip("sklearn")
 import kerasexplain
 from kerasexplain import InputError, create_analyzer, strategies
 from kerasexplain.analyzer import Analyzer
-from kerasexplain.evaluation.strategies import Strategies
+from kerasexplain.evaluation.strategies.strategies import Strategies
 
 
 def summing(*shape: int, dtype: str | None = None) -> Analyzer:

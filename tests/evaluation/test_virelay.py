@@ -25,8 +25,8 @@ import pytest
 from PIL import Image
 
 from kerasexplain import InputError
-from kerasexplain.evaluation import virelay
-from kerasexplain.evaluation.virelay import Category
+from kerasexplain.evaluation.strategies import virelay
+from kerasexplain.evaluation.strategies.virelay import Category
 
 pytestmark = pytest.mark.once("files")
 

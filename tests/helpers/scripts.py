@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import pathlib
+import runpy
+import sys
 from types import ModuleType
+from typing import Any
+
+import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -17,3 +22,15 @@ def script(path: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def run(path: str, *arguments: Any) -> dict[str, Any]:
+    """Runs a script that is written in cells, and returns the variables that it leaves behind.
+
+    Args:
+        path: Within the project.
+        *arguments: Of its command line.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [path, *map(str, arguments)])
+        return runpy.run_path(str(ROOT / path), run_name="__main__")

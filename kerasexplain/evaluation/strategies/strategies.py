@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerasexplain.analyzer import Analyzer
-from kerasexplain.evaluation.cluster import Cluster, clusters_of
-from kerasexplain.evaluation.maps import Samples, collected, holds_for_all, summed
+from kerasexplain.evaluation.strategies.cluster import Cluster, clusters_of
+from kerasexplain.evaluation.strategies.maps import Samples, collected, holds_for_all, summed
 from kerasexplain.explanation import entry
 from kerasexplain.foundation.checks import check_count, check_seed
 from kerasexplain.foundation.errors import InputError
@@ -121,7 +121,7 @@ class Strategies:
         Raises:
             ValueError: The images cannot be drawn, or are too few.
         """
-        from kerasexplain.evaluation import gallery
+        from kerasexplain.evaluation.strategies import gallery
 
         return gallery.picture(self.clusters, images=images, count=prototypes, cell=cell)
 
@@ -134,7 +134,7 @@ class Strategies:
         Raises:
             ValueError: As `to_image`.
         """
-        from kerasexplain.evaluation import gallery
+        from kerasexplain.evaluation.strategies import gallery
 
         return gallery.page(self.title, self._fragment(images))
 
@@ -142,7 +142,7 @@ class Strategies:
         return self._fragment(None)
 
     def _fragment(self, images: Any) -> str:
-        from kerasexplain.evaluation import gallery
+        from kerasexplain.evaluation.strategies import gallery
 
         charts = gallery.overview(self.eigenvalues, len(self.clusters), self.embedding, self.labels)
         return gallery.fragment(self.title, self._notes, self.clusters, charts, images)
@@ -169,7 +169,7 @@ class Strategies:
             OSError: Nothing can be written there.
             ValueError: The images cannot be drawn, or are too many for this size.
         """
-        from kerasexplain.evaluation import gallery, projector
+        from kerasexplain.evaluation.strategies import gallery, projector
 
         kept = np.flatnonzero(self.labels >= 0)
         columns: dict[str, Sequence[object]] = {
@@ -216,7 +216,7 @@ class Strategies:
                 in two of the strategies.
             OSError: Nothing can be written there.
         """
-        from kerasexplain.evaluation import virelay
+        from kerasexplain.evaluation.strategies import virelay
 
         categories = [one._category(relevance) for one in (self, *others)]
         count = max(1 + int(max(category.classes.max() for category in categories)), categories[0].outputs.shape[1])
@@ -235,7 +235,7 @@ class Strategies:
         )
 
     def _category(self, relevance: Any) -> Any:
-        from kerasexplain.evaluation import virelay
+        from kerasexplain.evaluation.strategies import virelay
 
         if self.outputs is None:
             raise InputError("ViRelAy shows what was predicted, and this model does not give one number for each class")
@@ -277,8 +277,7 @@ def strategies(
 
     Samples are explained; of each relevance map channels are summed, it is pooled to at most `size` cells along each
     axis, and divided by its length `sqrt(sum R^2)`. Maps that are near each other, by angle, are joined in a graph of
-    nearest neighbours, and the graph is cut where it nearly falls apart (`kerasexplain.evaluation.spectral.clustered`
-    has the formulas). A small cluster that stands apart, with its relevance where nothing of the class is to be seen,
+    nearest neighbours, and the graph is cut where it nearly falls apart (`spectral.clustered` has the formulas). A small cluster that stands apart, with its relevance where nothing of the class is to be seen,
     is what a shortcut looks like; whether it is one, its prototypes say. The data stream; only the small maps are kept.
 
     Args:
@@ -324,7 +323,7 @@ def strategies(
         >>> found.to_image().save("strategies.png")
         >>> x_train[found.clusters[1].members]
     """
-    from kerasexplain.evaluation import spectral
+    from kerasexplain.evaluation.strategies import spectral
 
     for name, value in {"size": size, "prototypes": prototypes, "clusters": clusters, "neighbors": neighbors}.items():
         if value is not None or name in ("size", "prototypes"):

@@ -20,12 +20,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasexplain.evaluation import figures, galleries, verdict
 from kerasexplain.evaluation.comparison import Comparison
-from kerasexplain.evaluation.fingerprints import of_model, versions
-from kerasexplain.evaluation.finished import Finished, Totals, first_of
-from kerasexplain.evaluation.record import replace
-from kerasexplain.evaluation.resuming import SHOWN
+from kerasexplain.evaluation.report import figures, galleries, verdict
+from kerasexplain.evaluation.report.fingerprints import of_model, versions
+from kerasexplain.evaluation.report.finished import Finished, Totals, first_of
+from kerasexplain.evaluation.report.record import replace
+from kerasexplain.evaluation.report.resuming import SHOWN
 from kerasexplain.evaluation.trials import CONTROLS
 from kerasexplain.metrics.scores import Paired
 
@@ -310,7 +310,7 @@ class Report:
 
 
 def _part(name: str) -> str:
-    return (importlib.resources.files("kerasexplain.evaluation") / "page" / name).read_text(encoding="utf-8")
+    return (importlib.resources.files("kerasexplain.evaluation.report") / "page" / name).read_text(encoding="utf-8")
 
 
 def _number(value: float, text: str | None = None, note: str = "") -> str:

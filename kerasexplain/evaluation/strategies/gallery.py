@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasexplain.evaluation.cluster import Cluster
+from kerasexplain.evaluation.strategies.cluster import Cluster
 from kerasexplain.foundation.errors import not_importable
 from kerasexplain.visualize import RELEVANCE, as_images
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasexplain.evaluation.maps import Maps, rows_of
+from kerasexplain.evaluation.strategies.maps import Maps, rows_of
 
 #: A cluster stands apart up to this conductance. On small networks for handwritten digits, maps of one class without
 #: a shortcut split at 0.13 or more, if at all, and those of marked images at 0.05 or less, where the mark counts.

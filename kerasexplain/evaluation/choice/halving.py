@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasexplain.evaluation.candidates import Candidate
+from kerasexplain.evaluation.choice.candidates import Candidate
 from kerasexplain.evaluation.trials import Samples, fit_if_needed
 from kerasexplain.foundation.errors import NotFiniteError, plain
 from kerasexplain.metrics.judging import judge

@@ -10,9 +10,9 @@ from typing import Any
 
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.evaluation.comparison import Comparing
-from kerasexplain.evaluation.finished import Finished, Totals
 from kerasexplain.evaluation.naming import Chosen
-from kerasexplain.evaluation.record import Found, Record
+from kerasexplain.evaluation.report.finished import Finished, Totals
+from kerasexplain.evaluation.report.record import Found, Record
 from kerasexplain.evaluation.trials import CONTROLS, Samples, Trial, made, tried
 from kerasexplain.foundation.errors import NotFiniteError, plain
 

@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kerasexplain.evaluation import fingerprints
 from kerasexplain.evaluation.comparison import Comparing
-from kerasexplain.evaluation.finished import Finished
 from kerasexplain.evaluation.naming import Chosen
+from kerasexplain.evaluation.report import fingerprints
+from kerasexplain.evaluation.report.finished import Finished
 from kerasexplain.foundation.storage import read_values, write_values
 
 
