@@ -275,10 +275,12 @@ def strategies(
 ) -> Strategies:
     """The ways in which a model comes to its decisions: spectral relevance analysis (SpRAy).
 
-    Samples are explained; of each relevance map channels are summed, it is pooled to at most `size` cells along each
-    axis, and divided by its length `sqrt(sum R^2)`. Maps that are near each other, by angle, are joined in a graph of
-    nearest neighbours, and the graph is cut where it nearly falls apart (`spectral.clustered` has the formulas). A small cluster that stands apart, with its relevance where nothing of the class is to be seen,
-    is what a shortcut looks like; whether it is one, its prototypes say. The data stream; only the small maps are kept.
+    Samples are explained; of each relevance map channels are summed, it is pooled to at most `size` cells along
+    each axis, and divided by its length `sqrt(sum R^2)`. Maps that are near each other, by angle, are joined in a
+    graph of nearest neighbours, and the graph is cut where it nearly falls apart (`spectral.clustered` has the
+    formulas). A small cluster that stands apart, with its relevance where nothing of the class is to be seen, is
+    what a shortcut looks like; whether it is one, its prototypes say. The data stream; only the small maps are
+    kept.
 
     Args:
         analyzer: What explains the samples.
