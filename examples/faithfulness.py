@@ -151,8 +151,8 @@ maps = {name: on_digits.trials[name].relevance[some] for name in on_digits.names
 visualize.grid(x_test[some], maps).save(options.out / "digits_maps.png")
 
 # %% [markdown]
-# What came out, on TensorFlow (other backends draw other weights), in logits per step on average, with standard errors
-# of about 0.3:
+# What came out, on TensorFlow (other backends draw other weights): the mean fall of the logit, with standard errors of
+# about 0.3:
 #
 # | | noise | black |
 # |---|---|---|
