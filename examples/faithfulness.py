@@ -208,8 +208,8 @@ else:
     print("photographs are left out: KERASEXPLAIN_REFERENCE_DATA names no folder that holds nets/nets.py")
 
 # %% [markdown]
-# What came out on all 15 photographs (`--photographs 15`, which takes twice as long as the default of 8), with 95 %
-# intervals of the difference to random order:
+# What came out on all 15 photographs (`--photographs 15`; the default is 8, for time), with 95 % intervals of the
+# difference to random order:
 #
 # | | noise | mean colour |
 # |---|---|---|
