@@ -57,7 +57,7 @@ def candidates(value: ExplainedValue, low: float, high: float, is_image: bool, s
         is_image: Whether the input is an image.
         seed: Of the draws.
     """
-    found = [*_methods(is_image), *_uniform()]
+    found = _known(is_image)
     kernels = _kernels(value)
     if len(kernels) > 1:
         generator = np.random.default_rng(seed)
@@ -70,41 +70,33 @@ def candidates(value: ExplainedValue, low: float, high: float, is_image: bool, s
     return found
 
 
-def _methods(is_image: bool) -> list[Candidate]:
-    """Methods as the catalogue has them."""
+def _known(is_image: bool) -> list[Candidate]:
+    """Methods as the catalogue has them, and one rule for all kernels: those first that come out best most often."""
     found = [
         Candidate("deep_lift", "deep_lift"),
         Candidate("lrp.epsilon_plus", "lrp.epsilon_plus"),
-        Candidate("lrp.epsilon", "lrp.epsilon"),
-        Candidate("integrated_gradients(steps=16)", "integrated_gradients", {"steps": 16}, 16),
+        _lrp([(kernel, rules.Epsilon(0.25))]),
+        _lrp([(kernel, rules.Gamma(0.05))]),
         Candidate("input_t_gradient", "input_t_gradient"),
+        _lrp([(kernel, rules.Gamma(0.25, bias=False))]),
+        Candidate("lrp.epsilon", "lrp.epsilon"),
         Candidate("gradient", "gradient"),
-        Candidate("lrp.z_plus", "lrp.z_plus"),
+        Candidate("integrated_gradients(steps=16)", "integrated_gradients", {"steps": 16}, 16),
         Candidate("lrp.epsilon_alpha2_beta1", "lrp.epsilon_alpha2_beta1"),
+        Candidate("lrp.z_plus", "lrp.z_plus"),
         Candidate("deep_taylor", "deep_taylor"),
+        _lrp([(kernel, rules.AlphaBeta(2.0, 1.0, bias=False))]),
         Candidate("guided_backprop", "guided_backprop"),
+        _lrp([(kernel, rules.Epsilon(0.25, bias=False))]),
+        _lrp([(kernel, rules.Epsilon(rules.Relative(0.25)))]),
+        _lrp([(kernel, rules.Gamma(1.0, bias=False))]),
+        _lrp([(kernel, rules.Epsilon(1.0))]),
+        _lrp([(kernel, rules.Gamma(0.05, bias=False))]),
     ]
     if is_image:
         found.append(Candidate("grad_cam", "grad_cam"))
         found.append(Candidate("smoothgrad", "smoothgrad", passes=64))
     return found
-
-
-def _uniform() -> list[Candidate]:
-    """One rule for all operations with a kernel."""
-    return [
-        _lrp([(kernel, rule)])
-        for rule in (
-            rules.Epsilon(0.25),
-            rules.Gamma(0.05),
-            rules.Gamma(0.25, bias=False),
-            rules.Epsilon(0.25, bias=False),
-            rules.AlphaBeta(2.0, 1.0, bias=False),
-            rules.Gamma(1.0, bias=False),
-            rules.Epsilon(1.0),
-            rules.Gamma(0.05, bias=False),
-        )
-    ]
 
 
 def _kernels(value: ExplainedValue) -> list[Row]:
@@ -138,7 +130,9 @@ def _composite(kernels: Sequence[Row], low: float, high: float, generator: np.ra
 def _rule(generator: np.random.Generator, bias: bool) -> Any:
     kind = generator.integers(4)
     if kind == 0:
-        return rules.Epsilon(float(generator.choice([1e-6, 0.05, 0.25, 1.0])), bias=bias)
+        share = generator.choice([0.0, 0.05, 0.25])
+        number = float(generator.choice([1e-6, 0.05, 0.25, 1.0]))
+        return rules.Epsilon(rules.Relative(float(share)) if share else number, bias=bias)
     if kind == 1:
         return rules.AlphaBeta(*((2.0, 1.0) if generator.integers(2) else (1.0, 0.0)), bias=bias)
     return rules.Gamma(float(generator.choice([0.02, 0.05, 0.1, 0.25, 0.5, 1.0])), bias=bias)
