@@ -6,6 +6,7 @@ import dataclasses
 import zlib
 from typing import TYPE_CHECKING, ClassVar
 
+import keras
 import numpy as np
 
 from kerasexplain.foundation.checks import check_nonnegative, check_seed
@@ -42,7 +43,8 @@ class Input(Method):
 class Edges(Method):
     """The edges of the input, whatever the model: `R = sqrt( sum_axis (dx / d axis)^2 )`.
 
-    The derivative along each axis of positions is that of central differences; the last axis is the channels'.
+    The derivative along each axis of positions is that of central differences; the last axis is the channels', and of
+    images the first one where Keras is set to channels first.
 
     Use it: as the control of a metric: an explanation that is no better than this one shows the image, not the model.
 
@@ -62,7 +64,9 @@ class Edges(Method):
 
     @staticmethod
     def _of(x: np.ndarray) -> np.ndarray:
-        axes = [axis for axis in range(1, x.ndim - 1) if x.shape[axis] > 1]  # of one position, there is no difference
+        first = int(x.ndim > 3 and keras.config.image_data_format() == "channels_first")
+        # Of one position, there is no difference.
+        axes = [axis for axis in range(1 + first, x.ndim - 1 + first) if x.shape[axis] > 1]
         if not axes or x.dtype.kind in "iu":
             raise InputError(f"edges are those of images and signals, got {x.dtype} of shape {x.shape}")
         slopes = [np.gradient(x.astype("float64"), axis=axis) for axis in axes]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from keras import ops
+from keras import config, ops
 
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.foundation.checks import check_count, check_seed
@@ -332,14 +332,22 @@ def _batch_size(analyzer: Analyzer) -> int:
     return 32 if isinstance(size, str) else size
 
 
+def _channels(rank: int) -> int | None:
+    """The axis of the channels of inputs of that rank, samples first; None where every value is a part."""
+    if rank < 4:
+        return None
+    return 1 if config.image_data_format() == "channels_first" else rank - 1
+
+
 def _extent(shape: tuple[int, ...]) -> tuple[int, ...]:
     """How many parts an input of that shape has along every axis."""
-    return shape[1:-1] if len(shape) > 3 else shape[1:]
+    return tuple(size for axis, size in enumerate(shape) if axis not in (0, _channels(len(shape))))
 
 
 def _positions(relevance: np.ndarray) -> np.ndarray:
     """Relevance by part: of inputs with positions and channels, summed over the channels."""
-    return relevance.sum(axis=-1) if relevance.ndim > 3 else relevance
+    axis = _channels(relevance.ndim)
+    return relevance if axis is None else relevance.sum(axis=axis)
 
 
 def pooled(factors: np.ndarray, pool: Pool) -> np.ndarray:

@@ -174,3 +174,27 @@ def test_what_has_no_such_meaning_is_refused() -> None:
             found.pairs(pool=pool)
     with pytest.raises(ValueError, match="pairs there are"):
         found.top(1000, pool=4)
+
+
+def test_channels_first() -> None:
+    """Parts are positions with all their channels, wherever the channels are."""
+    x, other = x_of(2, 4, 5, 3), x_of(2, 4, 5, 3, seed=6)
+    W = np.random.default_rng(2).normal(size=(60, 2))
+    found = bilrp(create_analyzer("lrp.epsilon", _flat((4, 5, 3), W)), x, other)
+    first = [np.moveaxis(array, -1, 1) for array in (x, other)]
+    moved = np.moveaxis(W.reshape(4, 5, 3, 2), 2, 0).reshape(60, 2)
+    keras.config.set_image_data_format("channels_first")
+    try:
+        again = bilrp(create_analyzer("lrp.epsilon", _flat((3, 4, 5), moved)), *first)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    np.testing.assert_allclose(again.pairs(), found.pairs(), rtol=1e-9)
+    assert again.windows == found.windows
+
+
+def _flat(shape: tuple[int, ...], W: np.ndarray) -> keras.Model:
+    inputs = keras.Input(shape)
+    outputs = layers.Dense(W.shape[1], use_bias=False)(layers.Reshape((len(W),))(inputs))
+    model = keras.Model(inputs, outputs)
+    model.layers[-1].kernel.assign(W)
+    return model

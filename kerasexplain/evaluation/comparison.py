@@ -373,9 +373,7 @@ class Comparing:
         if not judged:
             raise ValueError("there is no metric")
         first = gathered.inputs[0]
-        controls = (
-            CONTROLS if first.ndim > 2 and first.dtype.kind == "f" and len(gathered.inputs) == 1 else CONTROLS[:1]
-        )
+        controls = CONTROLS if first.ndim > 2 and not gathered.holds_ids and len(gathered.inputs) == 1 else CONTROLS[:1]
         # They come first: a metric that cannot judge these samples fails with them, at once.
         chosen = {**dict.fromkeys(controls), **chosen}
         chosen = {name: name if analyzer is None else analyzer for name, analyzer in chosen.items()}

@@ -19,6 +19,7 @@ from kerasexplain.metrics.judging import check_explained, judge, masks_of
 from kerasexplain.metrics.metric import Metric
 from kerasexplain.metrics.scores import Scores
 from kerasexplain.metrics.value import ExplainedValue
+from kerasexplain.runtime.embedded import holding_ids
 from kerasexplain.runtime.inputs import as_array, as_arrays
 from kerasexplain.runtime.streams import is_stream
 
@@ -56,6 +57,7 @@ class Samples:
         target: What is explained, one entry for each sample.
         explained: Its value.
         masks, background: As for a metric.
+        ids: For each input, whether it holds ids; empty where the arrays' dtypes say so.
     """
 
     x: Any
@@ -63,6 +65,7 @@ class Samples:
     explained: np.ndarray
     masks: np.ndarray | None = None
     background: Any = None
+    ids: tuple[bool, ...] = ()
 
     def __len__(self) -> int:
         return len(self.explained)
@@ -72,12 +75,17 @@ class Samples:
         """The arrays of all inputs."""
         return [np.asarray(array) for array in keras.tree.flatten(self.x)]
 
+    @property
+    def holds_ids(self) -> bool:
+        """Whether an input holds ids, between which there is nothing."""
+        return any(self.ids) or any(array.dtype.kind in "iub" for array in self.inputs)
+
     def at(self, rows: np.ndarray) -> Samples:
         """Some of them."""
         x = keras.tree.map_structure(lambda array: np.asarray(array)[rows], self.x)
         masks = None if self.masks is None else self.masks[rows]
         background = self.x if self.background is None else self.background
-        return Samples(x, np.asarray(self.target)[rows], self.explained[rows], masks, background)
+        return Samples(x, np.asarray(self.target)[rows], self.explained[rows], masks, background, self.ids)
 
     @classmethod
     def gathered(
@@ -92,9 +100,11 @@ class Samples:
         """
         xs, targets, explained, kept = [], [], [], []
         count = 0
+        ids: tuple[bool, ...] = ()
         if masks is not None and not callable(masks):
             masks = as_array(masks)
-        for batch, _, told, neuron in value.batches(data, target):
+        for batch, passes, told, neuron in value.batches(data, target):
+            ids = ids or holding_ids(passes.pipelines.of(batch.arrays))
             xs.append(batch.structure(batch.arrays))
             targets.append(np.asarray(neuron))
             explained.append(np.asarray(told, "float64"))
@@ -113,25 +123,26 @@ class Samples:
             np.concatenate(explained),
             np.concatenate(kept) if kept else None,
             background,
+            ids,
         )
         if limit is None or len(found) <= limit:
             return found
         return found.at(np.arange(limit))
 
 
+def default_fills(samples: Samples) -> tuple[str, ...]:
+    """The fills where none are named: those that can stand in for every input."""
+    if samples.holds_ids:
+        return ("other",)
+    return ("uniform", "blur") if all(array.ndim > 2 for array in samples.inputs) else ("mean", "other")
+
+
 def default_metrics(samples: Samples) -> list[Metric]:
     """The metrics where none are named: faithfulness under two fills, sparseness, and with masks localisation."""
     from kerasexplain import metrics
 
-    chosen: list[Metric]
-    if any(array.dtype.kind in "iub" for array in samples.inputs):
-        chosen = [metrics.RegionPerturbation(fill="other"), metrics.Sparseness()]
-    elif all(array.ndim > 2 for array in samples.inputs):
-        chosen = [metrics.RegionPerturbation(fill=fill) for fill in ("uniform", "blur")]
-        chosen.append(metrics.Sparseness())
-    else:
-        chosen = [metrics.RegionPerturbation(fill=fill) for fill in ("mean", "other")]
-        chosen.append(metrics.Sparseness())
+    chosen: list[Metric] = [metrics.RegionPerturbation(fill=fill) for fill in default_fills(samples)]
+    chosen.append(metrics.Sparseness())
     if samples.masks is not None:
         chosen += [metrics.RelevanceInside(), metrics.PointingGame()]
     return chosen
@@ -168,7 +179,7 @@ def trials(
     batch_size: int | str | None = None,
     told: Callable[[str], None] = lambda line: None,
 ) -> Iterator[Trial]:
-    """The trials of analyzers, one after the other; what cannot be made, or takes too long, is skipped with a reason.
+    """The trials of analyzers, one after the other; what fails, or takes too long, is skipped with a reason.
 
     Args:
         value: The explained value of the model.
@@ -183,10 +194,12 @@ def trials(
         told(f"{number}/{len(analyzers)} {name}")
         try:
             yield _trial(value, samples, name, given, metrics, seconds, batch_size)
-        except (ValueError, NotFiniteError, MemoryError, IndexError) as error:
-            if not isinstance(given, str) or name in CONTROLS:
-                raise  # the one was made on purpose; noise and edges there always are, and so a metric has failed
-            yield Trial(name, skipped=plain(error))
+        except Exception as error:  # what the others have taken an hour to find is not lost for one of them
+            mistaken = not isinstance(given, str) and isinstance(error, InputError)  # of another value, for one
+            if mistaken or name == CONTROLS[0]:
+                raise  # there always is noise, and so a metric has failed
+            known = isinstance(error, (ValueError, NotFiniteError, MemoryError, IndexError))
+            yield Trial(name, skipped=plain(error) if known else f"{type(error).__name__}: {plain(error)}")
 
 
 def _trial(

@@ -103,6 +103,7 @@ class Uniform(Fill):
         low, high = self.low, self.high
         if low is None:
             assert background is not None
+            _check_varied(background, "uniform")
             axes = pooled_axes(background.ndim)
             low, high = background.min(axis=axes, keepdims=True)[0], background.max(axis=axes, keepdims=True)[0]
         noise = np.stack([generators(i).random(x.shape[1:]) for i in range(len(x))])
@@ -117,6 +118,7 @@ class Low(Fill):
 
     def cover(self, x: np.ndarray, background: np.ndarray | None, generators: Callable[[int], Any]) -> np.ndarray:
         assert background is not None
+        _check_varied(background, "low")
         return np.broadcast_to(background.min(axis=pooled_axes(background.ndim), keepdims=True), x.shape).astype(
             x.dtype
         )
@@ -130,6 +132,7 @@ class Mean(Fill):
 
     def cover(self, x: np.ndarray, background: np.ndarray | None, generators: Callable[[int], Any]) -> np.ndarray:
         assert background is not None
+        _check_varied(background, "mean")
         mean = background.mean(axis=pooled_axes(background.ndim), keepdims=True, dtype="float64")
         return np.broadcast_to(mean.astype(x.dtype), x.shape)
 
@@ -189,8 +192,9 @@ class Other(Fill):
     @staticmethod
     def _another(sample: np.ndarray, background: np.ndarray, generator: Any) -> np.ndarray:
         for i in generator.permutation(len(background)):
-            if not np.array_equal(background[i], sample):
-                return np.asarray(background[i], sample.dtype)
+            another = np.asarray(background[i], sample.dtype)  # as the model gets it: rounded, it may be the same
+            if not np.array_equal(another, sample):
+                return another
         raise InputError("the fill 'other' needs a sample that differs from the one it stands in for: pass background=")
 
 
@@ -280,13 +284,25 @@ def get(given: Any) -> Fill:
     return Constant(given)
 
 
-def check_fill(fill: Fill, x: np.ndarray, name: str) -> None:
-    """Raises InputError if a fill cannot stand in for values of the model's input of that name."""
-    if x.dtype.kind in "iub" and not fill.takes_integers:
+def check_fill(fill: Fill, x: np.ndarray, name: str, ids: bool) -> None:
+    """Raises InputError if a fill cannot stand in for values of an input.
+
+    Args:
+        fill: The fill.
+        x: The input.
+        name: Of the input.
+        ids: Whether it holds ids.
+    """
+    if not ids:
+        return
+    if not fill.takes_integers:
+        what = f"ids ({x.dtype}), which are looked up" if x.dtype.kind == "f" else f"integers ({x.dtype})"
         raise InputError(
-            f"the model's input {name!r} holds integers ({x.dtype}), which {fill!r} cannot stand in for: pass the id "
+            f"the model's input {name!r} holds {what}, and {fill!r} cannot stand in for them: pass the id "
             "of a mask or padding token as fill=, such as fill=0, or fills.Delete(padding=0), or fill='other'"
         )
+    if isinstance(fill, Constant):
+        check_integers(np.asarray(fill.value), "int64" if x.dtype.kind == "f" else str(x.dtype), "the fill")
 
 
 def _positions(x: np.ndarray, name: str) -> tuple[int, ...]:
@@ -296,3 +312,13 @@ def _positions(x: np.ndarray, name: str) -> tuple[int, ...]:
             f"{x.shape}: take 'mean', 'uniform' or 'other'"
         )
     return position_axes(x.ndim)
+
+
+def _check_varied(background: np.ndarray, name: str) -> None:
+    """Raises InputError where every row of a table is the same: removing anything would change nothing."""
+    if background.ndim < 3 and (background == background[:1]).all():
+        rows = "is a single row" if len(background) == 1 else f"are {len(background)} rows, all alike"
+        raise InputError(
+            f"the fill {name!r} is made of the values that the features have in other samples, and there {rows}: "
+            "pass background=, or a number as fill="
+        )

@@ -10,6 +10,7 @@ import numpy as np
 
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.foundation.errors import InputError
+from kerasexplain.runtime.embedded import holding_ids
 from kerasexplain.runtime.passes import Make, Passes
 
 
@@ -51,6 +52,11 @@ class Judged:
         """Raises InputError where maps came without channels."""
         if self.summed:
             raise InputError(f"{what} needs the relevance of every channel, and it came with channels summed")
+
+    @property
+    def ids(self) -> tuple[bool, ...]:
+        """For each input, whether it holds ids, between which there is nothing."""
+        return holding_ids(self.passes.pipelines.of(self.inputs))
 
     @property
     def samples(self) -> int:

@@ -214,7 +214,13 @@ def masks_of(masks: Any, batch: Batch) -> np.ndarray:
     if axis is not None and found.ndim == x.ndim and found.shape[axis] == 1:
         found = found.squeeze(axis)
     if found.shape != shape:
-        raise InputError(f"masks hold one truth value for each position, {shape}; got {found.shape}")
+        hint = ""
+        if axis is not None and found.shape == x.shape:
+            hint = (
+                f". The {x.shape[axis]} entries along axis {axis} of the input are taken for channels: where they are "
+                "positions, explain a model whose input has an axis of one channel"
+            )
+        raise InputError(f"masks hold one truth value for each position, {shape}; got {found.shape}{hint}")
     if found.dtype.kind not in "biuf":
         raise InputError(f"masks hold truth values, or zeros and ones; got {found.dtype}")
     if not np.isin(found, (0, 1)).all():

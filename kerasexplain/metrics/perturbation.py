@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -60,14 +61,15 @@ class Removing(Metric):
                 f"{fill!r} is made of other samples, and a stream does not hold them all: pass background="
             )
         covers: list[np.ndarray | None] = []
+        ids = judged.ids
         for i, x in enumerate(judged.inputs):
             if units.numbers[i].max() < 0:
                 covers.append(None)  # nothing of it is ever removed
                 continue
-            check_fill(fill, x, judged.names[i])
+            check_fill(fill, x, judged.names[i], ids[i])
             background = None if judged.background is None else judged.background[i]
             covers.append(fill.cover(x, background, lambda s, i=i: judged.generator(self.seed, s, FILLS, i)))  # type: ignore[misc]
-        return Removal(judged.inputs, covers, fill, units)
+        return Removal(judged.inputs, covers, fill, units, ids)
 
 
 class Removal:
@@ -78,10 +80,18 @@ class Removal:
         covers: What stands in place of all of each input; None for an input of which nothing is removed.
         fill: The fill.
         units: The parts.
+        ids: For each input, whether it holds ids.
     """
 
-    def __init__(self, inputs: list[np.ndarray], covers: list[np.ndarray | None], fill: Fill, units: Units) -> None:
-        self._inputs, self.covers, self._fill, self._units = inputs, covers, fill, units
+    def __init__(
+        self,
+        inputs: list[np.ndarray],
+        covers: list[np.ndarray | None],
+        fill: Fill,
+        units: Units,
+        ids: Sequence[bool],
+    ) -> None:
+        self._inputs, self.covers, self._fill, self._units, self._ids = inputs, covers, fill, units, ids
 
     def __call__(self, rows: np.ndarray, flags: np.ndarray) -> list[np.ndarray]:
         """Copies of samples without some of their parts.
@@ -109,8 +119,8 @@ class Removal:
     def is_void(self) -> np.ndarray:
         """Which parts of which samples hold ids that the fill puts there anyway: removing them changes nothing."""
         differing = [
-            np.ones(x.shape) if cover is None or x.dtype.kind == "f" else x != cover
-            for x, cover in zip(self._inputs, self.covers, strict=True)
+            x != cover if is_id and cover is not None else np.ones(x.shape)
+            for x, cover, is_id in zip(self._inputs, self.covers, self._ids, strict=True)
         ]
         return self._units.sums(differing) == 0
 

@@ -34,9 +34,10 @@ class _Robustness(Metric):
 
     def scores(self, judged: Judged) -> Result:
         judged.check_channels(f"{self.name!r}")
-        for x, name in zip(judged.inputs, judged.names, strict=True):
-            if x.dtype.kind != "f":
-                raise InputError(f"the input {name!r} holds integers ({x.dtype}), which have no near neighbours")
+        for x, name, is_id in zip(judged.inputs, judged.names, judged.ids, strict=True):
+            if is_id:
+                what = "ids" if x.dtype.kind == "f" else "integers"
+                raise InputError(f"the input {name!r} holds {what} ({x.dtype}), which have no near neighbours")
         greatest = np.zeros(judged.samples)
         for run in range(self.runs):
             noise = [self._noise(judged, x, i, run) for i, x in enumerate(judged.inputs)]
@@ -81,7 +82,8 @@ class MaxSensitivity(_Robustness):
 
         score = max_e || R(x + e) - R(x) || / || R(x) ||,   e uniform within the radius
 
-    Lower is better. The neuron stays the one that is explained for x. NaN for a map that is zero everywhere.
+    Lower is better. The neuron stays the one that is explained for x. NaN for a map that is zero everywhere, and where
+    the data have no range, such as a single row of a table: no neighbour differs then.
 
     Args:
         radius: The greatest change of a value, as a share of the range that its channel, or feature, has in the data;
@@ -102,7 +104,7 @@ class MaxSensitivity(_Robustness):
     def _ratio(
         self, changes: Sequence[np.ndarray], moves: Sequence[np.ndarray], relevance: Sequence[np.ndarray]
     ) -> np.ndarray:
-        return _divided(_norm(changes), _norm(relevance))
+        return np.where(_norm(moves) > 0, _divided(_norm(changes), _norm(relevance)), np.nan)
 
 
 @saved_by_keyword

@@ -9,6 +9,9 @@ import numpy as np
 from kerasexplain.foundation.errors import not_importable
 from kerasexplain.metrics.judged import Judging
 
+#: The interval of fewer samples is not by the bootstrap.
+FEW = 10
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scores:
@@ -89,7 +92,7 @@ class Paired:
         differences: Per sample, `(samples,)`; NaN where either score is undefined.
         mean: Their mean.
         standard_error: Of the mean; NaN for fewer than two samples.
-        low, high: The confidence interval of the mean, by the bootstrap.
+        low, high: The confidence interval of the mean, by the bootstrap; of fewer than 10 samples, by Student's t.
         confidence: Its level.
         better: Whether "higher" or "lower" scores are better, or "neither".
         wins, losses: On how many samples the one is better, and worse; None where neither direction is better.
@@ -147,7 +150,9 @@ def paired(
 ) -> Paired:
     """The paired comparison of scores: `d_i = values_i - others_i`, and an interval of the mean of d by the bootstrap.
 
-    The interval is bias-corrected and accelerated (BCa). Samples for which either is undefined are left out.
+    The interval is bias-corrected and accelerated (BCa); of fewer than 10 samples it is Student's t, for the bootstrap
+    knows of no spread but theirs: of two samples that are better by chance, it would say that all are. Samples for
+    which either is undefined are left out.
 
     Args:
         values, others: Scores of the same samples, `(samples,)` each.
@@ -191,6 +196,10 @@ def _interval(found: np.ndarray, confidence: float, resamples: int, seed: int) -
         from scipy import stats
     except ImportError as error:
         raise not_importable("confidence intervals need SciPy", "metrics", error) from error
+    if len(found) < FEW:
+        mean, spread = found.mean(), found.std(ddof=1) / np.sqrt(len(found))
+        reach = stats.t.ppf((1 + confidence) / 2, len(found) - 1) * spread
+        return float(mean - reach), float(mean + reach)
     at_once = max(1, 10**7 // len(found))  # resamples in memory
     interval = stats.bootstrap(
         (found,),

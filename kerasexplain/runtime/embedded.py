@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from kerasexplain.compiler.pipeline import Pipeline
 from kerasexplain.compiler.question import Answer
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.graph.indices import Boundary, check_indices
@@ -93,6 +94,15 @@ class Embedded:
                 relevance[position] = relevance[position] + _as_array(moved)
         dtype = answer.explained.dtype
         return dataclasses.replace(answer, relevance=[part.astype(dtype) for part in relevance], taps=[])
+
+
+def holding_ids(pipeline: Pipeline) -> tuple[bool, ...]:
+    """For each input of a model, whether it holds ids: integers, or floating-point numbers that are looked up by.
+
+    Keras' inputs are of floating point where nothing else is said, those of an Embedding too.
+    """
+    looked_up = {value for boundary in pipeline.twin.execution.boundaries for value in boundary.sources}
+    return tuple(not value.is_float or value in looked_up for value in pipeline.graph.inputs)
 
 
 def _tap(boundary: Boundary) -> Tap:

@@ -37,3 +37,14 @@ def test_tables_and_ids_have_no_edges() -> None:
     )
     with pytest.raises(InputError, match="int32"):
         create_analyzer("edges", ids).analyze(np.zeros((1, 4), int))
+
+
+def test_channels_first() -> None:
+    x = np.random.default_rng(0).normal(size=(2, 3, 5, 4)).astype("float32")
+    last = create_analyzer("edges", summing(5, 4, 3)).analyze(np.moveaxis(x, 1, -1))
+    keras.config.set_image_data_format("channels_first")
+    try:
+        found = create_analyzer("edges", summing(3, 5, 4)).analyze(x)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    np.testing.assert_allclose(found, np.moveaxis(last, -1, 1), rtol=1e-6)

@@ -169,6 +169,10 @@ def test_fewer_parts_take_fewer_steps() -> None:
         ("mean", 5, 1),
         ("other", 5, 1),
     ]
+    mixed = Samples([np.zeros((2, 4, 4, 1), "float32"), np.zeros((2, 3), "float32")], np.zeros(2, int), np.zeros(2))
+    assert [m.fill for m in measures(mixed, ["image", "table"], None, None, 0)] == ["mean", "other"]
+    ids = Samples(np.zeros((2, 5), "float32"), np.zeros(2, int), np.zeros(2), ids=(True,))
+    assert [m.fill for m in measures(ids, ["x"], None, None, 0)] == ["other"]
     large = Samples(np.zeros((1, 224, 224, 3), "float32"), np.zeros(1, int), np.zeros(1))
     (first, _) = measures(large, ["x"], None, 9, 0)
     assert (first.steps, first.per_step) == (20, 5)

@@ -287,3 +287,24 @@ def test_names_that_are_not_there(comparison: Comparison) -> None:
     with pytest.raises(ValueError, match="no score of 'sparseness' is better"):
         comparison.best("sparseness")
     assert comparison.scores("gradient", "region_perturbation").metric == METRICS[0]
+
+
+def test_an_analyzer_that_fails_is_skipped(model: keras.Model, x: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that was made on purpose, and whatever it raises: the others are not lost."""
+
+    def failing(*_: Any, **__: Any) -> None:
+        raise RuntimeError("out of something")
+
+    mine = create_analyzer("gradient", model)
+    monkeypatch.setattr(mine, "explain", failing)
+    found = compare(model, x, {"mine": mine, "other": "gradient"}, METRICS[0])
+    assert found.skipped == {"mine": "RuntimeError: out of something"}
+    assert set(found.names) == {"other", "random", "edges"}
+
+
+def test_the_whole_catalogue_on_a_table() -> None:
+    """Where edges are not, they are skipped."""
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    found = compare(linear(np.ones(4)), x, ["edges", "gradient"])
+    assert list(found.skipped) == ["edges"]
+    assert {"gradient", "random"} <= set(found.names)

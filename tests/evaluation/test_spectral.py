@@ -172,3 +172,10 @@ def test_near_points_are_near_in_the_plane(rng: np.random.Generator) -> None:
     nearest = np.linalg.norm(plane[:, None] - centres, axis=2).argmin(axis=1)
     assert (nearest == of).all()
     np.testing.assert_array_equal(plane, spectral.plane(points))
+
+
+def test_maps_that_are_the_same_lie_on_a_line(rng: np.random.Generator) -> None:
+    """t-SNE divides by the spread of points, and without any it ends the process."""
+    same = np.repeat(rng.normal(size=(1, 9)).astype("float32"), 8, axis=0)
+    found = spectral.plane(same + 1e-8 * rng.normal(size=same.shape))
+    np.testing.assert_array_equal(found, [[i, 0] for i in range(8)])

@@ -183,6 +183,12 @@ def test_maps_of_zeros_are_in_no_cluster() -> None:
         strategies(summing(8, 8, 1), np.zeros((2, 8, 8, 1)), 0)
 
 
+def test_numbers_in_lists_are_one_input() -> None:
+    x = np.random.default_rng(0).normal(size=(6, 4))
+    found = strategies(summing(4), x.tolist())
+    np.testing.assert_array_equal(found.maps, strategies(summing(4), x).maps)
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_few_samples_are_one_cluster(count: int) -> None:
     found = strategies(summing(8, 8, 1), groups(count)[0], 0)

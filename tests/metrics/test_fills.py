@@ -110,6 +110,24 @@ def test_another_sample_is_never_the_same() -> None:
         cover("other", data[:1], data[::2])
 
 
+def test_another_sample_is_not_the_same_before_rounding() -> None:
+    """The data are in double precision, and the model gets them in single precision."""
+    data = np.random.default_rng(0).normal(size=(2, 6))
+    for seed in range(4):
+        found = fills.get("other").cover(
+            data.astype("float32"), data, lambda i, seed=seed: np.random.default_rng([i, seed])
+        )
+        np.testing.assert_array_equal(found, data[::-1].astype("float32"))
+
+
+@pytest.mark.parametrize("fill", ["uniform", "low", "mean"])
+def test_rows_that_are_all_alike_have_nothing_to_be_filled_with(fill: str) -> None:
+    with pytest.raises(InputError, match="there is a single row: pass background="):
+        cover(fill, np.ones((1, 3)), np.ones((1, 3)))
+    with pytest.raises(InputError, match="there are 4 rows, all alike"):
+        cover(fill, np.ones((4, 3)), np.ones((4, 3)))
+
+
 def test_tokens_that_are_deleted_let_the_others_move_up() -> None:
     x = np.array([[5, 6, 7, 8], [1, 2, 0, 0]])
     fill = fills.Delete()
@@ -201,7 +219,7 @@ def test_every_fill_of_a_volume_has_its_shape_and_dtype(name: str, rng: np.rando
 @pytest.mark.parametrize("name", ["uniform", "mean", "low", "blur", "neighbours", "own_mean"])
 def test_ids_are_not_mixed(name: str) -> None:
     with pytest.raises(InputError, match="pass the id of a mask"):
-        fills.check_fill(fills.get(name), np.zeros((2, 3), "int32"), "ids")
+        fills.check_fill(fills.get(name), np.zeros((2, 3), "int32"), "ids", True)
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,8 @@ def test_one_sample_and_one_class() -> None:
     model, x = linear(np.ones(4)), np.array([[1.0, 2, 3, 4]])
     analyzer = create_analyzer("input_t_gradient", model)
     assert RegionPerturbation(fill=0)(analyzer, x).values == pytest.approx([(4 + 7 + 9 + 10) / 5])
-    assert RegionPerturbation(fill="mean")(analyzer, x).values == [0]  # the mean of one sample is the sample
+    with pytest.raises(InputError, match="there is a single row"):  # the mean of one sample is the sample
+        RegionPerturbation(fill="mean")(analyzer, x)
     with pytest.raises(InputError, match="needs a sample that differs"):
         RegionPerturbation(fill="other")(analyzer, x)
     with pytest.raises(InputError, match="compares a class with another"):
@@ -358,3 +359,31 @@ def test_sizes_of_samples_and_of_batches(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(
         RegionPerturbation(fill=0)(fixed, table).values, RegionPerturbation(fill=0)(open_, table).values, rtol=1e-5
     )
+
+
+def test_ids_in_an_input_of_floating_point(rng: np.random.Generator) -> None:
+    """Keras' inputs are of floating point where nothing else is said: half an id is none, there either."""
+    inputs = keras.Input((6,))
+    h = layers.Flatten()(layers.Embedding(9, 3)(inputs))
+    analyzer = create_analyzer("lrp.epsilon", keras.Model(inputs, layers.Dense(2)(h)))
+    x = rng.integers(1, 9, (4, 6)).astype("float32")
+    for fill in ("uniform", "mean"):
+        with pytest.raises(InputError, match=r"holds ids \(float32\), which are looked up"):
+            RegionPerturbation(fill=fill)(analyzer, x)
+    with pytest.raises(InputError, match="the fill must hold integers"):
+        RegionPerturbation(fill=0.5)(analyzer, x)
+    with pytest.raises(InputError, match=r"holds ids \(float32\), which have no near neighbours"):
+        metrics.MaxSensitivity()(analyzer, x)
+    x[:, 4:] = 0
+    integers = keras.Input((6,), dtype="int32")
+    same = keras.Model(integers, analyzer.model(keras.ops.cast(integers, "float32")))
+    found = RegionPerturbation(fill=0)(analyzer, x)
+    of_integers = RegionPerturbation(fill=0)(create_analyzer("lrp.epsilon", same), x.astype("int32"))
+    np.testing.assert_allclose(found.values, of_integers.values, rtol=1e-6)  # padding comes last for both
+
+
+def test_neighbours_of_a_single_row_do_not_differ_from_it() -> None:
+    analyzer = create_analyzer("gradient", linear(np.ones(4)))
+    row = np.ones((1, 4))
+    assert np.isnan(metrics.MaxSensitivity()(analyzer, row).values).all()
+    assert metrics.MaxSensitivity()(analyzer, row, background=np.array([[0.0] * 4, [1.0] * 4])).values == 0

@@ -16,7 +16,7 @@ from kerasexplain.analyzer import Analyzer
 from kerasexplain.evaluation.choice.candidates import PRESETS, Candidate, candidates
 from kerasexplain.evaluation.choice.halving import Bench, Tried, search
 from kerasexplain.evaluation.comparison import common_options
-from kerasexplain.evaluation.trials import Samples, fit_if_needed, teller
+from kerasexplain.evaluation.trials import Samples, default_fills, fit_if_needed, teller
 from kerasexplain.foundation.checks import check_count, check_seed
 from kerasexplain.foundation.errors import InputError, UnsupportedModelError
 from kerasexplain.metrics.perturbation import RegionPerturbation
@@ -62,9 +62,8 @@ class Choice:
 
     @property
     def beats_random(self) -> bool:
-        """Whether the choice is better than random orders by two standard errors, on samples it was not chosen on."""
-        found = self.against["random"]
-        return bool(found.mean > 2 * found.standard_error)
+        """Whether the 95% interval of the gain over random orders lies above 0, on samples it was not chosen on."""
+        return self.against["random"].verdict == "better"
 
     @property
     def verdict(self) -> str:
@@ -239,10 +238,7 @@ def measures(
         names: Of the model's inputs.
         fills, size, seed: As for `choose`.
     """
-    first = samples.inputs[0]
-    if fills is None:
-        holds_ids = any(array.dtype.kind in "iub" for array in samples.inputs)
-        fills = ("other",) if holds_ids else ("uniform", "blur") if first.ndim > 2 else ("mean", "other")
+    fills = default_fills(samples) if fills is None else fills
     if isinstance(fills, str) or not len(fills):
         raise ValueError(f"fills is a list of fills, such as ['uniform', 'blur'], got {fills!r}")
     count = Units.of([array[:1] for array in samples.inputs], names, size=size).count
@@ -253,7 +249,7 @@ def measures(
 
 def _is_image(samples: Samples) -> bool:
     first = samples.inputs[0]
-    return len(samples.inputs) == 1 and first.ndim > 3 and first.dtype.kind == "f"
+    return len(samples.inputs) == 1 and first.ndim > 3 and not samples.holds_ids
 
 
 def _report(bench: Bench, rows: np.ndarray, tried: Sequence[Tried]) -> dict[str, np.ndarray]:

@@ -185,9 +185,9 @@ def smallest(graph: csr_matrix, part: np.ndarray, count: int) -> tuple[np.ndarra
 def plane(points: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Two coordinates for a picture, in which near points are near: t-SNE, `(n, 2)`.
 
-    Fewer than four points lie on a line.
+    Fewer than four points, and points that differ by rounding alone, lie on a line: t-SNE divides by their spread.
     """
-    if len(points) < 4:
+    if len(points) < 4 or np.abs(points - points.mean(axis=0)).max() < SAME:
         return np.stack([np.arange(len(points), dtype=float), np.zeros(len(points))], axis=1)
     perplexity = min(30.0, (len(points) - 1) / 3)
     start = "pca" if points.shape[1] > 1 else "random"

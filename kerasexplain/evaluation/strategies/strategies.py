@@ -353,7 +353,7 @@ def strategies(
     if not len(kept):
         raise InputError(f"the relevance of all {len(points)} samples is zero everywhere: there is nothing to compare")
     found = spectral.clustered(points[kept], clusters, neighbors=neighbors, seed=seed)
-    inputs = None if is_stream(data) else entry(data, which)
+    inputs = None if is_stream(data) else entry(_in_arrays(data), which)
     return Strategies(
         clusters=clusters_of(maps, kept, found.labels, found.conductance, prototypes, inputs),
         labels=_everywhere(found.labels, kept, len(points), -1),
@@ -369,6 +369,12 @@ def strategies(
         analyzer=analyzer.description,
         model=analyzer.model.name,
     )
+
+
+def _in_arrays(data: Any) -> Any:
+    """The data, where they are numbers in lists as one array."""
+    holds_arrays = not isinstance(data, (list, tuple)) or all(hasattr(part, "shape") for part in data)
+    return data if holds_arrays else np.asarray(data)
 
 
 def _everywhere(values: np.ndarray, rows: np.ndarray, count: int, elsewhere: float) -> np.ndarray:
