@@ -154,13 +154,13 @@ def test_a_method_of_several_passes_must_be_clearly_better() -> None:
 
 
 def test_candidates_are_ranked_by_what_they_surely_gain() -> None:
-    """The mean less its standard error, under the fill where that is least."""
+    """The mean less two standard errors, under the fill where that is least."""
     steady = Tried(Candidate("steady", "steady"), np.array([[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]), 1)
     lucky = Tried(Candidate("lucky", "lucky"), np.array([[9.0, 0.0, 0.0], [9.0, 0.0, 0.0]]), 1)
     one_fill = Tried(Candidate("one", "one"), np.array([[0.5, 0.5, 0.5], [9.0, 9.0, 9.0]]), 1)
     assert (steady.sure, one_fill.sure) == (1.0, 0.5)
     assert lucky.mean > steady.mean
-    assert lucky.sure == pytest.approx(0.0)  # 3, with a standard error of 3
+    assert lucky.sure == pytest.approx(-3.0)  # 3, with a standard error of 3
 
 
 def test_fewer_parts_take_fewer_steps() -> None:

@@ -104,8 +104,8 @@ class Choice:
             *(str(each) for each in self.against.values()),
             f"Numbers are areas over the perturbation curve above those of random orders, mean over the fills {fills}: "
             f"on {len(self.searched)} samples of the search (in brackets how many of them it was judged on), and on "
-            f"the {len(self.reported)} others that the report is of. The order is that of the mean less its standard "
-            "error, under the fill where that is least.",
+            f"the {len(self.reported)} others that the report is of. The order is that of the mean less two standard "
+            "errors, under the fill where that is least.",
         ]
 
     def __str__(self) -> str:
@@ -145,7 +145,7 @@ def choose(
     What is measured is faithfulness: the area over the curve of region perturbation, less that of random orders, mean
     over several fills (see `kerasexplain.metrics.RegionPerturbation`). Known methods and composites of rules, by depth
     and kind of layer, with and without biases, are tried by successive halving on two thirds of the samples. They are
-    ranked by what they surely gain: the mean less its standard error, under the fill where that is least. The rest of
+    ranked by what they surely gain: the mean less two standard errors, under the fill where that is least. The rest of
     the samples says how good the choice is: it is compared there with random orders, the runner-up and presets.
 
     The same call gives the same choice, as long as as many candidates are planned: how many is told by the time, in
