@@ -115,6 +115,8 @@ def _baselines(given: Any, x: np.ndarray, what: str) -> np.ndarray:
     if x.dtype.kind in "iu":
         check_integers(array, str(x.dtype), what)
     own = array if array.ndim == x.ndim else array[None]
+    if not len(own):
+        raise InputError(f"{what} holds no sample: its shape is {array.shape}")
     try:
         return np.broadcast_to(own, (len(own), *x.shape[1:])).astype(x.dtype)
     except ValueError:

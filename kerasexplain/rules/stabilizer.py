@@ -44,10 +44,13 @@ class Relative(Configurable):
         axes = tuple(range(1, len(d.shape)))
         # Not ops.mean: on JAX that of Keras is in single precision.
         count = ops.cast(math.prod(ops.shape(d)[axis] for axis in axes), d.dtype)
-        square = ops.sum(ops.square(d), axis=axes, keepdims=True) / count
+        # In units of the largest, which is a constant to derivatives: squares of very large numbers are infinite.
+        largest = ops.stop_gradient(ops.max(ops.abs(d), axis=axes, keepdims=True))
+        unit = ops.where(ops.equal(largest, 0), ops.ones_like(largest), largest)
+        square = ops.sum(ops.square(d / unit), axis=axes, keepdims=True) / count
         empty = ops.equal(square, 0)  # where the square root has no derivative
         size = ops.where(empty, ops.zeros_like(square), ops.sqrt(ops.where(empty, ops.ones_like(square), square)))
-        return self.factor * size
+        return self.factor * unit * size
 
 
 #: What rules take.

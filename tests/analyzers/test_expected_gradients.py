@@ -109,5 +109,7 @@ def test_what_is_missing_or_does_not_fit_is_told() -> None:
         create_analyzer("expected_gradients", model).analyze(x_of(1, 4))
     with pytest.raises(InputError, match=r"background for '.*' must fit one sample, \(4,\)"):
         create_analyzer("expected_gradients", model, background=x_of(3, 5)).analyze(x_of(1, 4))
+    with pytest.raises(InputError, match=r"background for '.*' holds no sample: its shape is \(0, 4\)"):
+        create_analyzer("expected_gradients", model, background=x_of(0, 4)).analyze(x_of(1, 4))
     with pytest.raises(ValueError, match="samples must be an integer of at least 1"):
         create_analyzer("expected_gradients", model, samples=0)

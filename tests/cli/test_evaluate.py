@@ -374,3 +374,18 @@ def test_metrics_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         if hasattr(kind, "needs_masks") and hasattr(kind, "name")
     }
     assert {line.split()[0] for line in lines if line.startswith("  ") and line.split()} - {"name"} == named
+
+
+def test_an_analyzer_that_fails_is_skipped(
+    there: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever it raises: what has taken long to find is not lost."""
+    from kerasexplain.analyzers.gradient import Gradient
+
+    def failing(*_: Any) -> None:
+        raise RuntimeError("out of something")
+
+    monkeypatch.setattr(Gradient, "attribution", failing)
+    arguments = ["evaluate", "small.keras", "x.npy", "-o", "page.html", "--metrics", "sparseness", "--analyzers"]
+    assert main([*arguments, "gradient", "lrp.epsilon"]) == 0
+    assert "gradient: RuntimeError: out of something" in capsys.readouterr().out

@@ -37,6 +37,17 @@ def test_by_hand() -> None:
         np.testing.assert_allclose(found, [[9 / (3 + epsilon), -16 / (4 + epsilon)], [0, 0]], rtol=0, atol=1e-14)
 
 
+@pytest.mark.parametrize("scale", [1e200, 1e-200])
+def test_denominators_whose_squares_are_out_of_range(scale: float) -> None:
+    """It is a share: of numbers as large as can be, or as small, it does what it does of others."""
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(4, use_bias=False), layers.Dense(1, use_bias=False)])
+    x, analyzer = x_of(2, 3), create_analyzer("lrp", model, rule=Epsilon(Relative(FACTOR)))
+    expected = analyzer.analyze(x, 0)
+    kernel = np.array(ops.convert_to_numpy(model.layers[0].kernel))
+    model.layers[0].kernel.assign(kernel * scale)
+    np.testing.assert_allclose(analyzer.analyze(x, 0) / scale, expected, rtol=1e-9)
+
+
 def network(activation: str = "relu") -> keras.Model:
     """Two layers, of which the first runs as one with its ReLU where its stabilizer is a number."""
     model = keras.Sequential(

@@ -155,7 +155,8 @@ def choose(
         model: The model.
         data: Samples, as for `Analyzer.analyze`: at least 6, and better 20 or more. A stream is read into memory.
         targets: What is explained, as `target` of `Analyzer.analyze`; by default the largest output of each sample.
-        seconds: The budget of time, roughly.
+        seconds: The budget of time, roughly. At least four candidates are tried, and the report is made, however long
+            that takes.
         seed: Of the split, the random orders, the fills and the candidates.
         fills: What stands in place of what is removed, as for a metric: several, for one alone is an argument of its
             own. By default "uniform" and "blur" for images and signals, "mean" and "other" for tables, "other" for ids.

@@ -99,8 +99,9 @@ def _finished(run: Comparing, chosen: Chosen, name: str, found: Found, limits: M
             trial = tried(run.value, run.samples, name, analyzer, metrics, **limits)
             audit, failed = _audit(analyzer, run.samples)
             caught += failed
-    except REASONS as error:
-        trial = Trial(name, skipped=plain(error) or type(error).__name__)
+    except Exception as error:  # one analyzer, and not the evaluation of the others
+        said = plain(error)
+        trial = Trial(name, skipped=said if said and isinstance(error, REASONS) else f"{type(error).__name__}: {said}")
     if audit is not None and audit.remark:
         caught = [remark for remark in caught if audit.remark not in remark]
     remarks = tuple(dict.fromkeys(caught))
