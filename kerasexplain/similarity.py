@@ -15,6 +15,7 @@ from kerasexplain.foundation.checks import check_count, check_seed
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.runtime.inputs import Structure, by_input, count_of
 from kerasexplain.runtime.method import Method
+from kerasexplain.runtime.streams import is_stream
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -208,6 +209,8 @@ def bilrp(
     """
     _check(analyzer, seed)
     names = analyzer.graph.input_names
+    if is_stream(x) or is_stream(other):
+        raise InputError("bilrp takes arrays, and got a stream: pass its batches one by one")
     sides = [_Side.of(given, names) for given in (x, other)]
     if len({side.count for side in sides}) > 1:
         raise InputError(f"every sample is compared with one other: there are {sides[0].count} and {sides[1].count}")
@@ -255,6 +258,8 @@ class _Side:
     @classmethod
     def of(cls, x: Any, names: Sequence[str]) -> _Side:
         given, structure = by_input(x, names)
+        if any(not size for array in given for size in array.shape[:1]):
+            raise InputError("there is no sample to compare: the input is empty")
         return cls([np.asarray(ops.convert_to_numpy(array)) for array in given], structure, count_of(given, names))
 
     def at(self, rows: Any) -> list[np.ndarray]:

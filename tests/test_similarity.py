@@ -162,6 +162,10 @@ def test_what_has_no_such_meaning_is_refused() -> None:
     for other in (create_analyzer("deep_taylor", model), create_analyzer("lrp.z", model, start="one")):
         with pytest.raises(ValueError, match="starts with something else"):
             bilrp(other, x, x)
+    with pytest.raises(InputError, match="there is no sample to compare"):
+        bilrp(analyzer, x[:0], x[:0])
+    with pytest.raises(InputError, match="bilrp takes arrays, and got a stream"):
+        bilrp(analyzer, iter([x]), x)
     with pytest.raises(InputError, match="2 and 1"):
         bilrp(analyzer, x, x[:1])
     with pytest.raises(ValueError, match="from 1 to the 5 entries"):

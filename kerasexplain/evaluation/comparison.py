@@ -13,7 +13,16 @@ import keras
 from kerasexplain import tables
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.compiler.options import Options
-from kerasexplain.evaluation.trials import CONTROLS, Samples, Trial, default_metrics, named, teller, trials
+from kerasexplain.evaluation.trials import (
+    CONTROLS,
+    Samples,
+    Trial,
+    check_seconds,
+    default_metrics,
+    named,
+    teller,
+    trials,
+)
 from kerasexplain.foundation.checks import check_count
 from kerasexplain.foundation.errors import InputError, nearest
 from kerasexplain.metrics.judging import check_metrics
@@ -297,6 +306,8 @@ def compare(
         >>> print(comparison)
         >>> comparison.to_image().save("maps.png")
     """
+    if seconds is not None:
+        check_seconds(seconds)
     run = Comparing.of(
         model,
         data,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -265,6 +266,12 @@ def fit_if_needed(analyzer: Analyzer, samples: Samples) -> None:
         analyzer.method.check_fitted()
     except ValueError:
         analyzer.fit(samples.x if samples.background is None else samples.background)
+
+
+def check_seconds(seconds: Any) -> None:
+    """Raises ValueError unless a budget of time is a number above zero; it may be infinite."""
+    if isinstance(seconds, bool) or not isinstance(seconds, numbers.Real) or not float(seconds) > 0:
+        raise ValueError(f"seconds must be greater than 0, got {seconds!r}")
 
 
 def teller(verbose: int) -> Callable[[str], None]:

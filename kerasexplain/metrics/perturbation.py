@@ -28,7 +28,9 @@ class Removing(Metric):
         fill: What stands in their place: a name ("uniform" noise, "low", "mean", "own_mean", "blur", "neighbours",
             "other"), a number such as the id of a mask token, an array that fits one sample, or a `fills.Fill`.
         size: Size of a part, along every axis but the channels': one number, or one for each. None: a 24th of the
-            longest side; a feature of a table, and a token.
+            longest side; a feature of a table, and a token, where there are at most 96: of more, neighbours go
+            together. The last axis of three and more is that of channels (the second of images, if Keras is set to
+            channels first), also of grey images `(samples, height, width)`: their parts are whole rows.
         regions: Instead of `size`, an integer for each position: what has the same number is removed at once, and what
             has a negative one never.
         which: Name or index of the input that parts are removed of; None for all inputs.

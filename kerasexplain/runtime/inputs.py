@@ -94,6 +94,8 @@ def _by_input(x: Any, names: Sequence[str]) -> tuple[list[Any], Structure]:
             raise InputError(f"the model's inputs are {list(names)}; the input has no {missing}, only {list(x)}")
         return [x[name] for name in names], lambda arrays: dict(zip(names, arrays, strict=True))
     if isinstance(x, (list, tuple)) and len(x) == len(names) and _holds_arrays(x):
+        if hasattr(x, "_make"):  # a namedtuple
+            return list(x), x._make
         return list(x), lambda arrays: type(x)(arrays)  # type: ignore[call-arg]
     if len(names) == 1:
         if isinstance(x, (list, tuple)) and len(x) > 1 and _holds_arrays(x) and len({item.shape for item in x}) > 1:

@@ -109,6 +109,7 @@ def test_ids_and_streams() -> None:
     [
         ({"data": images(5)}, InputError, "at least 6 samples"),
         ({"seconds": 0}, ValueError, "seconds must be greater than 0"),
+        ({"seconds": None}, ValueError, "seconds must be greater than 0, got None"),
         ({"fills": "blur"}, ValueError, "fills is a list"),
         ({"fills": ["blurr"]}, ValueError, "Did you mean 'blur'"),
         ({"trials": 0}, ValueError, "trials must be an integer"),

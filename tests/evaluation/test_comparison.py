@@ -254,6 +254,7 @@ def test_one_sample(model: keras.Model, x: np.ndarray) -> None:
         ({"masks": np.ones((COUNT - 1, 6, 6))}, InputError, "masks has 4 entries for 5 samples"),
         ({"background": np.ones((2, 6, 6, 3))}, InputError, "got"),
         ({"samples": 0}, ValueError, "samples must be"),
+        ({"seconds": -1}, ValueError, "seconds must be greater than 0"),
         ({"target": 7}, IndexError, "7"),
         ({"rule": "Z"}, ValueError, "there is no option 'rule' that holds for all analyzers"),
         ({"explian": "activation"}, ValueError, "Did you mean 'explain'"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -181,3 +181,14 @@ def test_labels_beside_the_input_and_masked_arrays_are_told(analyzer: Analyzer) 
         create_analyzer("lrp.z", keras.Sequential([layers.Dense(2)]), example="x")
     with pytest.raises(UnsupportedModelError, match="has no layers"):
         create_analyzer("lrp.z", keras.Sequential()).analyze(x)
+
+
+def test_a_namedtuple_is_given_back_as_one(of_two: Analyzer) -> None:
+    class Pair(NamedTuple):
+        a: np.ndarray
+        b: np.ndarray
+
+    x = Pair(np.ones((2, 3)), np.ones((2, 2)))
+    found = of_two.analyze(x)
+    assert isinstance(found, Pair)
+    np.testing.assert_array_equal(found.b, of_two.analyze(list(x))[1])

@@ -16,7 +16,7 @@ from kerasexplain.analyzer import Analyzer
 from kerasexplain.evaluation.choice.candidates import PRESETS, Candidate, candidates
 from kerasexplain.evaluation.choice.halving import Bench, Tried, search
 from kerasexplain.evaluation.comparison import common_options
-from kerasexplain.evaluation.trials import Samples, default_fills, fit_if_needed, teller
+from kerasexplain.evaluation.trials import Samples, check_seconds, default_fills, fit_if_needed, teller
 from kerasexplain.foundation.checks import check_count, check_seed
 from kerasexplain.foundation.errors import InputError, UnsupportedModelError
 from kerasexplain.metrics.perturbation import RegionPerturbation
@@ -190,8 +190,7 @@ def choose(
     check_seed(seed)
     if not isinstance(model, keras.Model):
         raise TypeError(f"choose takes a Keras model and data, got {type(model).__name__}")
-    if not float(seconds) > 0:
-        raise ValueError(f"seconds must be greater than 0, got {seconds!r}")
+    check_seconds(seconds)
     for name, count in (("samples", samples), ("trials", trials)):
         if count is not None:
             check_count(name, count)
