@@ -129,10 +129,11 @@ class EpsilonPlus(LRPMethod):
     Use it: for convolutional image classifiers with a ReLU behind every convolution, such as VGG: the dense layers tell
     classes apart, and the convolutions show where, without noise.
 
-    Not for: depthwise networks with BatchNormalization: on a MobileNetV2, regions removed in its order cost the output
-    no more than at random where noise stands in for them, and half of what they cost in the order of `deep_lift`;
-    measure it by `kerasexplain.compare`. Evidence against in the convolutional part, which is not shown; transformers,
-    whose kernels are all dense: see `lrp.attention`.
+    Not for: depthwise networks with BatchNormalization: on a MobileNetV2, removing regions in its order costs the
+    output no more than a random order where noise stands in for them, and where a blur does, half of what the order
+    of `deep_lift` costs beyond a random one (docs/which-analyzer.md). `kerasexplain.compare` measures it. Evidence
+    against in the convolutional part, which is not shown; transformers, whose kernels are all dense: see
+    `lrp.attention`.
 
     Args:
         epsilon: Of the dense operations: a number, or a share of the size of z, `Relative(0.25)`.
