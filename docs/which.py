@@ -44,6 +44,8 @@ samples of each; accuracy in the second row.
 
 """
 SAMPLES = 48
+#: What share of the best of a column, in percent, is near it, and what is nearly nothing.
+STEADY, FAILING = 75, 15
 
 
 @dataclasses.dataclass(frozen=True)
@@ -270,7 +272,22 @@ def page(found: dict[str, tuple[Comparison, float]]) -> str:
     lines += [
         f"| `{name}` | " + " | ".join(column.get(name, "–") for column in columns.values()) + " |" for name in ANALYZERS
     ]
-    return HEAD.format(samples=SAMPLES) + "\n".join(lines) + "\n" + TAIL
+    return HEAD.format(samples=SAMPLES) + "\n".join(lines) + "\n" + remark(columns) + TAIL
+
+
+def remark(columns: dict[str, dict[str, str]]) -> str:
+    """A sentence on the analyzers that come near the best of every column, and on those that mislead somewhere."""
+    shares = {
+        name: [int(column[name].split()[0]) for column in columns.values() if name in column]
+        for name in ANALYZERS
+        if name not in ("random", "edges")
+    }
+    steady = [f"`{name}`" for name, found in shares.items() if len(found) == len(columns) and min(found) >= STEADY]
+    failing = [f"`{name}`" for name, found in shares.items() if min(found) < FAILING]
+    return (
+        f"\nAt least {STEADY} % of the best on every one of these networks: {', '.join(steady) or 'none'}.\n"
+        f"Less than {FAILING} % on one or more: {', '.join(failing)}.\n"
+    )
 
 
 #: Measured on a network and photographs that are not in the repository: `benchmarks.choosing` is how.
