@@ -158,8 +158,8 @@ class RegionPerturbation(Removing):
 
     Relevance of a part is the sum over its positions and channels; parts that are equally relevant are removed in a
     random order: a map that is the same everywhere scores as a random one. Parts of ids that hold the fill
-    such as padding, come last. `details` has the area over each curve, "most" or "least", and `curves` the explained
-    value itself.
+    already, such as padding, come last. `details` has the area over each curve, "most" or "least", and `curves` the
+    explained value itself.
 
     Args:
         steps: The number of steps, L; None: until all parts are removed, and 100 at most.

@@ -13,9 +13,9 @@ from kerasexplain.foundation.checks import check_choice, check_seed
 from kerasexplain.foundation.config import saved_by_keyword
 from kerasexplain.foundation.errors import InputError, NotFiniteError
 from kerasexplain.metrics.judged import Judged, Result
+from kerasexplain.metrics.likeness import SIMILARITIES, similarities
 from kerasexplain.metrics.metric import Metric
 from kerasexplain.metrics.scores import mean_of_defined
-from kerasexplain.metrics.similarity import SIMILARITIES, similarities
 
 
 class _Comparing(Metric):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -15,15 +16,16 @@ from kerasexplain.metrics.metric import Metric
 from kerasexplain.metrics.units import pooled_axes
 
 
+@dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class _Robustness(Metric):
     """The base: the greatest of a ratio over random neighbours of each sample."""
 
     better: ClassVar[str] = "lower"
     explains_anew: ClassVar[bool] = True
 
-    radius: float
-    runs: int
-    seed: int
+    radius: float = 0.05
+    runs: int = 10
+    seed: int = 0
 
     def __post_init__(self) -> None:
         check_nonnegative("radius", self.radius)
@@ -97,10 +99,6 @@ class MaxSensitivity(_Robustness):
 
     name: ClassVar[str] = "max_sensitivity"
 
-    radius: float = 0.05
-    runs: int = 10
-    seed: int = 0
-
     def _ratio(
         self, changes: Sequence[np.ndarray], moves: Sequence[np.ndarray], relevance: Sequence[np.ndarray]
     ) -> np.ndarray:
@@ -126,10 +124,6 @@ class LocalLipschitz(_Robustness):
     """
 
     name: ClassVar[str] = "local_lipschitz"
-
-    radius: float = 0.05
-    runs: int = 10
-    seed: int = 0
 
     def _ratio(
         self, changes: Sequence[np.ndarray], moves: Sequence[np.ndarray], relevance: Sequence[np.ndarray]

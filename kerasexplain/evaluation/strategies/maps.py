@@ -40,7 +40,7 @@ class Maps:
         return None if self.outputs is None else self.outputs.argmax(axis=1)
 
 
-class Samples:
+class OfClass:
     """Samples with their classes, of all of them or of one class.
 
     Args:
@@ -133,7 +133,7 @@ class Samples:
 
 def collected(
     analyzer: Analyzer,
-    samples: Samples,
+    samples: OfClass,
     target: Any,
     *,
     which: int | str | None,

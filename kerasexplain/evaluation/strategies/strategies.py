@@ -13,7 +13,7 @@ import numpy as np
 
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.evaluation.strategies.cluster import Cluster, clusters_of
-from kerasexplain.evaluation.strategies.maps import Samples, collected, holds_for_all, summed
+from kerasexplain.evaluation.strategies.maps import OfClass, collected, holds_for_all, summed
 from kerasexplain.explanation import entry
 from kerasexplain.foundation.checks import check_count, check_seed
 from kerasexplain.foundation.errors import InputError
@@ -340,7 +340,7 @@ def strategies(
         selection = int(of) if selection is None else selection
     maps = collected(
         analyzer,
-        Samples(data, labels, of),
+        OfClass(data, labels, of),
         selection,
         which=which,
         axis=axis,
