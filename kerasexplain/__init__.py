@@ -27,7 +27,7 @@ _HOME = {
     "PairRelevance": "similarity",
     "bilrp": "similarity",
     "choose": "evaluation.choice.choice",
-    "compare": "evaluation.comparison",
+    "compare": "evaluation.comparing",
     "create_analyzer": "create",
     "load_analyzer": "create",
     "register_leaf": "operations",
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from kerasexplain.concepts import reference_samples
     from kerasexplain.create import create_analyzer, load_analyzer, model_wo_softmax
     from kerasexplain.evaluation.choice.choice import choose
-    from kerasexplain.evaluation.comparison import compare
+    from kerasexplain.evaluation.comparing import compare
     from kerasexplain.evaluation.strategies.strategies import strategies
     from kerasexplain.explanation import Explanation
     from kerasexplain.foundation.errors import InputError, NotFiniteError, UnsupportedModelError

@@ -15,7 +15,7 @@ import numpy as np
 from kerasexplain.cli.arguments import Parser, batch_size, key_and_value, labels_of, model_of, named, quiet, target_of
 
 if TYPE_CHECKING:
-    from kerasexplain.evaluation.comparison import Comparing
+    from kerasexplain.evaluation.comparing import Comparing
     from kerasexplain.evaluation.naming import Chosen
     from kerasexplain.metrics.metric import Metric
 
@@ -103,7 +103,7 @@ def _run(
 ) -> tuple[Comparing, list[str]]:
     """What is compared, and the names of the samples."""
     from kerasexplain.cli.reading import samples
-    from kerasexplain.evaluation.comparison import Comparing
+    from kerasexplain.evaluation.comparing import Comparing
     from kerasexplain.evaluation.trials import CONTROLS
 
     model = model_of(options.model)

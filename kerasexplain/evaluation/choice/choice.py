@@ -15,7 +15,7 @@ from kerasexplain import tables
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.evaluation.choice.candidates import PRESETS, Candidate, candidates
 from kerasexplain.evaluation.choice.halving import Bench, Tried, search
-from kerasexplain.evaluation.comparison import common_options
+from kerasexplain.evaluation.comparing import common_options
 from kerasexplain.evaluation.trials import Samples, check_seconds, default_fills, fit_if_needed, teller
 from kerasexplain.foundation.checks import check_count, check_seed
 from kerasexplain.foundation.errors import InputError, UnsupportedModelError

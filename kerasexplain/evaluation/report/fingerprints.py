@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasexplain.evaluation.comparison import Comparing
+from kerasexplain.evaluation.comparing import Comparing
 from kerasexplain.evaluation.naming import SHARED, Chosen
 from kerasexplain.evaluation.trials import Samples
 from kerasexplain.foundation.config import serialize

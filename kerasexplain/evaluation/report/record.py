@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kerasexplain.evaluation.comparison import Comparing
+from kerasexplain.evaluation.comparing import Comparing
 from kerasexplain.evaluation.naming import Chosen
 from kerasexplain.evaluation.report import fingerprints
 from kerasexplain.evaluation.report.finished import Finished

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from kerasexplain.analyzer import Analyzer
-from kerasexplain.evaluation.comparison import Comparing
+from kerasexplain.evaluation.comparing import Comparing
 from kerasexplain.evaluation.naming import Chosen
 from kerasexplain.evaluation.report.finished import Finished, Totals
 from kerasexplain.evaluation.report.record import Found, Record
