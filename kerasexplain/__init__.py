@@ -37,10 +37,10 @@ _HOME = {
     "relevance_pass": "backend",
     "strategies": "evaluation.strategies.strategies",
 }
-_MODULES = ("callbacks", "matches", "metrics", "rules", "visualize")
+_MODULES = ("callbacks", "matches", "metrics", "rules", "training", "visualize")
 
 if TYPE_CHECKING:
-    from kerasexplain import callbacks, matches, metrics, rules, visualize
+    from kerasexplain import callbacks, matches, metrics, rules, training, visualize
     from kerasexplain.analyzer import Analyzer
     from kerasexplain.audit import Audit
     from kerasexplain.backend import relevance_pass
@@ -115,5 +115,6 @@ __all__ = [
     "relevance_pass",
     "rules",
     "strategies",
+    "training",
     "visualize",
 ]

@@ -24,6 +24,7 @@ from kerasexplain.foundation.errors import InputError
 from kerasexplain.foundation.storage import write_analyzer
 from kerasexplain.graph.graph import Graph
 from kerasexplain.request import Request
+from kerasexplain.runtime.differentiable import Relevance, differentiable
 from kerasexplain.runtime.engine import Engine
 from kerasexplain.runtime.fitting import Fitting
 from kerasexplain.runtime.inputs import model_inputs
@@ -317,6 +318,37 @@ class Analyzer:
         audit = Audit.joined(audits)
         self._remark(audit.remark)
         return audit
+
+    def differentiable(self, x: Any, target: Any = None, *, bias: bool = False) -> Relevance:
+        """The relevance of inputs as tensors that can be differentiated: by the model's weights, or by the inputs.
+
+        For training loops of one's own; `kerasexplain.training.RelevanceModel` is one that is ready. It is part of
+        whatever the caller records or compiles: `tf.GradientTape` and `tf.function`, `jax.grad` and `jax.jit`,
+        PyTorch's autograd. The network is explained as it predicts: BatchNormalization takes its moving averages and
+        Dropout drops nothing, while the weights are those that are being trained. Nothing is checked that takes the
+        numbers themselves: analyze a batch first.
+
+        Args:
+            x: The input, batch first: tensors or arrays, in the model's structure.
+            target: None for the analyzer's own mode; an integer, or a tensor of one for each sample; a floating tensor
+                shaped like the output, batch first, as weights; a `Contrast` of such integers.
+            bias: Whether the relevance that every bias took is wanted.
+
+        Returns:
+            `inputs`, the relevance in the structure of x; `biases`, by the operation; `explained`, one number for each
+            sample. In the model's floating dtype, in single precision at least.
+
+        Raises:
+            ValueError: The method takes more than one pass over the inputs, or has not been fitted.
+            InputError: x or the target does not fit the model.
+
+        Example:
+            >>> with tf.GradientTape() as tape:
+            ...     relevance = analyzer.differentiable(images, labels).inputs
+            ...     loss = tf.reduce_mean(tf.abs(relevance) * background)
+            >>> gradients = tape.gradient(loss, model.trainable_variables)
+        """
+        return differentiable(self.method, self.options, self._engine.pipelines(), x, target, bias)
 
     def _remark(self, remark: str) -> None:
         """Warns, once, of what an audit or a sum says against a map; it may say nothing."""

@@ -28,6 +28,7 @@ if _NAME not in ("tensorflow", "jax", "torch"):
     )
 _BACKEND = cast(Backend, importlib.import_module(f"kerasexplain.backend.{_NAME}"))
 
+at_once = _BACKEND.at_once
 by_xla = _BACKEND.by_xla
 check_eager = _BACKEND.check_eager
 check_precision = _BACKEND.check_precision
@@ -40,11 +41,13 @@ override = _BACKEND.override
 pull_back = _BACKEND.pull_back
 relevance_pass = _BACKEND.relevance_pass
 states = _BACKEND.states
+training_step = _BACKEND.training_step
 transposed = _BACKEND.transposed
 
 __all__ = [
     "Backend",
     "Compiled",
+    "at_once",
     "by_xla",
     "check_eager",
     "check_precision",
@@ -57,5 +60,6 @@ __all__ = [
     "pull_back",
     "relevance_pass",
     "states",
+    "training_step",
     "transposed",
 ]

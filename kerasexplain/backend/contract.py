@@ -107,6 +107,12 @@ class Backend(Protocol):
     def check_eager(self) -> None:
         """Raises RuntimeError where an analyzer cannot run: inside of a graph that is being traced."""
 
+    def at_once(self) -> contextlib.AbstractContextManager[Any]:
+        """While active, everything is computed at once, also where the framework is tracing a function."""
+
+    def training_step(self) -> contextlib.AbstractContextManager[Any]:
+        """Is active around a step of training, its gradients included: what differentiates relevance lasts as long."""
+
     def in_doubles(self) -> contextlib.AbstractContextManager[Any]:
         """While active, float64 is float64, whatever the framework has been told for everything else."""
 

@@ -36,9 +36,13 @@ def override(
     def forth(*inputs: Tensor) -> tuple[Tensor, Any]:
         y, residuals = forward(*inputs)
         are_inputs[:] = [any(leaf is x for x in inputs) for leaf in jax.tree.leaves(residuals)]
-        return y, residuals
+        return y, (residuals, inputs)
 
-    def back(residuals: Any, signal: Tensor) -> tuple[Tensor | None, ...]:
+    def back(kept: Any, signal: Tensor) -> tuple[Tensor | None, ...]:
+        residuals, inputs = kept
+        if not is_relevance_pass():
+            # What is computed from weights alone has no part in the pass. Someone outside differentiates by them.
+            return jax.vjp(lambda *inputs: forward(*inputs)[0], *inputs)[1](signal)
         leaves, structure = jax.tree.flatten(residuals)
         late = iter(delayed([leaf for leaf, is_input in zip(leaves, are_inputs, strict=True) if is_input], signal))
         leaves = [next(late) if is_input else leaf for leaf, is_input in zip(leaves, are_inputs, strict=True)]
@@ -150,6 +154,16 @@ def check_precision(precision: str) -> None:
 
 def _products_in(precision: str) -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext() if precision == "auto" else jax.default_matmul_precision(precision)
+
+
+def at_once() -> contextlib.AbstractContextManager[Any]:
+    """While active, everything is computed at once, also where JAX is tracing a function."""
+    return jax.ensure_compile_time_eval()
+
+
+def training_step() -> contextlib.AbstractContextManager[Any]:
+    """Nothing: JAX keeps no gradients."""
+    return contextlib.nullcontext()
 
 
 def in_doubles() -> contextlib.AbstractContextManager[Any]:

@@ -92,7 +92,7 @@ _registered: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("
 
 
 @contextlib.contextmanager
-def _forgotten() -> Iterator[None]:
+def training_step() -> Iterator[None]:
     """Has TensorFlow forget the gradients of what is overridden meanwhile, all of which have been taken by the end.
 
     It keeps them in a table of the process, and with each the graph and the variables of a model, which would never be
@@ -139,7 +139,7 @@ class compiled:  # noqa: N801 - used as a function
         specs = [*self._given, *map(tf.TensorSpec.from_tensor, further())]
         # Traced here and now: TensorFlow takes several analyzers for one function that is traced too often, and warns.
         self._function = tf.function(traced, input_signature=[specs], jit_compile=jit_compile, autograph=False)
-        with _forgotten():
+        with training_step():
             self._concrete = self._function.get_concrete_function()
 
     def __call__(self, inputs: list[Any]) -> Any:
@@ -176,6 +176,11 @@ def check_precision(precision: str) -> None:
         "TensorFlow as it is set",
         f", or call tf.config.experimental.enable_tensor_float_32_execution({not on}) first",
     )
+
+
+def at_once() -> contextlib.AbstractContextManager[Any]:
+    """While active, everything is computed at once, also where TensorFlow is tracing a function."""
+    return tf.init_scope()
 
 
 def in_doubles() -> contextlib.AbstractContextManager[Any]:

@@ -175,6 +175,16 @@ def check_precision(precision: str) -> None:
     )
 
 
+def at_once() -> contextlib.AbstractContextManager[Any]:
+    """PyTorch always computes at once."""
+    return contextlib.nullcontext()
+
+
+def training_step() -> contextlib.AbstractContextManager[Any]:
+    """Nothing: PyTorch keeps no gradients."""
+    return contextlib.nullcontext()
+
+
 def in_doubles() -> contextlib.AbstractContextManager[Any]:
     """While active, float64 is float64; in PyTorch it always is."""
     return contextlib.nullcontext()

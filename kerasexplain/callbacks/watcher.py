@@ -21,6 +21,7 @@ from kerasexplain.foundation.errors import NotFiniteError
 from kerasexplain.runtime.selection import Contrast
 from kerasexplain.tensorboard.records import SAMPLES
 from kerasexplain.trace.specification import needs_example
+from kerasexplain.training.model import RelevanceModel
 
 Self = TypeVar("Self", bound="Watcher")
 
@@ -177,7 +178,7 @@ class Watcher(keras.callbacks.Callback):
         self.close()
 
     def _build(self) -> None:
-        model = self.model
+        model = self.model.network if isinstance(self.model, RelevanceModel) else self.model
         if self._built_for is model:
             return
         self._analyzers = {label: self._analyzer_of(given, model) for label, given in self._given.items()}

@@ -20,6 +20,7 @@ from kerasexplain.compiler.remat import Cut, Segment, cut
 from kerasexplain.compiler.rows import Row
 from kerasexplain.compiler.treatments import Context, Overridden, overridden
 from kerasexplain.compiler.treatments.treatment import quotient_at, relevance_at
+from kerasexplain.graph.constants import as_constant
 from kerasexplain.graph.elementwise import Elementwise
 from kerasexplain.graph.graph import Evaluate, Graph, Node, Shape, Value, interpret, outputs_of, tensors_of
 from kerasexplain.graph.indices import boundaries
@@ -275,7 +276,7 @@ class Execution:
         xs = [values[value] for value in node.inputs]
         for i, value in enumerate(node.inputs):
             if not carrying[i] and not self._composite.plain:
-                xs[i] = ops.stop_gradient(xs[i])
+                xs[i] = as_constant(xs[i])
             edge = environment.taps.get(Tap("edge", node.name, i))
             if edge is not None:
                 xs[i] = xs[i] + edge

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from kerasexplain.backend import by_xla
+from kerasexplain.backend import at_once, by_xla
 from kerasexplain.compiler.assign import assign
 from kerasexplain.compiler.canonize import canonize
 from kerasexplain.compiler.composite import Composite
@@ -111,12 +111,16 @@ class Pipelines:
 
     def of(self, arrays: list[np.ndarray], count: int | None = None) -> Pipeline:
         """The pipeline for inputs of those shapes, or for so many samples like them."""
+        return self.of_shapes(tuple((count or len(array), *array.shape[1:]) for array in arrays))
+
+    def of_shapes(self, shapes: tuple[Shape, ...]) -> Pipeline:
+        """The pipeline for inputs of those shapes, batch first."""
         if not self.is_static:
             return self.first
-        shapes = tuple((count or len(array), *array.shape[1:]) for array in arrays)
         if shapes not in self._by_shape:
-            graph = trace(self._model, self.specification.with_shapes(shapes))
-            self._by_shape[shapes] = Pipeline(self._model, graph, self._method, self._options)
+            with at_once():  # it may be asked for while a framework traces a training step
+                graph = trace(self._model, self.specification.with_shapes(shapes))
+                self._by_shape[shapes] = Pipeline(self._model, graph, self._method, self._options)
         return self._by_shape[shapes]
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
@@ -82,10 +83,18 @@ class Program:
         result = self._functions[question](given.flat())
         return Answer(**{"index": None, "relevance": [], "taps": [], **result})
 
+    def differentiable(self, question: Question, given: Given) -> dict[str, Any]:
+        """The answer as tensors, each of which can be differentiated by the model's variables and the inputs.
+
+        Nothing is compiled: it is part of whatever the caller compiles. Nothing is taken from the weight cache, for
+        that would be constants.
+        """
+        return self._with_relevance(question, given, given.flat())
+
     def _compile(self, question: Question) -> Compiled:
         dtype, inputs = self._execution.dtype_of_relevance, self._execution.signature
         vector, matrix = ((None,), "int64"), ((None, None), dtype)
-        given = Given(
+        like = Given(
             inputs,
             inputs if question.baseline else [],
             {"max": None, "index": vector, "weights": matrix}[question.selection],
@@ -95,19 +104,24 @@ class Program:
         )
 
         compute = self._with_relevance if question.relevance else self._without_relevance
-        function = functools.partial(compute, question, given)
+        function = functools.partial(compute, question, like)
         return compiled(
-            function, self._jit_compile, given.flat(), self._variables, self._precision, further=self._cache.tensors
+            function, self._jit_compile, like.flat(), self._variables, self._precision, further=self._cache.tensors
         )
 
     def _without_relevance(self, question: Question, like: Given, tensors: list[Tensor]) -> dict[str, Any]:
         """The results of a model without relevance, compiled; arguments as of `_with_relevance`."""
-        count = len(like.flat())
-        given = like.like(tensors[:count])
-        with self._cache.used(tensors[count:]):
+        given, cached = self._operands(like, tensors)
+        with cached:
             environment = self._environment(question, given)
             values = self._execution.run(given.inputs, environment)
             return self._told(question, given, values, environment.references)[0]
+
+    def _operands(self, like: Given, tensors: list[Tensor]) -> tuple[Given, contextlib.AbstractContextManager[None]]:
+        """The operands among the tensors, and the use of the others, which are what is cached of the weights."""
+        count = len(like.flat())
+        rest = tensors[count:]
+        return like.like(tensors[:count]), self._cache.used(rest) if rest else contextlib.nullcontext()
 
     def _environment(self, question: Question, given: Given) -> Environment:
         baseline = self._execution.at_baseline(given.inputs, given.baseline) if question.baseline else None
@@ -116,16 +130,15 @@ class Program:
         return Environment(shifts, baseline, self._conditions(question, given), remat=remat)
 
     def _with_relevance(self, question: Question, like: Given, tensors: list[Tensor]) -> dict[str, Any]:
-        """All that is asked, compiled.
+        """All that is asked.
 
         Args:
             question: What is asked.
             like: How the operands lie in the tensors.
             tensors: The operands, and what is cached of the weights.
         """
-        count = len(like.flat())
-        given = like.like(tensors[:count])
-        with self._cache.used(tensors[count:]):
+        given, cached = self._operands(like, tensors)
+        with cached:
             execution, graph, inputs = self._execution, self._execution.graph, given.inputs
             environment = self._environment(question, given)
             shifts, references = environment.taps, environment.references

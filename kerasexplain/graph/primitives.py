@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
+from kerasexplain.graph.constants import as_constant
 from kerasexplain.graph.domains import ANY, Interval, union
 
 Tensor = Any
@@ -292,7 +293,7 @@ class Statistics(Primitive):
 
     def detached(self, x: Tensor, tap: Tensor | None) -> Tensor:
         """The same value, with the scale a constant to the gradient."""
-        return self.function(x, ops.stop_gradient, tap)
+        return self.function(x, as_constant, tap)
 
 
 class LiveConstant:

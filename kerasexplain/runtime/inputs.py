@@ -39,6 +39,24 @@ def by_input(x: Any, names: Sequence[str]) -> tuple[list[Any], Structure]:
     return arrays, structure
 
 
+def tensors_by_input(x: Any, pipelines: Pipelines) -> tuple[list[Any], Structure]:
+    """The entries of x for each input of the model, as tensors of the framework, and what gives a list x's structure.
+
+    Raises:
+        InputError: x is not made for that many inputs, or their shapes do not fit.
+    """
+    graph = pipelines.first.graph
+    given, structure = _by_input(x, graph.input_names)
+    tensors = []
+    for entry, name, value, shape in zip(given, graph.input_names, graph.inputs, pipelines.inputs, strict=True):
+        if value.dtype == "string":
+            raise InputError(f"the model's input {name!r} is text, which has no relevance")
+        tensor = ops.convert_to_tensor(entry)
+        _check_shape(tuple(tensor.shape), f"the model's input {name!r}", shape)
+        tensors.append(ops.cast(tensor, pipelines.dtype if value.is_float else value.dtype))
+    return tensors, structure
+
+
 def count_of(given: Sequence[Any], names: Sequence[str]) -> int:
     """How many samples the arrays hold.
 

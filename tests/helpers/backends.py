@@ -54,7 +54,8 @@ def gradients_by_weights(
 ) -> list[Tensor]:
     """The gradients of a number by a model's variables: "eager", in a "function", or compiled by "xla"."""
     if BACKEND == "torch":
-        return list(torch.autograd.grad(loss(), [v.value for v in variables]))
+        given = [v.value for v in variables]
+        return list(torch.autograd.grad(loss(), given, allow_unused=True, materialize_grads=True))
     if BACKEND == "jax":
 
         def of_values(values: list[Tensor]) -> Tensor:

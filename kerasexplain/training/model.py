@@ -1,0 +1,405 @@
+"""A Keras model that trains a network on its task and on its relevance at once."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from kerasexplain.analyzer import Analyzer
+from kerasexplain.backend import training_step
+from kerasexplain.create import create_analyzer
+from kerasexplain.foundation.checks import check_choice, check_nonnegative
+from kerasexplain.foundation.errors import InputError
+from kerasexplain.runtime.differentiable import Relevance, check_differentiable
+from kerasexplain.runtime.selection import Contrast
+from kerasexplain.trace.specification import needs_example
+from kerasexplain.training.data import first_batch, is_known, is_stream, joined, mask_array, separated, stream
+from kerasexplain.training.losses import RelevanceLoss, RelevanceMatch, RelevanceOutside
+
+Tensor = Any
+
+TARGETS = ("label", "prediction", "all", "contrast")
+#: How many samples of the first batch are analysed before training, so that what is wrong is told then.
+_TRIED = 4
+
+
+class RelevanceModel(keras.Model):
+    """A network in training: its loss is that of the task, and losses over its relevance.
+
+    `loss = loss of compile() + sum_k weights_k mean over samples and analyzers of losses_k(R)`
+
+    It is a `keras.Model`, to be compiled and fitted as the network itself would be. Only the network has weights:
+    `relevance_model.network`, which is the model that was given, is what is evaluated, saved and served, without this
+    library; `save`, `export` and the like write the network, so that callbacks such as `ModelCheckpoint` do. The
+    network trains as always (BatchNormalization by batches, Dropout dropping) while the relevance that is judged is
+    that of the network as it predicts, from the same weights: one more forward pass, a backward pass for relevance, and
+    the derivative of both.
+
+    Logs have each loss under its name, of the last epoch's samples, and `relevance_inside`, one less the share outside,
+    where there are masks.
+
+    Args:
+        model: The network.
+        analyzer: What relevance is: the name of an analyzer of one backward pass, an `Analyzer` of this network, or
+            several of them in a list.
+        losses: A `RelevanceLoss`, or a list of them.
+        weights: How much each counts: a number, or one for each loss.
+        target: What is explained: "label", each sample's own; "prediction", the largest output; "all", for each sample
+            a class drawn anew at every step (in `evaluate` they take turns), so that over the steps all classes count;
+            "contrast", the label against the mean of all others; or a function `(x, y) -> target` as
+            `Analyzer.differentiable` takes one.
+        input: The name of the input that is judged, of a network with several.
+        example: As for `Analyzer`: an input for a subclassed network that has not been called.
+        seed: Of the classes that "all" draws.
+        name: Of the model.
+
+    Raises:
+        ValueError: An argument has no legal value, or relevance of an analyzer cannot be differentiated.
+        UnsupportedModelError: The network cannot be explained.
+
+    Source: Ross, Hughes and Doshi-Velez 2017, "Right for the Right Reasons"; for relevance, Rieger et al. 2020,
+    "Interpretations are useful", and Anders et al. 2022, "Finding and removing Clever Hans", have relatives of it.
+
+    Example:
+        >>> trained = RelevanceModel(network, "lrp.epsilon_plus", RelevanceOutside(), weights=1.0)
+        >>> trained.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+        >>> trained.fit(images, labels, masks, epochs=10)
+        >>> network.save("network.keras")
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        analyzer: str | Analyzer | Sequence[str | Analyzer],
+        losses: RelevanceLoss | Sequence[RelevanceLoss],
+        *,
+        weights: float | Sequence[float] = 1.0,
+        target: str | Callable[[Any, Any], Any] = "label",
+        input: str | None = None,
+        example: Any = None,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name or f"{model.name}_on_relevance")
+        self.network = model
+        if not callable(target):
+            check_choice("target", target, TARGETS)
+        self._target, self._input = target, input
+        self.relevance_losses: list[RelevanceLoss] = _listed(losses)
+        self._check_losses()
+        self.loss_weights = _one_each(weights, self.relevance_losses)
+        self.analyzers = [self._analyzer(one, example) for one in _listed(analyzer)]
+        if not self.analyzers:
+            raise ValueError("there is no analyzer")
+        if len(self.analyzers) < 2 and any(loss.judged_by == "analyzers" for loss in self.relevance_losses):
+            raise ValueError("RelevanceAgreement compares analyzers: pass two or more in a list")
+        self._random = keras.random.SeedGenerator(seed)
+        self._trackers = [keras.metrics.Mean(name=loss.name) for loss in self.relevance_losses]
+        judges_outside = any(isinstance(loss, RelevanceOutside) for loss in self.relevance_losses)
+        self._inside = keras.metrics.Mean(name="relevance_inside") if judges_outside else None
+        self.built = True
+
+    def _check_losses(self) -> None:
+        if not self.relevance_losses:
+            raise ValueError("there is no loss over relevance: pass RelevanceOutside() or another")
+        for loss in self.relevance_losses:
+            if not isinstance(loss, RelevanceLoss):
+                raise ValueError(f"losses= takes losses over relevance such as RelevanceOutside(), got {loss!r:.60}")
+        names = [loss.name for loss in self.relevance_losses]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two losses have one name, {names}: pass name= to one of them")
+
+    def _analyzer(self, given: str | Analyzer, example: Any) -> Analyzer:
+        if isinstance(given, Analyzer):
+            if given.model is not self.network:
+                raise ValueError(
+                    f"the analyzer {given.name!r} is of another model: make it for the network in training"
+                )
+            analyzer = given
+        else:
+            analyzer = create_analyzer(given, self.network, example=example if needs_example(self.network) else None)
+        check_differentiable(analyzer.method, analyzer.options)
+        names = analyzer.graph.input_names
+        if self._input is None and len(names) > 1:
+            raise ValueError(f"the network has {len(names)} inputs, {names}: say by input= whose relevance is judged")
+        if self._input is not None and self._input not in names:
+            raise ValueError(f"the network has no input {self._input!r}, only {names}")
+        _ = analyzer.twin  # built now: a training step may be traced by a framework
+        return analyzer
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """The network's outputs."""
+        x, _ = separated(inputs)
+        takes_training = getattr(self.network, "_call_has_training_arg", False)
+        return self.network(x, training=training) if takes_training else self.network(x)
+
+    def compute_loss(
+        self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
+    ) -> Tensor:
+        """The loss of the task and those over relevance, as one number."""
+        found = self._over_relevance(*separated(x), y, sample_weight, training)
+        if self._compile_loss is None and not self.losses:
+            return found
+        task = super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
+        return task + ops.cast(found, task.dtype)
+
+    def train_step(self, *args: Any) -> Any:
+        """A step of training, as Keras has it."""
+        with training_step():
+            return super().train_step(*args)
+
+    def test_step(self, *args: Any) -> Any:
+        """A step of evaluation, as Keras has it."""
+        with training_step():
+            return super().test_step(*args)
+
+    def _over_relevance(self, x: Any, mask: Any, y: Any, sample_weight: Any, training: bool) -> Tensor:
+        """The weighted sum of all losses over relevance."""
+        bias = any(loss.judged_by == "biases" for loss in self.relevance_losses)
+        targets = [self._targets(analyzer, x, y, training) for analyzer in self.analyzers]
+        found = [
+            analyzer.differentiable(x, target, bias=bias)
+            for analyzer, target in zip(self.analyzers, targets, strict=True)
+        ]
+        total = None
+        for loss, weight, tracker in zip(self.relevance_losses, self.loss_weights, self._trackers, strict=True):
+            values, known = self._judged(loss, x, mask, found, targets)
+            weighed = known if sample_weight is None else known * _of_samples(sample_weight, known)
+            # Keras' own way to reduce, which knows of distribution over devices.
+            mean = _Mean(values.dtype)(values, values, sample_weight=weighed) * weight
+            total = mean if total is None else total + mean
+            tracker.update_state(values, sample_weight=known)
+            if self._inside is not None and isinstance(loss, RelevanceOutside) and loss.normalize:
+                self._inside.update_state(1 - values, sample_weight=known)
+        return total
+
+    def _judged(
+        self, loss: RelevanceLoss, x: Any, mask: Any, found: Sequence[Relevance], targets: Sequence[Any]
+    ) -> tuple[Tensor, Tensor]:
+        """The value of a loss for each sample, the mean over analyzers, and 1 for each sample that it is known of."""
+        relevance = [self._of_input(each.inputs) for each in found]
+        first = relevance[0]
+        known = ops.ones((ops.shape(first)[0],), dtype=first.dtype)
+        if loss.judged_by == "mask":
+            if mask is None:
+                raise InputError(f"{loss.name} needs masks: pass mask= to fit, or batches (x, y, mask)")
+            known = is_known(mask, first.dtype, signed=isinstance(loss, RelevanceMatch))
+            # What is not known must not be NaN, which no weight of 0 makes a number.
+            mask = ops.cast(mask, first.dtype)
+            mask = ops.where(ops.isnan(mask), ops.zeros_like(mask), mask)
+            values = [loss.call(mask, each) for each in relevance]
+        elif loss.judged_by == "inputs":
+            values = [loss.call(self._of_input(x), each) for each in relevance]
+        elif loss.judged_by == "biases":
+            of_biases = [_sizes(each.biases.values(), own) for each, own in zip(found, relevance, strict=True)]
+            values = [loss.call(size, each) for size, each in zip(of_biases, relevance, strict=True)]
+        elif loss.judged_by == "analyzers":
+            values = [loss.call(a, b) for a, b in itertools.pairwise(relevance)]
+        elif loss.judged_by == "view":
+            values = [
+                loss.call(self._of_view(loss, analyzer, x, target), own)
+                for analyzer, target, own in zip(self.analyzers, targets, relevance, strict=True)
+            ]
+        else:
+            values = [loss.call(None, each) for each in relevance]
+        return sum(values[1:], values[0]) / len(values), known
+
+    def _of_view(self, loss: Any, analyzer: Analyzer, x: Any, target: Any) -> Tensor:
+        """The relevance of another view of the inputs, brought back."""
+        view = self._with_input(x, loss.view(self._of_input(x)))
+        return loss.back(self._of_input(analyzer.differentiable(view, target).inputs))
+
+    def _of_input(self, structure: Any) -> Any:
+        """The entry for the input that is judged."""
+        if self._input is None:
+            return keras.tree.flatten(structure)[0]
+        if isinstance(structure, dict):
+            return structure[self._input]
+        return structure[self.analyzers[0].graph.input_names.index(self._input)]
+
+    def _with_input(self, structure: Any, entry: Any) -> Any:
+        """The inputs with another entry for the input that is judged."""
+        own = self._of_input(structure)
+        return keras.tree.map_structure(lambda given: entry if given is own else given, structure)
+
+    def _targets(self, analyzer: Analyzer, x: Any, y: Any, training: bool) -> Any:
+        """The target of every sample, as `Analyzer.differentiable` takes it."""
+        if callable(self._target):
+            return self._target(x, y)
+        shape = tuple(analyzer.graph.explained.shape[1:])
+        if self._target == "prediction":
+            return None
+        if len(shape) != 1 or shape[0] is None:
+            raise InputError(
+                f"target={self._target!r} is for one output for each class; that of {analyzer.name!r} has the shape "
+                f"{(None, *shape)}: pass target='prediction', or a function (x, y) -> weights of the outputs"
+            )
+        count, classes = ops.shape(keras.tree.flatten(x)[0])[0], shape[0]
+        if self._target == "all":
+            if training:
+                return keras.random.randint((count,), 0, classes, seed=self._random)
+            return ops.arange(count) % classes
+        label = _labels(y, analyzer.options.output, classes, count)
+        return label if self._target == "label" else Contrast(label)
+
+    def fit(  # type: ignore[override]
+        self,
+        x: Any = None,
+        y: Any = None,
+        mask: Any = None,
+        *,
+        sample_weight: Any = None,
+        validation_data: Any = None,
+        **options: Any,
+    ) -> Any:
+        """Trains the network. Before, some samples are analysed, so that what is wrong is told while nothing is lost.
+
+        Args:
+            x: The inputs, as arrays; or a stream of batches `(x, y, mask)`, `(x, y, mask, sample_weight)` or dicts of
+                these: a `tf.data.Dataset`, a `PyDataset`, a PyTorch `DataLoader`, a generator.
+            y: The labels.
+            mask: A mask for each sample, as the losses take it. Entries that are None or NaN are missing: such samples
+                are trained on the task alone.
+            sample_weight: How much each sample counts, in all losses.
+            validation_data: `(x, y, mask)`, `(x, y, mask, sample_weight)`, or a stream.
+            **options: As for `fit` of a Keras model; `class_weight` counts in all losses.
+
+        Returns:
+            Keras' history.
+
+        Raises:
+            InputError: The data do not fit.
+        """
+        self._try(first_batch(x) if is_stream(x) else x)
+        if validation_data is not None:
+            if is_stream(validation_data):
+                validation_data, steps = stream(validation_data)
+                options.setdefault("validation_steps", steps)
+            else:
+                given = list(validation_data)
+                vx, vy, vmask, vweight = given + [None] * (4 - len(given))
+                validation_data = (joined(vx, mask_array(vmask)), vy, *([] if vweight is None else [vweight]))
+        prepared, steps = self._given(x, y, mask, sample_weight)
+        if steps is not None:
+            options.setdefault("steps_per_epoch", steps)
+        return super().fit(**prepared, validation_data=validation_data, **options)
+
+    def evaluate(  # type: ignore[override]
+        self, x: Any = None, y: Any = None, mask: Any = None, *, sample_weight: Any = None, **options: Any
+    ) -> Any:
+        """The losses and metrics on data, which are given as for `fit`."""
+        if "_use_cached_eval_dataset" in options:  # from inside of `fit`, which has prepared them
+            return super().evaluate(x, y, sample_weight=sample_weight, **options)
+        given, steps = self._given(x, y, mask, sample_weight)
+        if steps is not None:
+            options.setdefault("steps", steps)
+        return super().evaluate(**given, **options)
+
+    def _given(self, x: Any, y: Any, mask: Any, sample_weight: Any) -> tuple[dict[str, Any], int | None]:
+        if is_stream(x):
+            _refuse(y=y, mask=mask, sample_weight=sample_weight)
+            data, steps = stream(x)
+            return {"x": data}, steps
+        return {"x": joined(x, mask_array(mask)), "y": y, "sample_weight": sample_weight}, None
+
+    def _try(self, x: Any) -> None:
+        """Analyses some samples: the net of checks that analyzers have is under the training, too."""
+        if x is None:
+            return
+        some = keras.tree.map_structure(lambda array: array[:_TRIED], x)
+        for analyzer in self.analyzers:
+            target = 0 if analyzer.options.neuron_selection_mode == "index" else None
+            analyzer.analyze(some, target)
+
+    def save(self, filepath: str | os.PathLike[str], **options: Any) -> None:
+        """Saves the network, as Keras does: it is loaded without this library."""
+        self.network.save(filepath, **options)
+
+    def export(self, filepath: str | os.PathLike[str], **options: Any) -> None:
+        """Exports the network, as Keras does."""
+        self.network.export(filepath, **options)
+
+    def save_weights(self, filepath: str | os.PathLike[str], **options: Any) -> None:
+        """Saves the network's weights."""
+        self.network.save_weights(filepath, **options)
+
+    def load_weights(self, filepath: str | os.PathLike[str], **options: Any) -> None:
+        """Loads weights into the network."""
+        self.network.load_weights(filepath, **options)
+
+
+class _Mean(keras.losses.Loss):
+    """The mean of numbers that are there, one for each sample."""
+
+    def __init__(self, dtype: Any) -> None:
+        super().__init__(name="mean", dtype=dtype)
+
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """The numbers."""
+        return y_pred
+
+
+def _listed(given: Any) -> list[Any]:
+    return list(given) if isinstance(given, (list, tuple)) else [given]
+
+
+def _one_each(weights: float | Sequence[float], losses: Sequence[RelevanceLoss]) -> list[float]:
+    given: list[Any] = _listed(weights) * (1 if isinstance(weights, (list, tuple)) else len(losses))
+    if len(given) != len(losses):
+        raise ValueError(f"weights= is a number, or one for each loss: {len(losses)} losses, {len(given)} weights")
+    for weight in given:
+        check_nonnegative("weights", weight)
+    return [float(weight) for weight in given]
+
+
+def _sizes(biases: Any, like: Tensor) -> Tensor:
+    """The sum of the absolute relevance of biases, for each sample."""
+    total = ops.zeros_like(ops.sum(like, axis=tuple(range(1, len(like.shape)))))
+    for bias in biases:
+        total = total + ops.sum(ops.abs(bias), axis=tuple(range(1, len(bias.shape))))
+    return total
+
+
+def _of_samples(weight: Any, like: Tensor) -> Tensor:
+    weight = ops.cast(weight, like.dtype)
+    if len(weight.shape) > 1 and tuple(weight.shape[1:]) != (1,):
+        raise InputError(
+            f"sample_weight holds one number for each sample, got {tuple(weight.shape)}: a mask is the third entry of "
+            "a batch, before the weights"
+        )
+    return ops.reshape(weight, (-1,))
+
+
+def _labels(y: Any, output: int | str, classes: int, count: Any) -> Tensor:
+    """The label of each sample as an index, of labels as losses take them: integers, or rows of one for each class."""
+    if isinstance(y, dict):
+        if output not in y:
+            raise InputError(
+                f"there are no labels for the output {output!r}, only for {sorted(y)}: name one by output="
+            )
+        y = y[output]
+    elif isinstance(y, (list, tuple)):
+        y = y[output if isinstance(output, int) else 0]
+    if classes == 1:  # one output serves two classes, or a regression
+        return ops.zeros((count,), dtype="int64")
+    if y is None:
+        raise InputError("target='label' needs labels, and there is no y: choose target='prediction' or 'all'")
+    y = ops.convert_to_tensor(y)
+    if len(y.shape) == 2 and y.shape[1] == classes:
+        return ops.cast(ops.argmax(y, axis=-1), "int64")
+    if len(y.shape) > 2 or (len(y.shape) == 2 and y.shape[1] != 1):
+        raise InputError(
+            f"labels are one integer for each sample, or one-hot rows of {classes}; got the shape {tuple(y.shape)}"
+        )
+    return ops.cast(ops.reshape(y, (-1,)), "int64")
+
+
+def _refuse(**given: Any) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"x is a stream, whose batches hold everything: leave {name}= out")

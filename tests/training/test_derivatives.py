@@ -1,0 +1,142 @@
+"""The derivative of relevance by the weights is exact: against finite differences, and against a formula."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from helpers.backends import gradients_by_weights
+from helpers.networks import bn_cnn
+from keras import layers, ops
+
+import kerasexplain
+from kerasexplain import registry
+from kerasexplain.runtime.method import Method
+
+pytestmark = pytest.mark.formula
+
+
+def of_one_pass() -> list[str]:
+    """The analyzers whose relevance can be differentiated and needs no options or data."""
+
+    def fits(kind: type[Method]) -> bool:
+        required = [f for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING]  # type: ignore[arg-type]
+        return kind.answer is Method.answer and not kind.fitted_fields and not required
+
+    return [name for name in registry.names() if fits(registry.find(name))]
+
+
+def attentive() -> keras.Model:
+    inputs = keras.Input((5,), dtype="int32")
+    x = layers.Embedding(11, 8)(inputs)
+    x = layers.LayerNormalization()(x + layers.MultiHeadAttention(2, 4)(x, x))
+    x = layers.Dense(8, activation="gelu")(x)
+    return keras.Model(inputs, layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling1D()(x)))
+
+
+def recurrent() -> keras.Model:
+    inputs = keras.Input((4, 3))
+    return keras.Model(inputs, layers.Dense(3)(layers.LSTM(5)(layers.GRU(5, return_sequences=True)(inputs))))
+
+
+def residual() -> keras.Model:
+    inputs = keras.Input((6, 6, 2))
+    x = layers.Conv2D(4, 3, padding="same", activation="relu")(inputs)
+    x = layers.add([x, layers.BatchNormalization()(layers.DepthwiseConv2D(3, padding="same")(x))])
+    x = layers.AveragePooling2D(2)(layers.Activation("swish")(x))
+    return keras.Model(inputs, layers.Dense(3)(layers.Flatten()(x)))
+
+
+def with_token() -> keras.Model:
+    """Part of what is explained comes from weights alone: a token that all samples share."""
+
+    @keras.saving.register_keras_serializable("tests")
+    class Token(layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.token = self.add_weight(shape=(1, 1, shape[-1]), name="token")
+            self.dense = layers.Dense(shape[-1], activation="relu")
+            self.dense.build((None, 1, shape[-1]))
+
+        def call(self, x: Any) -> Any:
+            token = self.dense(self.token)
+            return ops.concatenate([ops.repeat(token, ops.shape(x)[0], axis=0), x], axis=1)
+
+    inputs = keras.Input((3, 4))
+    x = layers.Dense(6, activation="relu")(Token()(inputs))
+    return keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
+
+
+NETWORKS: dict[str, Callable[[], keras.Model]] = {
+    "convolutional": lambda: bn_cnn("float64"),
+    "residual": residual,
+    "attentive": attentive,
+    "recurrent": recurrent,
+    "with a token": with_token,
+}
+
+
+def made(name: str) -> tuple[keras.Model, np.ndarray]:
+    """A network in double precision with weights and statistics that are not zero, and inputs for it."""
+    keras.utils.set_random_seed(3)
+    usual = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    try:
+        model = NETWORKS[name]()
+    finally:
+        keras.config.set_dtype_policy(usual)
+    rng = np.random.default_rng(2)
+    for variable in model.variables:
+        if "seed" not in variable.path:
+            value = np.asarray(variable.value)
+            noise = 0.3 * rng.standard_normal(value.shape)
+            variable.assign(np.abs(value + noise) + 0.1 if "variance" in variable.path else value + noise)
+    shape = (2, *model.input_shape[1:])
+    return model, rng.integers(1, 11, shape) if name == "attentive" else rng.random(shape)
+
+
+def directional(loss: Callable[[], Any], model: keras.Model, seed: int) -> tuple[float, float]:
+    """The derivative of a number along a random direction of the weights: by gradients, and by differences."""
+    rng = np.random.default_rng(seed)
+    weights = model.trainable_variables
+    found = gradients_by_weights(loss, weights)
+    steps = [rng.standard_normal(tuple(weight.shape)) for weight in weights]
+    by_gradient = sum(
+        float(np.sum(np.asarray(ops.convert_to_numpy(gradient)) * step))
+        for gradient, step in zip(found, steps, strict=True)
+        if gradient is not None
+    )
+    before = [np.asarray(ops.convert_to_numpy(weight.value)) for weight in weights]
+
+    def at(distance: float) -> float:
+        for weight, value, step in zip(weights, before, steps, strict=True):
+            weight.assign(value + distance * step)
+        return float(ops.convert_to_numpy(loss()))
+
+    coarse, fine = ((at(h) - at(-h)) / (2 * h) for h in (2e-7, 1e-7))
+    at(0.0)
+    return by_gradient, (4 * fine - coarse) / 3
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("name", of_one_pass())
+def test_derivatives_by_the_weights_equal_differences(name: str, network: str) -> None:
+    model, x = made(network)
+    try:
+        analyzer = kerasexplain.create_analyzer(name, model, on_unsupported="gradient")
+        analyzer.analyze(x, 1)
+    except (ValueError, kerasexplain.UnsupportedModelError) as error:
+        pytest.skip(f"not for this network: {error}")
+    signal = np.random.default_rng(5).standard_normal(x.shape)
+
+    def loss() -> Any:
+        found = analyzer.differentiable(x, np.array([1, 1])).inputs
+        return ops.sum(found * ops.convert_to_tensor(signal, dtype=found.dtype))
+
+    by_gradient, by_differences = directional(loss, model, 7)
+    assert np.isfinite(by_gradient)
+    scale = max(abs(by_differences), abs(float(ops.convert_to_numpy(loss()))), 1e-12)
+    assert abs(by_gradient - by_differences) < 1e-5 * scale, (by_gradient, by_differences)
