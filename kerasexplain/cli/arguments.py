@@ -1,4 +1,4 @@
-"""What several commands take: models, labels, targets, options as text."""
+"""Arguments that several commands share: models, labels, targets, options as text."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _run(
     options: argparse.Namespace, target: int | None, analyzers: dict[str, Chosen] | None, metrics: list[Metric] | None
 ) -> tuple[Comparing, list[str]]:
-    """What is compared, and the names of the samples."""
+    """The comparison, and the names of the samples."""
     from kerasexplain.cli.reading import samples
     from kerasexplain.evaluation.comparing import Comparing
     from kerasexplain.evaluation.trials import CONTROLS

@@ -244,7 +244,7 @@ class Comparison:
 
 
 def _sorting(scores: Scores) -> float:
-    """What sorts the best scores first, and undefined ones last."""
+    """A key that sorts the best scores first, and undefined ones last."""
     if math.isnan(scores.mean):
         return math.inf
     return scores.mean if scores.metric.better == "lower" else -scores.mean

@@ -275,7 +275,7 @@ def check_seconds(seconds: Any) -> None:
 
 
 def teller(verbose: int) -> Callable[[str], None]:
-    """What tells lines of progress, on stderr; or nothing."""
+    """A function that prints lines of progress on stderr, or does nothing."""
 
     def tell(line: str) -> None:
         if verbose:

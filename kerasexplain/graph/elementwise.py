@@ -49,7 +49,7 @@ class Elementwise(Primitive):
 
     @property
     def bound(self) -> float:
-        """What f is known not to exceed."""
+        """An upper bound of f."""
         return self.range.high
 
     def __call__(self, *xs: Tensor, tap: Tensor | None = None) -> Tensor:

@@ -30,7 +30,7 @@ class Fill(Configurable):
     takes_integers: ClassVar[bool] = False
 
     def cover(self, x: np.ndarray, background: np.ndarray | None, generators: Callable[[int], Any]) -> np.ndarray:
-        """What stands in place of all of each sample, shaped like x.
+        """The values to fill in, for all parts of each sample, shaped like x.
 
         Args:
             x: Samples.

@@ -1,4 +1,4 @@
-"""What is kept of an analyzer that was put to all samples: its trial, the totals of its audit, and remarks."""
+"""The results of an analyzer that was put to all samples: its trial, the totals of its audit, and remarks."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Finished:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], metrics: Mapping[str, Metric]) -> Finished:
-        """What `to_dict` gave, as far as the metrics are known by their labels.
+        """The results that `to_dict` gave, as far as the metrics are known by their labels.
 
         Raises:
             KeyError, TypeError, ValueError: The data are no such thing.

@@ -168,7 +168,7 @@ def page(title: str, fragment: str) -> str:
 
 
 def described(cluster: Cluster) -> str:
-    """What is known of a cluster, in a sentence."""
+    """A sentence about a cluster."""
     said = [f"{cluster.size} samples ({cluster.share:.0%})"]
     if cluster.accuracy is not None:
         said.append(f"accuracy {cluster.accuracy:.1%}")

@@ -69,7 +69,7 @@ class Strategies:
 
     @property
     def title(self) -> str:
-        """What was clustered, in a line."""
+        """A line that says which maps were clustered."""
         samples = f"{len(self.labels)} samples" + ("" if self.of is None else f" of class {self.of}")
         return f"strategies of {self.model}: {samples}, {self.analyzer['analyzer']}"
 
