@@ -16,6 +16,7 @@ from kerasexplain import registry
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.create import create_analyzer
 from kerasexplain.foundation.errors import InputError, NotFiniteError, plain
+from kerasexplain.metrics import PointingGame, RegionPerturbation, RelevanceInside, Sparseness
 from kerasexplain.metrics.judging import check_explained, judge, masks_of
 from kerasexplain.metrics.metric import Metric
 from kerasexplain.metrics.scores import Scores
@@ -140,12 +141,10 @@ def default_fills(samples: Samples) -> tuple[str, ...]:
 
 def default_metrics(samples: Samples) -> list[Metric]:
     """The metrics where none are named: faithfulness under two fills, sparseness, and with masks localisation."""
-    from kerasexplain import metrics
-
-    chosen: list[Metric] = [metrics.RegionPerturbation(fill=fill) for fill in default_fills(samples)]
-    chosen.append(metrics.Sparseness())
+    chosen: list[Metric] = [RegionPerturbation(fill=fill) for fill in default_fills(samples)]
+    chosen.append(Sparseness())
     if samples.masks is not None:
-        chosen += [metrics.RelevanceInside(), metrics.PointingGame()]
+        chosen += [RelevanceInside(), PointingGame()]
     return chosen
 
 

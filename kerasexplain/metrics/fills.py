@@ -14,6 +14,7 @@ import numpy as np
 from kerasexplain.foundation.checks import check_nonnegative
 from kerasexplain.foundation.config import Configurable, saved
 from kerasexplain.foundation.errors import InputError, nearest, not_importable
+from kerasexplain.metrics.imputation import imputed
 from kerasexplain.metrics.units import pooled_axes, position_axes
 from kerasexplain.runtime.inputs import check_integers
 
@@ -225,8 +226,6 @@ class Neighbours(Fill):
         return np.stack(noise).astype(x.dtype)
 
     def changed(self, x: np.ndarray, cover: np.ndarray, removed: np.ndarray) -> np.ndarray:
-        from kerasexplain.metrics.imputation import imputed
-
         return np.stack([imputed(*each) for each in zip(x, cover, np.broadcast_to(removed, x.shape), strict=True)])
 
 

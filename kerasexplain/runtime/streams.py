@@ -123,7 +123,7 @@ def batches_of(stream: Any) -> Iterator[Any]:
 
 
 def ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
-    """The same items, each made in a thread of its own while the one before it is used.
+    """The same items, prefetched: each is made in a thread of its own while the one before it is used.
 
     What making one raises is raised here, in its place.
     """
