@@ -12,7 +12,7 @@ from keras import ops
 
 from kerasexplain.backend import delayed, pull_back
 from kerasexplain.backend import override as overriding
-from kerasexplain.compiler.comparison import Apply, in_doubles, reveal_cancel
+from kerasexplain.compiler.against_baseline import Apply, in_doubles, reveal_cancel
 from kerasexplain.compiler.composite import Composite
 from kerasexplain.compiler.environment import ORDINARY, Environment
 from kerasexplain.compiler.linear_override import LinearOverride
