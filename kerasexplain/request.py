@@ -33,7 +33,7 @@ from kerasexplain.runtime.streams import Batch, Data, ahead
 
 @dataclasses.dataclass(frozen=True)
 class Readings:
-    """Where relevance is read off besides the inputs.
+    """The places where relevance is read off besides the inputs.
 
     Attributes:
         at_layers: By the names that were asked for.

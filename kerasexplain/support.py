@@ -35,7 +35,7 @@ from kerasexplain.trace.trace import trace
 
 @dataclasses.dataclass(frozen=True)
 class Support:
-    """How a call is explained, or why it is refused.
+    """The support of a call: how it is explained, or why it is refused.
 
     Attributes:
         parts: The kinds of primitives it is made of.

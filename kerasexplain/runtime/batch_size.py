@@ -1,4 +1,4 @@
-"""How many samples run at once: as asked for, as memory allows, and less when it runs out."""
+"""The batch size: as asked for, or as memory allows, and less when memory runs out."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SHARE = 0.5
 
 
 class BatchSize:
-    """How many samples run at once, in one call and for samples of one size.
+    """The number of samples that run at once, in one call and for samples of one size.
 
     Attributes:
         now: The number, which only falls.

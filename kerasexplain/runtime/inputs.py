@@ -1,4 +1,4 @@
-"""From what a user passes as input to arrays that fit the model, and back to the user's structure."""
+"""The inputs of a call: from what a user passes to arrays that fit the model, and back to the user's structure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data that need not fit into memory: batch by batch, with input and output while the model computes."""
+"""Streams: data that need not fit into memory, with input and output while the model computes."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from kerasexplain.metrics.scores import Scores
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Totals:
-    """Where the relevance of a model's output went, in all: `explained = inputs + biases + lost`, per sample.
+    """The totals of an audit: `explained = inputs + biases + lost`, per sample.
 
     Attributes:
         explained: The relevance that the pass started with, `(samples,)`.
