@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from keras import ops
 
-from kerasexplain.compiler.rows import named
+from kerasexplain.compiler.rows import row_named
 from kerasexplain.foundation.errors import InputError, UnsupportedModelError
 from kerasexplain.graph.maximum import Maximum
 from kerasexplain.graph.positions import at_positions
@@ -73,7 +73,7 @@ class ActivationMap(Method):
             raise UnsupportedModelError(f"{self.name!r} needs an input with positions and channels, or several alike")
         spatial = at_positions(nodes, pipeline.graph.inputs)
         if self.layer is not None:
-            found = [named(pipeline.rows, self.layer).node]
+            found = [row_named(pipeline.rows, self.layer).node]
         else:
             # What pools or moves values only repeats what the operation before it has found, more coarsely.
             found = [node for node in nodes if node.outputs[0] in spatial and not _passes_on(node)]

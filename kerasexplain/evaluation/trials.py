@@ -148,7 +148,7 @@ def default_metrics(samples: Samples) -> list[Metric]:
     return chosen
 
 
-def named(analyzers: Any) -> dict[str, Any]:
+def analyzers_by_name(analyzers: Any) -> dict[str, Any]:
     """Analyzers, or their names, by the name they have in a comparison; by default the whole catalogue."""
     if analyzers is None:
         return {name: name for name in registry.names()}

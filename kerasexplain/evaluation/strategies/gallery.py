@@ -151,7 +151,7 @@ def fragment(title: str, notes: Sequence[str], clusters: Sequence[Cluster], char
     parts += [f"<p>{html.escape(note)}</p>" for note in notes]
     parts.append(_img(charts, "eigenvalues, and the samples in two dimensions"))
     for number, cluster in enumerate(clusters):
-        parts.append(f"<h2>cluster {number}</h2><p>{html.escape(described(cluster))}</p>")
+        parts.append(f"<h2>cluster {number}</h2><p>{html.escape(cluster_text(cluster))}</p>")
         parts.append(
             _img(
                 clusters_image([cluster], images=images, captions=False), f"mean map and prototypes of cluster {number}"
@@ -169,7 +169,7 @@ def page(title: str, fragment: str) -> str:
     return _PAGE.format(title=html.escape(title), fragment=fragment)
 
 
-def described(cluster: Cluster) -> str:
+def cluster_text(cluster: Cluster) -> str:
     """A sentence about a cluster."""
     said = [f"{cluster.size} samples ({cluster.share:.0%})"]
     if cluster.accuracy is not None:
