@@ -116,7 +116,7 @@ class Samples:
             if limit is not None and count >= limit:
                 break
         if background is not None:
-            value.arrays(background)  # what does not fit is told before anything runs
+            value.arrays(background)  # what does not fit is reported before anything runs
         elif limit is not None and not is_stream(data):
             background = as_arrays(data)  # what is left out still is of the data, and fills may be made of it
         found = cls(
@@ -158,7 +158,7 @@ def analyzers_by_name(analyzers: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, analyzer in by_name or [(getattr(each, "name", each), each) for each in analyzers]:
         if isinstance(analyzer, str):
-            registry.find(analyzer)  # a typing error is told before anything runs
+            registry.find(analyzer)  # a typing error is reported before anything runs
         elif not isinstance(analyzer, Analyzer):
             raise TypeError(
                 f"analyzers are names, or analyzers as create_analyzer makes them; got {type(analyzer).__name__}"

@@ -23,7 +23,7 @@ MOST = 256
 #: Bytes at the peak of a pass, per byte of all values of the graph. Measured on ResNet50, MobileNetV2, VGG16 and a
 #: block of attention, per sample: 0.2 to 1.6, the most with alpha-beta rules.
 HELD = 3
-#: Where a container's limit and use of memory are told: by version 2 and version 1 of control groups.
+#: The files with a container's limit and use of memory: of version 2 and version 1 of control groups.
 CONTAINER = (
     ("memory.max", "memory.current"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),

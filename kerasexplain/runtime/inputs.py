@@ -123,7 +123,7 @@ def _array(x: Any, name: str, value: Value, shape: Shape, dtype: str, begin: int
     _check_shape(array.shape, where, shape)
     if not value.is_float:
         check_integers(array, value.dtype, where)
-    with np.errstate(over="ignore"):  # overflow of the dtype is told below
+    with np.errstate(over="ignore"):  # overflow of the dtype is reported below
         array = array.astype(dtype if value.is_float else value.dtype)
     if value.is_float and not np.isfinite(array).all():
         bad = np.argwhere(~np.isfinite(array))

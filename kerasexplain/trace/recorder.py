@@ -95,7 +95,7 @@ class Recorder:
     Args:
         keep: Decides, per layer, whether it is recorded as it is.
         expand: Gives the function that runs instead of an operation, if there is one.
-        refusal: Says what is known against a layer that was opened in vain.
+        refusal: Says what is known against a layer that could not be opened.
     """
 
     def __init__(self, keep: Keep, expand: Expand, refusal: Refusal = lambda *_: "") -> None:

@@ -69,7 +69,7 @@ def clusters_image(
         images: All samples, indexed by where they are in the data, to be drawn instead of what the model was given;
             None for that.
         count: How many prototypes are drawn; None for all.
-        captions: Whether rows are told which cluster they are.
+        captions: Whether each row says which cluster it is.
         cell: Height of an image in inches.
         dpi: Pixels per inch.
 
