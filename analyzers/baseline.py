@@ -11,7 +11,7 @@ import numpy as np
 from kerasexplain import rules
 from kerasexplain.analyzers.gradient import POSTPROCESS, check_postprocess
 from kerasexplain.analyzers.lrp import maximum_rule
-from kerasexplain.compiler.comparison import gauss_legendre
+from kerasexplain.compiler.against_baseline import gauss_legendre
 from kerasexplain.compiler.composite import GRADIENT, Composite
 from kerasexplain.foundation.checks import check_choice, check_count
 from kerasexplain.foundation.errors import InputError

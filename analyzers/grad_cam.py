@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from keras import ops
 
-from kerasexplain.compiler.rows import named
+from kerasexplain.compiler.rows import row_named
 from kerasexplain.foundation.errors import InputError, UnsupportedModelError
 from kerasexplain.graph.maximum import Maximum
 from kerasexplain.graph.positions import at_positions
@@ -73,7 +73,7 @@ class ActivationMap(Method):
             raise UnsupportedModelError(f"{self.name!r} needs an input with positions and channels, or several alike")
         spatial = at_positions(nodes, pipeline.graph.inputs)
         if self.layer is not None:
-            found = [named(pipeline.rows, self.layer).node]
+            found = [row_named(pipeline.rows, self.layer).node]
         else:
             # What pools or moves values only repeats what the operation before it has found, more coarsely.
             found = [node for node in nodes if node.outputs[0] in spatial and not _passes_on(node)]
@@ -92,7 +92,7 @@ class ActivationMap(Method):
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class GradCAM(ActivationMap):
-    """Where a late layer has evidence: `max(sum_c w_c A_c, 0)` with `w_c` the mean over positions of `dy / dA_c`.
+    """The evidence that a late layer has: `max(sum_c w_c A_c, 0)` with `w_c` the mean over positions of `dy / dA_c`.
 
     A is the output of one layer, channel by channel. The map, as small as that layer's, is enlarged to the size of the
     input by bilinear interpolation and shared equally by its channels, so that their sum is the map.
@@ -154,7 +154,7 @@ class GradCAMPlusPlus(ActivationMap):
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class LayerCAM(ActivationMap):
-    """Where a layer has evidence, position by position: `max(sum_c max(g_c, 0) A_c, 0)`, g the gradient `dy / dA_c`.
+    """The evidence of a layer, position by position: `max(sum_c max(g_c, 0) A_c, 0)`, g the gradient `dy / dA_c`.
 
     Every position has a weight of its own, and not one for the whole channel as in `grad_cam`. The map is enlarged as
     that is.

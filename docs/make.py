@@ -203,7 +203,7 @@ def _support_rows(subject: str, examples: list[Example]) -> list[str]:
     rows: dict[tuple[str, str], list[str]] = {}
     for example in examples:
         with precision(example.dtype):
-            treated = support.treatment(example.model())
+            treated = support.support_of(example.model())
         special = example.name.partition(" (")[2].rstrip(")")
         rows.setdefault((treated.text, treated.rules), []).append(special)
     lines = []

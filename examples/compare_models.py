@@ -1,15 +1,15 @@
 # %% [markdown]
 # # What do two models look at?
 #
-# Two networks may be equally right for different reasons. Their maps of the same pictures can be measured: how sparse
+# Two networks may be equally right for different reasons. Their maps of the same images can be measured: how sparse
 # they are, and how much of the relevance lies on the object. Where it lies outside, the network answers by the context,
 # and will be wrong when the object turns up somewhere else.
 #
 #     python examples/compare_models.py -o compare_models/
 #
-# The pictures are handwritten digits on photographs of brick, grass, gravel and the like: where the object is, is known
-# to the pixel. First two architectures that are trained on the same pictures are compared; then one architecture that
-# is trained on two sets of pictures: in one of them, half of the digits have a background of their own. Needs the
+# The images are handwritten digits on photographs of brick, grass, gravel and the like: where the object is, is known
+# to the pixel. First two architectures that are trained on the same images are compared; then one architecture that
+# is trained on two sets of images: in one of them, half of the digits have a background of their own. Needs the
 # `examples` extra: `pip install "kerasexplain[examples]"`.
 #
 # Sources: Samek et al. 2016, "Interpreting the Predictions of Complex ML Models by Layer-wise Relevance Propagation",
@@ -39,7 +39,7 @@ from kerasexplain.metrics import InsideOutsideRatio, PointingGame, RelevanceInsi
 
 parser = argparse.ArgumentParser(description="What two architectures look at, and what a network learns from context.")
 parser.add_argument(
-    "-o", "--out", type=pathlib.Path, default=pathlib.Path("compare_models"), help="folder of the pictures"
+    "-o", "--out", type=pathlib.Path, default=pathlib.Path("compare_models"), help="folder of the images"
 )
 parser.add_argument("--epochs", type=int, default=10, help="of each of the three trainings")
 # In a notebook the command line is the kernel's.
@@ -47,9 +47,9 @@ options = parser.parse_args([] if "ipykernel" in sys.modules else None)
 options.out.mkdir(parents=True, exist_ok=True)
 
 # %% [markdown]
-# ## Pictures
+# ## Images
 #
-# A picture is a piece of 20 x 20 pixels of a grey texture, with a digit of 10 x 10 somewhere on it. Textures are at
+# An image is a piece of 20 x 20 pixels of a grey texture, with a digit of 10 x 10 somewhere on it. Textures are at
 # most half as bright as ink. The mask is where ink covers more than a third of the ground.
 
 # %%
@@ -73,12 +73,12 @@ def scenes(images: np.ndarray, backgrounds: np.ndarray, rng: np.random.Generator
     """Digits on backgrounds, `(samples, 20, 20, 1)`, and the masks of their ink, `(samples, 20, 20)`."""
     x = np.zeros((len(images), SIDE, SIDE, 1), "float32")
     ink = np.zeros((len(images), SIDE, SIDE), "float32")
-    for picture, cover, digit, number in zip(x, ink, images, backgrounds, strict=True):
+    for canvas, cover, digit, number in zip(x, ink, images, backgrounds, strict=True):
         top, left = rng.integers(0, SIDE - SIZE + 1, 2)
         cover[top : top + SIZE, left : left + SIZE] = skimage.transform.resize(digit / 16.0, (SIZE, SIZE), order=1)
         ground = textures[number]
         top, left = (rng.integers(0, size - SIDE + 1) for size in ground.shape)
-        picture[..., 0] = ground[top : top + SIDE, left : left + SIDE] * (1.0 - cover) + cover
+        canvas[..., 0] = ground[top : top + SIDE, left : left + SIDE] * (1.0 - cover) + cover
     return x, ink > 1 / 3
 
 
@@ -155,10 +155,10 @@ for name, model in two.items():
     print(f"{name}: {model.count_params()} parameters, accuracy {accuracy(model, x_test).mean():.3f}")
 
 # %% [markdown]
-# ## The same pictures, seen by both
+# ## The same images, seen by both
 #
-# The relevance of the right digit's logit, for all 400 pictures of the test set, and the two networks' numbers compared
-# picture by picture.
+# The relevance of the right digit's logit, for all 400 images of the test set, and the two networks' numbers compared
+# image by image.
 
 # %%
 ANALYZER = "lrp.epsilon_plus"
@@ -188,9 +188,9 @@ visualize.grid(x_test[some], columns, labels=labels).save(options.out / "archite
 
 # %% [markdown]
 # What came out, on TensorFlow (other backends draw other weights): both look at the digit. The most relevant pixel is
-# ink on every picture, and a pixel of ink has 51 (plain) and 36 (residual) times the relevance of one beside it. The
+# ink on every image, and a pixel of ink has 51 (plain) and 36 (residual) times the relevance of one beside it. The
 # plain network is the sparser one (Gini index 0.88 to 0.86) and has more of its relevance on the ink, 85 % to 80 %: 3.7
-# points more on average (95 % interval 3.2 to 4.2), and less on 87 of 400 pictures only. In the picture one sees why:
+# points more on average (95 % interval 3.2 to 4.2), and less on 87 of 400 images only. In the image one sees why:
 # it is content with an end or a corner of a stroke, where the residual network follows the whole of it.
 #
 # Sparser is not better, though. In the papers the more accurate network, GoogLeNet, had the sparser maps; here the
@@ -199,8 +199,8 @@ visualize.grid(x_test[some], columns, labels=labels).save(options.out / "archite
 # %% [markdown]
 # ## Context
 #
-# The plain network again, now trained on pictures in which the digits 0 to 4 have a background of their own: 0 is
-# always on brick, 1 on grass, 2 on gravel, 3 on coins, 4 among galaxies. The others share the rest. On pictures of that
+# The plain network again, now trained on images in which the digits 0 to 4 have a background of their own: 0 is
+# always on brick, 1 on grass, 2 on gravel, 3 on coins, 4 among galaxies. The others share the rest. On images of that
 # kind it does well. Then 0 to 4 leave their backgrounds.
 
 # %%
@@ -217,9 +217,9 @@ lost = right["on their own backgrounds"][1] - right["away from them"][1]
 print(f"by_context loses, by digit: {np.round(lost, 2)}")
 
 # %% [markdown]
-# Could the maps have told, from pictures on which nothing is wrong? For each digit the median ratio of the mean
-# relevance on the ink to that beside it, on pictures where 0 to 4 are on their own backgrounds. The same for
-# sensitivity, and for the edges of the pictures, which cannot know one network from the other.
+# Could the maps have told, from images on which nothing is wrong? For each digit the median ratio of the mean
+# relevance on the ink to that beside it, on images where 0 to 4 are on their own backgrounds. The same for
+# sensitivity, and for the edges of the images, which cannot know one network from the other.
 
 
 # %%
@@ -278,7 +278,7 @@ visualize.grid(x_home[some], columns, labels=labels).save(options.out / "context
 
 # %% [markdown]
 # What came out, on TensorFlow: at home the network is right on 97 % of 0 to 4, and away from there on 18 %; the one
-# that saw every background has 89 % and 91 %. Validation on pictures of the same kind would never have told.
+# that saw every background has 89 % and 91 %. Validation on images of the same kind would never have told.
 #
 # * **The ratio tells, on three of the five.** It falls from 65 to 5 for the 0 on brick, from 48 to 10 for the 3 on
 #   coins, from 138 to 20 for the 4 among galaxies, which lose 88, 86 and 100 points of accuracy. The maps show on what:
@@ -288,7 +288,7 @@ visualize.grid(x_home[some], columns, labels=labels).save(options.out / "context
 # * **LRP does not win here**: sensitivity shows the same three and misses the same two (to 0.36 over 0 to 4), but
 #   leaves 5 to 9 alone (0.90). The correlation of the fall with the accuracy lost is -0.82 for it and -0.74 for LRP.
 #   What LRP adds is the sign: the ink of the 3 and the 4 speaks against them.
-# * The edges of the pictures have a ratio of 3 for both networks: strong ink alone makes one. A ratio says little by
+# * The edges of the images have a ratio of 3 for both networks: strong ink alone makes one. A ratio says little by
 #   itself; its change from one network to another does.
 
 # %%

@@ -41,9 +41,7 @@ from kerasexplain.evaluation.comparison import Comparison
 from kerasexplain.metrics import RegionPerturbation
 
 parser = argparse.ArgumentParser(description="Perturbation curves of several analyzers, on digits and photographs.")
-parser.add_argument(
-    "-o", "--out", type=pathlib.Path, default=pathlib.Path("faithfulness"), help="folder of the pictures"
-)
+parser.add_argument("-o", "--out", type=pathlib.Path, default=pathlib.Path("faithfulness"), help="folder of the images")
 parser.add_argument("--digits", type=int, default=100, help="how many digits are perturbed")
 parser.add_argument("--photographs", type=int, default=8, help="how many, of 15; 0 leaves them out")
 # In a notebook the command line is the kernel's.
@@ -166,7 +164,7 @@ visualize.grid(x_test[some], maps).save(options.out / "digits_maps.png")
 # | random | 3.5 | 4.9 |
 # | edges | 2.1 | 4.0 |
 #
-# * Every analyzer beats random order under both fills, on 70 to 100 of 100 digits; the edges of the picture do worse
+# * Every analyzer beats random order under both fills, on 70 to 100 of 100 digits; the edges of the image do worse
 #   than random. So all of these maps know something of the network.
 # * **With noise, sensitivity wins, and LRP loses to it**: the best of LRP is behind by 1.4 (95 % interval 0.9 to 1.9),
 #   on 70 of 100 digits. The curves say when: for the first 15 % of the pixels LRP is as fast. Then it has run out of

@@ -35,7 +35,7 @@ from kerasexplain import create_analyzer, visualize
 from kerasexplain.metrics import RegionPerturbation, Scores, Sparseness, judge
 
 parser = argparse.ArgumentParser(description="Sensitivity analysis, z+, zB and alpha-beta, step by step.")
-parser.add_argument("-o", "--out", type=pathlib.Path, default=pathlib.Path("tutorial"), help="folder of the pictures")
+parser.add_argument("-o", "--out", type=pathlib.Path, default=pathlib.Path("tutorial"), help="folder of the images")
 parser.add_argument("--digits", type=int, default=100, help="how many digits are measured at the end")
 # In a notebook the command line is the kernel's.
 options = parser.parse_args([] if "ipykernel" in sys.modules else None)
@@ -92,7 +92,7 @@ SHOWN = [0, 2, 3, 5, 6, 8]
 
 
 def save(file: str, images: np.ndarray, maps: dict[str, np.ndarray]) -> None:
-    """Writes a picture of some of the digits and their maps."""
+    """Writes an image of some of the digits and their maps."""
     columns = {title: relevance[SHOWN] for title, relevance in maps.items()}
     visualize.grid(images[SHOWN], columns, labels=[str(digit) for digit in SHOWN]).save(options.out / file)
 
@@ -289,9 +289,9 @@ for model in (mlp, cnn):
 #   under alpha-beta here as well: in these networks every unit that gets relevance has both excitation and inhibition
 #   below it. The squared gradient misses the logit by up to 100 %.
 # * **On the MLP the map of deep Taylor decomposition says nothing to the eye**: with a Gini index of 0.08 it is nearly
-#   the same everywhere. Pixels in the corners are black in all pictures; their weights act as a bias and stay as they
+#   the same everywhere. Pixels in the corners are black in all images; their weights act as a bias and stay as they
 #   were drawn, and zB gives them relevance. It is no worse for that: its small differences order the pixels better than
-#   the clear picture of sensitivity does, 9.5 to 8.4 with noise.
+#   the clear map of sensitivity does, 9.5 to 8.4 with noise.
 # * **The convolutional network has no weights for corners**: a Gini index of 0.51, and one sees what it goes by: the
 #   hole of the 0, and the gaps of the others, which are black and have to be.
 # * **Alpha-beta is sparser** on the convolutional network (0.61), with 18 % of negative relevance; sensitivity is

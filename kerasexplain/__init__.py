@@ -16,6 +16,7 @@ __path__ = pkgutil.extend_path(__path__, __name__)
 # that only wants its plugins.
 _HOME = {
     "Analyzer": "analyzer",
+    "Answer": "compiler.question",
     "Audit": "audit",
     "Composite": "compiler.composite",
     "Contrast": "runtime.selection",
@@ -23,6 +24,7 @@ _HOME = {
     "InputError": "foundation.errors",
     "Method": "runtime.method",
     "NotFiniteError": "foundation.errors",
+    "Passes": "runtime.passes",
     "UnsupportedModelError": "foundation.errors",
     "PairRelevance": "similarity",
     "bilrp": "similarity",
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from kerasexplain.audit import Audit
     from kerasexplain.backend import relevance_pass
     from kerasexplain.compiler.composite import Composite
+    from kerasexplain.compiler.question import Answer
     from kerasexplain.concepts import reference_samples
     from kerasexplain.create import create_analyzer, load_analyzer, model_wo_softmax
     from kerasexplain.evaluation.choice.choice import choose
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
     from kerasexplain.foundation.errors import InputError, NotFiniteError, UnsupportedModelError
     from kerasexplain.operations import register_leaf, register_rule
     from kerasexplain.runtime.method import Method
+    from kerasexplain.runtime.passes import Passes
     from kerasexplain.runtime.selection import Contrast
     from kerasexplain.similarity import PairRelevance, bilrp
 
@@ -90,6 +94,7 @@ def __dir__() -> list[str]:
 
 __all__ = [
     "Analyzer",
+    "Answer",
     "Audit",
     "Composite",
     "Contrast",
@@ -98,6 +103,7 @@ __all__ = [
     "Method",
     "NotFiniteError",
     "PairRelevance",
+    "Passes",
     "UnsupportedModelError",
     "analyzer_names",
     "bilrp",

@@ -1,4 +1,4 @@
-"""From a name to an analyzer."""
+"""The making of analyzers: by name, or from a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which operations a rule is for: the predicates that the presets are written with."""
+"""Predicates that say which operations a rule is for; the presets are written with them."""
 
 from __future__ import annotations
 

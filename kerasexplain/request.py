@@ -15,7 +15,7 @@ from kerasexplain.audit import audit_of, by_node
 from kerasexplain.compiler.options import Options
 from kerasexplain.compiler.pipeline import Pipeline, Pipelines
 from kerasexplain.compiler.question import Answer, Given, Question
-from kerasexplain.compiler.rows import named
+from kerasexplain.compiler.rows import row_named
 from kerasexplain.explanation import Explanation
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.graph.graph import Graph, Shape
@@ -33,7 +33,7 @@ from kerasexplain.runtime.streams import Batch, Data, ahead
 
 @dataclasses.dataclass(frozen=True)
 class Readings:
-    """Where relevance is read off besides the inputs.
+    """The places where relevance is read off besides the inputs.
 
     Attributes:
         at_layers: By the names that were asked for.
@@ -122,7 +122,7 @@ class Request:
     def _readings(self, pipeline: Pipeline) -> Readings:
         layers = [self.layers] if isinstance(self.layers, (str, keras.layers.Layer)) else self.layers
         exact = pipeline.composite.plain and not pipeline.composite.against_baseline
-        rows = {getattr(layer, "name", layer): named(pipeline.rows, layer, exact=exact) for layer in layers}
+        rows = {getattr(layer, "name", layer): row_named(pipeline.rows, layer, exact=exact) for layer in layers}
         at_layers = {name: Tap("output", row.name) for name, row in rows.items()}
         execution = pipeline.twin.execution
         of_biases = list(execution.bias_taps()) if self.bias or self.audit else []

@@ -34,8 +34,8 @@ from kerasexplain.trace.trace import trace
 
 
 @dataclasses.dataclass(frozen=True)
-class Treatment:
-    """How a call is explained, or why it is refused.
+class Support:
+    """The support of a call: how it is explained, or why it is refused.
 
     Attributes:
         parts: The kinds of primitives it is made of.
@@ -86,19 +86,19 @@ KINDS: dict[type[Primitive], Kind] = {
 }
 
 
-def treatment(model: keras.Model) -> Treatment:
+def support_of(model: keras.Model) -> Support:
     """How the operations between a model's inputs and its output are treated."""
     try:
         analyzer = create_analyzer("lrp.bias_as_input", model, explain="activation", on_unsupported="gradient")
         rows = analyzer.rows
         refused = next((row.reason for row in rows if not row.supported), "")
     except UnsupportedModelError as error:
-        return Treatment(refused=str(error).splitlines()[0])
+        return Support(refused=str(error).splitlines()[0])
     parts = tuple(dict.fromkeys(type(row.node.primitive) for row in rows))
     known = tuple(next(kind for kind in part.__mro__ if kind in KINDS) for part in parts if not refused)
     graph = trace(model)
     expanded = any("/" in node.name for node in graph.nodes)
-    return Treatment(known, "opened" if graph.opened else "by its parts" if expanded else "", refused)
+    return Support(known, "opened" if graph.opened else "by its parts" if expanded else "", refused)
 
 
 _NO_NUMBER = "no relevance: its output is no real number"

@@ -107,7 +107,7 @@ class TokenRelevance(_Readable):
 
     def _lines(self, coloured: bool) -> Iterator[Text]:
         text = Text()
-        # The largest is told with two digits, and the others to the same decimal: what is small looks small.
+        # The largest is written with two digits, and the others to the same decimal: what is small looks small.
         decimals = max(0, 1 - math.floor(math.log10(self.largest or 1.0)))
         for (gap, shown), value, (ink, background) in zip(
             _joined(self.tokens), self.relevance, self.colours, strict=True

@@ -335,7 +335,7 @@ def test_relevance_that_overflows_is_an_error_that_names_the_operation() -> None
     analyzer = create_analyzer("lrp", cancelling(), rule="Z", start="one")
     assert np.isfinite(analyzer.analyze(np.array([[1.0, 0.5]]))).all()
     start = create_analyzer("lrp", cancelling(), rule=[("two", "Z"), ("one", "Z")], start=np.array([3e38]))
-    with pytest.raises(NotFiniteError, match=r"grows beyond float32 \(1 of 2 samples, the first is number 1\)"):
+    with pytest.raises(NotFiniteError, match=r"relevance overflows float32 \(1 of 2 samples, the first is number 1\)"):
         start.analyze(np.array([[1.0, 0.0], [1.0, 1.0 - 1e-7]]), 0)
 
 

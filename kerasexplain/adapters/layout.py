@@ -1,4 +1,4 @@
-"""Which axis of a sample is which, between a model and a library that has channels first."""
+"""The order of a sample's axes: that of a model, and that of a library that has channels first."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Keras callbacks that look at relevance while a model trains.
 
 All take the analyzer by name, or made with `create_analyzer`, and `data`: what is looked at, chosen once. They build
-their analyzers when training begins, and analyse once before it, so that what is wrong with model or data is told while
-nothing is lost. Afterwards nothing they do ends the training: what fails is a warning, and they go on.
+their analyzers when training begins, and analyse once before it, so that errors in model or data are reported
+while nothing is lost. Afterwards nothing they do ends the training: what fails is a warning, and they go on.
 """
 
 from kerasexplain.callbacks.conservation import ConservationMonitor

@@ -1,4 +1,4 @@
-"""Where relevance goes, as curves."""
+"""Curves of where relevance goes: to inputs and biases, or lost."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from keras import ops
 
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.backend import compiled, pull_back
-from kerasexplain.callbacks.samples import Samples
+from kerasexplain.callbacks.samples import WatchedSamples
 from kerasexplain.callbacks.watcher import LoggingWatcher
 from kerasexplain.compiler.rows import Row
 
@@ -104,7 +104,7 @@ class Gradients:
         ValueError: The model has not been compiled.
     """
 
-    def __init__(self, model: keras.Model, samples: Samples) -> None:
+    def __init__(self, model: keras.Model, samples: WatchedSamples) -> None:
         if not model.compiled:
             raise ValueError("gradients are those of the loss: compile the model, or pass gradients=False")
         self.model = model

@@ -1,4 +1,4 @@
-"""A log that never stops what it is a log of."""
+"""A log whose failures never stop the training that it records."""
 
 from __future__ import annotations
 

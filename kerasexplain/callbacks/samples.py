@@ -13,7 +13,7 @@ from kerasexplain.runtime.streams import batches_of, is_stream
 
 
 @dataclasses.dataclass(frozen=True)
-class Samples:
+class WatchedSamples:
     """Some samples.
 
     Attributes:
@@ -27,7 +27,7 @@ class Samples:
     count: int
 
     @classmethod
-    def of(cls, data: Any, limit: int | None) -> Samples:
+    def of(cls, data: Any, limit: int | None) -> WatchedSamples:
         """The first samples of data.
 
         Args:

@@ -13,7 +13,7 @@ import numpy as np
 
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.callbacks.log import Log
-from kerasexplain.callbacks.samples import Samples
+from kerasexplain.callbacks.samples import WatchedSamples
 from kerasexplain.create import create_analyzer, create_method
 from kerasexplain.foundation.checks import check_count
 from kerasexplain.foundation.config import deserialize, serialize
@@ -67,7 +67,7 @@ class Watcher(keras.callbacks.Callback):
         if most is not None:
             check_count("the number of samples", most)
         self._given = _labelled(self.analyzer)
-        self._samples = Samples.of(data, most)
+        self._samples = WatchedSamples.of(data, most)
         self._explained = _checked(self.targets, self._samples)
         self._analyzers: dict[str, Analyzer] = {}
         self._built_for: keras.Model | None = None
@@ -285,7 +285,7 @@ def _labelled(analyzer: Any) -> dict[str, Any]:
     return given
 
 
-def _checked(targets: Any, samples: Samples) -> Any:
+def _checked(targets: Any, samples: WatchedSamples) -> Any:
     """The targets, with "auto" or a string of the user's."""
     if targets is None:
         return "prediction" if samples.labels is None else "auto"

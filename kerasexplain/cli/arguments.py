@@ -1,4 +1,4 @@
-"""What several commands take: models, labels, targets, options as text."""
+"""Arguments that several commands share: models, labels, targets, options as text."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def target_of(text: str, labels: Sequence[str]) -> int:
     raise ValueError(f"--target {text!r} is none of the {len(labels)} labels.{hint}")
 
 
-def named(neuron: np.ndarray, labels: Sequence[str]) -> str:
+def neuron_label(neuron: np.ndarray, labels: Sequence[str]) -> str:
     """The label of a neuron, or its index."""
     if np.ndim(neuron) == 0 and neuron < len(labels):
         return labels[int(neuron)].split(",")[0]

@@ -23,7 +23,7 @@ from kerasexplain.cli.arguments import (
     key_and_value,
     labels_of,
     model_of,
-    named,
+    neuron_label,
     quiet,
     target_of,
 )
@@ -268,9 +268,9 @@ def _titles(explanation: Explanation, names: Sequence[str], labels: Sequence[str
     contrasted = neurons.dtype.kind == "f"
     titles = []
     for name, neuron, value in zip(names, neurons, explanation.explained, strict=True):
-        what = named(neuron, labels)
+        what = neuron_label(neuron, labels)
         if contrasted:
-            what = f"{named(neuron.argmax(), labels)} against {named(neuron.argmin(), labels)}"
+            what = f"{neuron_label(neuron.argmax(), labels)} against {neuron_label(neuron.argmin(), labels)}"
         titles.append(f"{name}: {what}, {float(value):.4g}")
     return titles
 

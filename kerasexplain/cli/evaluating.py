@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerasexplain.cli.arguments import Parser, batch_size, key_and_value, labels_of, model_of, named, quiet, target_of
+from kerasexplain.cli.arguments import (
+    Parser,
+    batch_size,
+    key_and_value,
+    labels_of,
+    model_of,
+    neuron_label,
+    quiet,
+    target_of,
+)
 
 if TYPE_CHECKING:
     from kerasexplain.evaluation.comparing import Comparing
@@ -88,7 +97,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     finished = evaluate(run, record, limits=limits, told=lambda line: print(line, file=sys.stderr, flush=True))
     comparison = run.comparison([each.trial for each in finished])
     titles = [
-        f"{name}: {named(neuron, labels)}, {value:.4g}"
+        f"{name}: {neuron_label(neuron, labels)}, {value:.4g}"
         for name, neuron, value in zip(names, run.samples.target, run.samples.explained, strict=False)
     ]
     command = shlex.join(["kerasexplain", *options.arguments])
@@ -101,7 +110,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 def _run(
     options: argparse.Namespace, target: int | None, analyzers: dict[str, Chosen] | None, metrics: list[Metric] | None
 ) -> tuple[Comparing, list[str]]:
-    """What is compared, and the names of the samples."""
+    """The comparison, and the names of the samples."""
     from kerasexplain.cli.reading import samples
     from kerasexplain.evaluation.comparing import Comparing
     from kerasexplain.evaluation.trials import CONTROLS

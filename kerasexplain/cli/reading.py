@@ -1,4 +1,4 @@
-"""From files of images or arrays to the samples that a model takes."""
+"""The reading of files: images or arrays become the samples that a model takes."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from kerasexplain.graph.primitives import (
 )
 from kerasexplain.graph.recurrent import Recurrent
 from kerasexplain.operations import BatchNorm
-from kerasexplain.trace.specification import Input, Specification
+from kerasexplain.trace.specification import InputSpec, Specification
 from kerasexplain.trace.trace import trace_function
 
 Tensor = Any
@@ -91,7 +91,7 @@ def trace_cell(layer: Any, sequences: Any) -> Graph:
     states = [(None, *state.shape[1:]) for state in keras.tree.flatten(example)]
     shapes = [(None, *sequences.shape[2:]), *states]
     names = ["x", *(f"state_{i}" for i in range(len(states)))]
-    inputs = tuple(Input(name, shape, dtype) for name, shape in zip(names, shapes, strict=True))
+    inputs = tuple(InputSpec(name, shape, dtype) for name, shape in zip(names, shapes, strict=True))
 
     def step(tensors: list[Tensor]) -> list[Tensor]:
         x, *flat = tensors

@@ -19,7 +19,7 @@ Match = Any  # a layer or operation class, a tuple of them, a name glob, or a pr
 @keras.saving.register_keras_serializable(package="kerasexplain")
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Composite(Configurable):
-    """How rules are assigned to operations: an ordered list in which the first match wins, and defaults.
+    """The assignment of rules to operations: an ordered list in which the first match wins, and defaults.
 
     Attributes:
         rules: `(match, rule)` pairs. A match is a layer class or a tuple of them, a glob over row names, or a

@@ -12,7 +12,7 @@ from keras import ops
 
 from kerasexplain.backend import delayed, pull_back
 from kerasexplain.backend import override as overriding
-from kerasexplain.compiler.comparison import Apply, in_doubles, reveal_cancel
+from kerasexplain.compiler.against_baseline import Apply, computed_in_doubles, reveal_cancel
 from kerasexplain.compiler.composite import Composite
 from kerasexplain.compiler.environment import ORDINARY, Environment
 from kerasexplain.compiler.linear_override import LinearOverride
@@ -199,7 +199,7 @@ class Execution:
 
     @functools.cached_property
     def _exact(self) -> frozenset[Node]:
-        return in_doubles(list(self.rows)) if self._composite.against_baseline else frozenset()
+        return computed_in_doubles(list(self.rows)) if self._composite.against_baseline else frozenset()
 
     @functools.cached_property
     def _looking_up(self) -> frozenset[Node]:

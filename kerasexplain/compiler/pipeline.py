@@ -1,4 +1,4 @@
-"""From a model to a compiled function: the five passes, once for all batch sizes or once for each input shape."""
+"""The pipeline of a model: five passes to a compiled function, once for all batch sizes or for each input shape."""
 
 from __future__ import annotations
 

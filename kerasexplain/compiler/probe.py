@@ -1,4 +1,4 @@
-"""Whether a traced graph gives what the model gives: tried out on an input, and where it does not, found out why."""
+"""The probe: a traced graph compared with the model on random inputs, and which layer differs first."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class Answer:
         flat_index: The same, into the flattened output.
         explained: Its value (the weighted sum, for weights).
         started: The relevance that the pass started with.
-        outside: Per operation with a bounded rule: the least and greatest value at its input, minus its bounds.
+        outside: Per operation with a bounded rule: by how much each sample leaves the bounds; not above 0 within them.
         reference: The explained value at the baseline; None without one.
     """
 

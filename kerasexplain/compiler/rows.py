@@ -77,7 +77,7 @@ class Row:
         return tuple(i for i, (value, carries) in inputs if not carries and value.is_float)
 
 
-def named(rows: Sequence[Row], name: Any, *, exact: bool = False) -> Row:
+def row_named(rows: Sequence[Row], name: Any, *, exact: bool = False) -> Row:
     """The row that gives the output of the operation of that name, or of a layer: of its activation, if it has one.
 
     The end of a name that no other has will do: nested models prefix theirs.

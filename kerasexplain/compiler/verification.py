@@ -1,4 +1,4 @@
-"""The net under every trace: what a batch gave is compared with what the model itself gives."""
+"""The verification of a trace: what it gives for a batch is compared with what the model itself gives."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Which explanation to trust, and what a model's explanations have in common."""
+"""Evaluation: which explanation to trust, and what a model's explanations have in common."""

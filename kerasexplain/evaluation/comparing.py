@@ -15,9 +15,9 @@ from kerasexplain.evaluation.trials import (
     CONTROLS,
     Samples,
     Trial,
+    analyzers_by_name,
     check_seconds,
     default_metrics,
-    named,
     teller,
     trials,
 )
@@ -137,7 +137,7 @@ class Comparing:
             raise TypeError(f"compare takes a Keras model and data, got {type(model).__name__}")
         if samples is not None:
             check_count("samples", samples)
-        chosen = named(analyzers)
+        chosen = analyzers_by_name(analyzers)
         for name, analyzer in chosen.items():
             if isinstance(analyzer, Analyzer) and analyzer.model is not model:
                 raise ValueError(f"{name!r} is an analyzer of another model, {analyzer.model.name!r}")

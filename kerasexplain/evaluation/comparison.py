@@ -215,14 +215,14 @@ class Comparison:
         Raises:
             ValueError: The metric has no curves.
         """
-        from kerasexplain.evaluation import pictures
+        from kerasexplain.evaluation import plots
 
         label = self._label(metric)
         names = self.shown() if analyzers is None else analyzers
-        return pictures.curves([self.scores(name, label) for name in names], ax)
+        return plots.curves([self.scores(name, label) for name in names], ax)
 
     def to_image(self, images: Any = None, analyzers: Sequence[str] | None = None, **options: Any) -> Image:
-        """A picture of the maps: a row per sample, a column per analyzer, the best first. Needs the `metrics` extra.
+        """An image of the maps: a row per sample, a column per analyzer, the best first. Needs the `metrics` extra.
 
         Args:
             images: What is shown as the input; by default the input itself.
@@ -232,10 +232,10 @@ class Comparison:
         Raises:
             ValueError: The samples are no images.
         """
-        from kerasexplain.evaluation import pictures
+        from kerasexplain.evaluation import plots
 
         names = self.shown() if analyzers is None else analyzers
-        return pictures.gallery(self.samples, {name: self._trial(name).relevance for name in names}, images, **options)
+        return plots.maps_image(self.samples, {name: self._trial(name).relevance for name in names}, images, **options)
 
     def shown(self, count: int = 6) -> list[str]:
         """The best analyzers under the first metric, and the controls."""
@@ -244,7 +244,7 @@ class Comparison:
 
 
 def _sorting(scores: Scores) -> float:
-    """What sorts the best scores first, and undefined ones last."""
+    """A key that sorts the best scores first, and undefined ones last."""
     if math.isnan(scores.mean):
         return math.inf
     return scores.mean if scores.metric.better == "lower" else -scores.mean

@@ -16,6 +16,7 @@ from kerasexplain import registry
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.create import create_analyzer
 from kerasexplain.foundation.errors import InputError, NotFiniteError, plain
+from kerasexplain.metrics import PointingGame, RegionPerturbation, RelevanceInside, Sparseness
 from kerasexplain.metrics.judging import check_explained, judge, masks_of
 from kerasexplain.metrics.metric import Metric
 from kerasexplain.metrics.scores import Scores
@@ -115,7 +116,7 @@ class Samples:
             if limit is not None and count >= limit:
                 break
         if background is not None:
-            value.arrays(background)  # what does not fit is told before anything runs
+            value.arrays(background)  # what does not fit is reported before anything runs
         elif limit is not None and not is_stream(data):
             background = as_arrays(data)  # what is left out still is of the data, and fills may be made of it
         found = cls(
@@ -140,16 +141,14 @@ def default_fills(samples: Samples) -> tuple[str, ...]:
 
 def default_metrics(samples: Samples) -> list[Metric]:
     """The metrics where none are named: faithfulness under two fills, sparseness, and with masks localisation."""
-    from kerasexplain import metrics
-
-    chosen: list[Metric] = [metrics.RegionPerturbation(fill=fill) for fill in default_fills(samples)]
-    chosen.append(metrics.Sparseness())
+    chosen: list[Metric] = [RegionPerturbation(fill=fill) for fill in default_fills(samples)]
+    chosen.append(Sparseness())
     if samples.masks is not None:
-        chosen += [metrics.RelevanceInside(), metrics.PointingGame()]
+        chosen += [RelevanceInside(), PointingGame()]
     return chosen
 
 
-def named(analyzers: Any) -> dict[str, Any]:
+def analyzers_by_name(analyzers: Any) -> dict[str, Any]:
     """Analyzers, or their names, by the name they have in a comparison; by default the whole catalogue."""
     if analyzers is None:
         return {name: name for name in registry.names()}
@@ -159,7 +158,7 @@ def named(analyzers: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, analyzer in by_name or [(getattr(each, "name", each), each) for each in analyzers]:
         if isinstance(analyzer, str):
-            registry.find(analyzer)  # a typing error is told before anything runs
+            registry.find(analyzer)  # a typing error is reported before anything runs
         elif not isinstance(analyzer, Analyzer):
             raise TypeError(
                 f"analyzers are names, or analyzers as create_analyzer makes them; got {type(analyzer).__name__}"
@@ -275,7 +274,7 @@ def check_seconds(seconds: Any) -> None:
 
 
 def teller(verbose: int) -> Callable[[str], None]:
-    """What tells lines of progress, on stderr; or nothing."""
+    """A function that prints lines of progress on stderr, or does nothing."""
 
     def tell(line: str) -> None:
         if verbose:

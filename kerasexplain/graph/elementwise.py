@@ -49,7 +49,7 @@ class Elementwise(Primitive):
 
     @property
     def bound(self) -> float:
-        """What f is known not to exceed."""
+        """An upper bound of f."""
         return self.range.high
 
     def __call__(self, *xs: Tensor, tap: Tensor | None = None) -> Tensor:
@@ -99,7 +99,7 @@ def _near(z: Tensor) -> float:
     return 0.02 if keras.backend.standardize_dtype(z.dtype) == "float64" else 0.3
 
 
-def named(name: str, function: Callable[[Tensor], Tensor]) -> Elementwise | None:
+def by_name(name: str, function: Callable[[Tensor], Tensor]) -> Elementwise | None:
     """The elementwise primitive for one of Keras' activation functions; None if it is no such function.
 
     Args:

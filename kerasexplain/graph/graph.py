@@ -164,10 +164,6 @@ class Graph:
                 found.update(value for value in node.outputs if value.is_continuous)
         return frozenset(found)
 
-    def explained_nodes(self) -> list[Node]:
-        """The nodes through which relevance goes from the explained value towards the inputs, in the order they run."""
-        return self.nodes_towards([self.explained])
-
     def nodes_towards(self, targets: Iterable[Value]) -> list[Node]:
         """The nodes through which relevance goes from some values towards the inputs, in the order they run."""
         needed = set(targets)

@@ -1,4 +1,4 @@
-"""From where relevance ends, at what is looked up by an index, back to the inputs that the index came from."""
+"""The way of relevance from a lookup, where it ends, back to the inputs that the index came from."""
 
 from __future__ import annotations
 

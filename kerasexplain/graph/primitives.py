@@ -233,7 +233,7 @@ class Nonlinear(Primitive):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Constant(Nonlinear):
+class ConstantOutput(Nonlinear):
     """A constant with the shape of its input and none of its values: all its relevance is a bias entry."""
 
     smooth: bool = True

@@ -1,4 +1,4 @@
-"""How good an explanation is, measured: `RegionPerturbation()(analyzer, images)`.
+"""Metrics of explanations: `RegionPerturbation()(analyzer, images)`.
 
 A metric is a value with options, called with an analyzer and data; what it returns has a score for every sample. One
 number means little alone: compare it with that of another analyzer, of `random` above all, by `Scores.against`.

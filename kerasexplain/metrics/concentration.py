@@ -1,4 +1,4 @@
-"""How concentrated a map is, and whether it adds up to what it explains."""
+"""Metrics of how concentrated a map is, and of whether it adds up to what it explains."""
 
 from __future__ import annotations
 

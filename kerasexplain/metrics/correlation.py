@@ -1,4 +1,4 @@
-"""Whether a map adds up: the sum of relevance over random parts against what removing them does to the output."""
+"""Metrics of whether a map adds up: the relevance of random parts against what removing them does to the output."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ import numpy as np
 from kerasexplain.foundation.checks import check_nonnegative
 from kerasexplain.foundation.config import Configurable, saved
 from kerasexplain.foundation.errors import InputError, nearest, not_importable
+from kerasexplain.metrics.imputation import imputed
 from kerasexplain.metrics.units import pooled_axes, position_axes
 from kerasexplain.runtime.inputs import check_integers
 
@@ -30,7 +31,7 @@ class Fill(Configurable):
     takes_integers: ClassVar[bool] = False
 
     def cover(self, x: np.ndarray, background: np.ndarray | None, generators: Callable[[int], Any]) -> np.ndarray:
-        """What stands in place of all of each sample, shaped like x.
+        """The values to fill in, for all parts of each sample, shaped like x.
 
         Args:
             x: Samples.
@@ -225,8 +226,6 @@ class Neighbours(Fill):
         return np.stack(noise).astype(x.dtype)
 
     def changed(self, x: np.ndarray, cover: np.ndarray, removed: np.ndarray) -> np.ndarray:
-        from kerasexplain.metrics.imputation import imputed
-
         return np.stack([imputed(*each) for each in zip(x, cover, np.broadcast_to(removed, x.shape), strict=True)])
 
 

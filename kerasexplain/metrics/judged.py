@@ -130,7 +130,7 @@ def as_list(values: Any, names: Sequence[str]) -> list[np.ndarray]:
 
 
 class Judging(Protocol):
-    """What judging asks of a metric; see `Metric`."""
+    """The interface of a metric to judging; see `Metric`."""
 
     @property
     def name(self) -> str: ...

@@ -1,4 +1,4 @@
-"""How alike two maps of one sample are."""
+"""The likeness of two maps of one sample."""
 
 from __future__ import annotations
 

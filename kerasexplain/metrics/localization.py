@@ -1,4 +1,4 @@
-"""Whether relevance lies on the object: maps against masks of it."""
+"""Metrics of localisation: whether relevance lies on the object, by masks of it."""
 
 from __future__ import annotations
 

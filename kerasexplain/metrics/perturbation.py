@@ -56,7 +56,7 @@ class Removing(Metric):
         return Units.of(judged.inputs, judged.names, size=self.size, regions=self.regions, which=self.which)
 
     def removal(self, judged: Judged, units: Units) -> Removal:
-        """What removes such parts of these samples."""
+        """The function that removes parts of these samples."""
         fill = fills.get(self.fill)
         if fill.needs_background and judged.background is None:
             raise InputError(

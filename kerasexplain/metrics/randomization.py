@@ -1,4 +1,4 @@
-"""Whether a map depends on what the model has learnt, and on the class: it should change when these are exchanged."""
+"""Metrics of randomisation: a map should change when the model's weights, or the class, are exchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a map stays much the same while the input hardly changes."""
+"""Metrics of robustness: a map should stay much the same while the input hardly changes."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ DECIDING = ("output", "explain", "jit_compile", "batch_size", "neuron_selection_
 
 
 class ExplainedValue:
-    """What an analyzer explains, compiled once as a function of the input, without any relevance.
+    """The value that an analyzer explains, compiled once as a function of the input, without any relevance.
 
     Args:
         model: The model.

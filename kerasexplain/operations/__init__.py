@@ -1,4 +1,4 @@
-"""Which primitives every Keras layer and operation is made of."""
+"""The catalogue: the primitives that every Keras layer and operation is made of."""
 
 from __future__ import annotations
 

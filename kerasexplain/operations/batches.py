@@ -1,4 +1,4 @@
-"""Whether an operation treats every sample of a batch alike: only then is relevance of a sample its own."""
+"""The check that an operation treats every sample of a batch alike: only then is a sample's relevance its own."""
 
 from __future__ import annotations
 

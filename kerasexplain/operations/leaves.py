@@ -1,4 +1,4 @@
-"""Layers that are kept in one piece, and treated as their author says."""
+"""Layers that are kept in one piece and treated as their authors say."""
 
 from __future__ import annotations
 

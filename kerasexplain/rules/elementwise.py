@@ -23,7 +23,7 @@ class Function(Protocol):
 
     @property
     def bound(self) -> float:
-        """What f is known not to exceed."""
+        """An upper bound of f."""
 
     def __call__(self, *zs: Tensor) -> Tensor: ...
 

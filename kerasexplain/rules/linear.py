@@ -188,7 +188,7 @@ class Stabilizing(LinearRule):
 
     @property
     def added(self) -> float:
-        """What is added to a denominator together with its bias, in one operation with the product.
+        """The stabilizer that is added to a denominator together with its bias, in one operation with the product.
 
         A share of the denominators cannot be, before the rest of them is known.
         """

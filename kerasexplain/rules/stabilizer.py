@@ -1,4 +1,4 @@
-"""What keeps denominators from zero: a number, or a share of their own size."""
+"""Stabilizers, which keep denominators from zero: a number, or a share of their own size."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From a person's data to calls of compiled functions, and back."""
+"""The way from a person's data to calls of compiled functions, and back."""

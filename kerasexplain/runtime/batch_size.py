@@ -1,4 +1,4 @@
-"""How many samples run at once: as asked for, as memory allows, and less when it runs out."""
+"""The batch size: as asked for, or as memory allows, and less when memory runs out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST = 256
 #: Bytes at the peak of a pass, per byte of all values of the graph. Measured on ResNet50, MobileNetV2, VGG16 and a
 #: block of attention, per sample: 0.2 to 1.6, the most with alpha-beta rules.
 HELD = 3
-#: Where a container's limit and use of memory are told: by version 2 and version 1 of control groups.
+#: The files with a container's limit and use of memory: of version 2 and version 1 of control groups.
 CONTAINER = (
     ("memory.max", "memory.current"),
     ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
@@ -35,7 +35,7 @@ SHARE = 0.5
 
 
 class BatchSize:
-    """How many samples run at once, in one call and for samples of one size.
+    """The number of samples that run at once, in one call and for samples of one size.
 
     Attributes:
         now: The number, which only falls.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from kerasexplain.compiler.pipeline import Pipeline
-from kerasexplain.compiler.rows import named
+from kerasexplain.compiler.rows import row_named
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.graph.graph import Node, Value
 
@@ -36,7 +36,7 @@ def conditions_of(conditions: Any, pipeline: Pipeline, samples: int) -> dict[str
             f"conditions must be a dict such as {{'conv1': [0, 3]}}, or one for each of the {samples} samples; got "
             f"{conditions!r}"
         )
-    nodes = {name: named(pipeline.rows, name).node for condition in each for name in condition}
+    nodes = {name: row_named(pipeline.rows, name).node for condition in each for name in condition}
     axes = pipeline.graph.channel_axes
     factors = {node.name: np.ones((samples, _channels(node, axes))) for node in nodes.values()}
     for i, condition in enumerate(each):

@@ -1,4 +1,4 @@
-"""Inputs that hold indices are moved where they have a meaning to be moved in: in what is looked up by them."""
+"""Changed copies of inputs that hold indices: what changes is the values that are looked up by them."""
 
 from __future__ import annotations
 

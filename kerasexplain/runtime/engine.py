@@ -90,5 +90,5 @@ class Engine:
     def __getstate__(self) -> dict[str, Any]:
         # What is compiled belongs to this process: copies trace the model anew, for the inputs that are known.
         known = self._known if self._found is None else self._found.specification
-        # How many samples fit is told of this machine.
+        # How many samples fit was measured on this machine.
         return {**vars(self), "_found": None, "_known": known, "_batch_sizes": BatchSizes()}

@@ -49,7 +49,7 @@ def check_finite(
         raise NotFiniteError(f"the model's own output is NaN or infinite ({samples})")
     where = "" if again is None else _where(passes, pipeline.rows, int(bad[0]), again)
     advice = "" if pipeline.composite.plain else ADVICE
-    raise NotFiniteError(f"what comes back grows beyond {dtype} ({samples}){where}.{advice}")
+    raise NotFiniteError(f"the relevance overflows {dtype} ({samples}){where}.{advice}")
 
 
 def _rows_with_gaps(arrays: Sequence[np.ndarray]) -> np.ndarray:

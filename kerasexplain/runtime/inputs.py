@@ -1,4 +1,4 @@
-"""From what a user passes as input to arrays that fit the model, and back to the user's structure."""
+"""The inputs of a call: from what a user passes to arrays that fit the model, and back to the user's structure."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def _array(x: Any, name: str, value: Value, shape: Shape, dtype: str, begin: int
     _check_shape(array.shape, where, shape)
     if not value.is_float:
         check_integers(array, value.dtype, where)
-    with np.errstate(over="ignore"):  # overflow of the dtype is told below
+    with np.errstate(over="ignore"):  # overflow of the dtype is reported below
         array = array.astype(dtype if value.is_float else value.dtype)
     if value.is_float and not np.isfinite(array).all():
         bad = np.argwhere(~np.isfinite(array))

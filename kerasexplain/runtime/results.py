@@ -1,4 +1,4 @@
-"""Where relevance goes, batch by batch, and how far it has come."""
+"""The results of all batches: in arrays or callbacks, with a progress bar."""
 
 from __future__ import annotations
 

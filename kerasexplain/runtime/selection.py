@@ -1,4 +1,4 @@
-"""Which output neurons are explained, and with how much relevance the pass starts."""
+"""The selection: which output neurons are explained, and with how much relevance the pass starts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data that need not fit into memory: batch by batch, with input and output while the model computes."""
+"""Streams: data that need not fit into memory, with input and output while the model computes."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def batches_of(stream: Any) -> Iterator[Any]:
 
 
 def ahead(items: Iterator[Item]) -> Generator[Item, None, None]:
-    """The same items, each made in a thread of its own while the one before it is used.
+    """The same items, prefetched: each is made in a thread of its own while the one before it is used.
 
     What making one raises is raised here, in its place.
     """

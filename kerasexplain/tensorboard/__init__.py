@@ -1,4 +1,4 @@
-"""TensorBoard: what writes events for it, without TensorFlow, and a tab of its own that shows relevance.
+"""TensorBoard: a writer of events that needs no TensorFlow, and a tab that shows relevance.
 
 Nothing is imported here: TensorBoard loads the tab from this package, and must not load Keras with it.
 """

@@ -70,7 +70,7 @@ class ExplanationLog:
         return {**vars(self), "_has_samples": None}  # a copy has a writer of its own
 
     def check(self, found: Explanation) -> None:
-        """Makes what would be written of an explanation, so that what is wrong with it is told.
+        """Makes what would be written of an explanation, so that errors in it are reported.
 
         Raises:
             ValueError: The explanation does not fit the samples.

@@ -1,4 +1,4 @@
-"""Operations that are explained as the simpler ones they are made of: run in their stead while a model is traced."""
+"""Operations that are explained as the simpler ones they are made of: run instead of them while a model is traced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the layers of a model still compute what they did when the model was traced."""
+"""The fingerprint of a model: whether its layers still compute what they did when it was traced."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ Expand = Callable[[Any], "Callable[..., Any] | None"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Record:
+class RecordedCall:
     """One call of an operation.
 
     Attributes:
@@ -95,11 +95,11 @@ class Recorder:
     Args:
         keep: Decides, per layer, whether it is recorded as it is.
         expand: Gives the function that runs instead of an operation, if there is one.
-        refusal: Says what is known against a layer that was opened in vain.
+        refusal: Says what is known against a layer that could not be opened.
     """
 
     def __init__(self, keep: Keep, expand: Expand, refusal: Refusal = lambda *_: "") -> None:
-        self.records: list[Record] = []
+        self.records: list[RecordedCall] = []
         self.opened: list[Opened] = []
         self._decisions: list[str | None] = []
         self._keep, self._expand, self._refusal = keep, expand, refusal
@@ -203,7 +203,7 @@ class Recorder:
         outermost = operation if len(self._stack) == 1 else self._outermost
         name = self._numbered(_own_name(operation))
         flat = [leaf for leaf in keras.tree.flatten(outputs) if leaf is not None]
-        self.records.append(Record(operation, args, kwargs, flat, self.path, name, outermost, reason))
+        self.records.append(RecordedCall(operation, args, kwargs, flat, self.path, name, outermost, reason))
         return outputs
 
     def _numbered(self, name: str) -> str:

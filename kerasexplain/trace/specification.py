@@ -14,7 +14,7 @@ from kerasexplain.graph.graph import Shape
 
 
 @dataclasses.dataclass(frozen=True)
-class Input:
+class InputSpec:
     """One input: its name, its shape with the batch first, and its dtype."""
 
     name: str
@@ -32,7 +32,7 @@ class Specification:
         assumed: Whether the dtypes are only assumed: a subclassed model keeps the shapes that it was called on alone.
     """
 
-    inputs: tuple[Input, ...]
+    inputs: tuple[InputSpec, ...]
     structure: Any
     assumed: bool = False
 
@@ -101,7 +101,7 @@ class Specification:
             keys = {id(tensor): key for key, tensor in structure.items()}
             names = [keys[id(tensor)] for tensor in tensors]
         inputs = (
-            Input(name, tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype))
+            InputSpec(name, tuple(tensor.shape), keras.backend.standardize_dtype(tensor.dtype))
             for name, tensor in zip(names, tensors, strict=True)
         )
         return cls(tuple(inputs), keras.tree.map_structure(lambda tensor: positions[id(tensor)], structure))
@@ -111,10 +111,10 @@ class Specification:
         """Of a model that was built: batch sizes stay open."""
         dtype = keras.config.floatx()
         if _is_shape(shapes):
-            return cls((Input("input", (None, *shapes[1:]), dtype),), 0, assumed=True)
+            return cls((InputSpec("input", (None, *shapes[1:]), dtype),), 0, assumed=True)
         names = sorted(shapes) if isinstance(shapes, dict) else [f"input_{i}" for i in range(len(shapes))]
         given = [shapes[name] for name in names] if isinstance(shapes, dict) else list(shapes)
-        inputs = tuple(Input(name, (None, *shape[1:]), dtype) for name, shape in zip(names, given, strict=True))
+        inputs = tuple(InputSpec(name, (None, *shape[1:]), dtype) for name, shape in zip(names, given, strict=True))
         structure = {name: i for i, name in enumerate(names)} if isinstance(shapes, dict) else list(range(len(names)))
         return cls(inputs, structure, assumed=True)
 
@@ -127,7 +127,7 @@ class Specification:
             arrays = [x[name] for name in names]
         names = names or [f"input_{i}" for i in range(len(arrays))]
         inputs = tuple(
-            Input(name, (None, *array.shape[1:]), _dtype(array)) for name, array in zip(names, arrays, strict=True)
+            InputSpec(name, (None, *array.shape[1:]), _dtype(array)) for name, array in zip(names, arrays, strict=True)
         )
         if isinstance(x, dict):
             return cls(inputs, {name: i for i, name in enumerate(names)})

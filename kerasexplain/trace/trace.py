@@ -19,7 +19,7 @@ from kerasexplain.operations.batches import moved_batch_axis
 # The expansions of cells are always there: what a process did before must not change a trace.
 from kerasexplain.trace import cells  # noqa: F401
 from kerasexplain.trace.expansions import expansion, reads_masks
-from kerasexplain.trace.recorder import Opened, Record, Recorder, is_constant_tensor, recording
+from kerasexplain.trace.recorder import Opened, RecordedCall, Recorder, is_constant_tensor, recording
 from kerasexplain.trace.specification import Specification, output_names
 from kerasexplain.trace.weights import Recomputed, Region
 
@@ -175,7 +175,7 @@ class _Builder:
                     for constant in self._records[i].constants()
                 ]
 
-    def _nodes(self, index: int, record: Record) -> list[Node]:
+    def _nodes(self, index: int, record: RecordedCall) -> list[Node]:
         live = iter(self._constants.get(index, ()))
 
         def filled(leaf: Any) -> Any:
@@ -208,7 +208,7 @@ class _Builder:
             )
         ]
 
-    def _makes_double(self, record: Record, inputs: Sequence[Value]) -> bool:
+    def _makes_double(self, record: RecordedCall, inputs: Sequence[Value]) -> bool:
         """Whether it gives an output double precision, after a model in double precision was less precise for once."""
         return id(record.outputs[0]) in self._doubles and inputs[0].dtype != "float64"
 
@@ -240,7 +240,7 @@ def _runs_its_graph(layer: Any) -> bool:
     )
 
 
-def _changes_nothing(record: Record, inputs: Sequence[Value]) -> bool:
+def _changes_nothing(record: RecordedCall, inputs: Sequence[Value]) -> bool:
     if type(record.operation).__name__ not in ("Cast", "ConvertToTensor") or len(inputs) != 1:
         return False
     dtype = _dtype(record.outputs[0])

@@ -236,10 +236,10 @@ def test_killed_in_the_middle_nothing_that_was_finished_is_lost(
     assert told(capsys)[0] == "1/4 random: now"
     assert scores(there / "killed") == scores(there / "whole")
 
-    def pictures(out: str) -> list[str]:
+    def images(out: str) -> list[str]:
         return re.findall(r'src="(data:image/png[^"]+)"', page(there / out))
 
-    assert pictures("killed") == pictures("whole")
+    assert images("killed") == images("whole")
 
 
 def test_what_does_not_suit_is_skipped_and_told(there: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,7 +82,7 @@ def test_models_without_known_maps() -> None:
         analyzer.explain(x_of(2, 4)).resolutions()
 
 
-def test_maps_of_all_sizes_in_one_picture() -> None:
+def test_maps_of_all_sizes_in_one_image() -> None:
     visualize = pytest.importorskip("kerasexplain.visualize")
     analyzer, x = create_analyzer("lrp.z", residual()), x_of(2, 16, 16, 3)
     maps = analyzer.explain(x, layers=analyzer.resolutions).resolutions()

@@ -1,4 +1,4 @@
-"""The net under a trace: whole batches are compared with the model, row by row."""
+"""The verification of a trace: whole batches are compared with the model, row by row."""
 
 from __future__ import annotations
 

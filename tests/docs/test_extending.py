@@ -49,3 +49,11 @@ def test_relevance_passes_the_layers_as_they_say(page: dict[str, Any]) -> None:
 def test_the_method_follows_its_rules(page: dict[str, Any]) -> None:
     rules = {row.name: type(row.rule).__name__ for row in page["mine"].rows if row.kernel}
     assert rules == {"hidden": "Flat", "logits": "RootMeanSquare"}
+
+
+def test_the_method_of_several_passes_is_a_mean(page: dict[str, Any]) -> None:
+    x = page["x"]
+    noises = [0.1 * np.random.default_rng(copy).normal(size=x.shape[1:]) for copy in range(8)]
+    plain = kerasexplain.Analyzer(page["model"], page["FlatBelow"]())
+    expected = np.mean([plain.analyze((x + noise).astype("float32"), 2) for noise in noises], axis=0)
+    np.testing.assert_allclose(page["smoothed"].analyze(x, 2), expected, rtol=1e-4, atol=1e-5)

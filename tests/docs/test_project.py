@@ -52,6 +52,19 @@ def test_hooks_have_the_versions_of_the_extras() -> None:
         assert need in metadata, f"{need} is not in pyproject.toml"
 
 
+def test_every_room_has_its_place_in_the_direction_of_imports_and_in_the_layout() -> None:
+    metadata = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    layout = (ROOT / "docs" / "design.md").read_text(encoding="utf-8").partition("## Layout")[2]
+    rooms = [
+        path for path in (ROOT / "kerasexplain").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    ]
+    assert len(rooms) > 20
+    for room in rooms:
+        if room.stem != "__init__":
+            assert re.search(rf"kerasexplain\.{room.stem}\b[\w. |]*\",\n", metadata), f"{room.name} is in no layer"
+            assert room.suffix or f"`{room.name}/`" in layout, f"{room.name} is not in docs/design.md"
+
+
 def test_a_release_is_told_by_its_section_of_the_changelog(release: ModuleType, project: pathlib.Path) -> None:
     assert release.main("v1.2.0", project) == "### Models\n\n* New."
 

@@ -1,4 +1,4 @@
-"""Analyzers compared: the table, the rows, the pictures, and what is told before anything runs."""
+"""Analyzers compared: the table, the rows, the images, and what is told before anything runs."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_without_pandas(comparison: Comparison, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.once("matplotlib alone")
-def test_pictures(comparison: Comparison, x: np.ndarray) -> None:
+def test_images(comparison: Comparison, x: np.ndarray) -> None:
     figure = comparison.curves()
     (axes,) = figure.axes
     assert len(axes.lines) == 4
@@ -204,7 +204,7 @@ def test_default_metrics(model: keras.Model, x: np.ndarray) -> None:
     table = compare(linear(np.ones(4)), np.random.default_rng(0).normal(size=(3, 4)), "gradient")
     assert list(table.metrics)[:2] == ["region_perturbation(fill='mean')", "region_perturbation(fill='other')"]
     assert "edges" not in table.trials
-    with pytest.raises(ValueError, match="a picture of maps is for images"):
+    with pytest.raises(ValueError, match="maps are drawn beside images"):
         table.to_image()
 
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.once("arrays alone")
 
 def test_a_cell_gets_what_lies_in_it_by_area() -> None:
     # Three pixels in two cells: the one in the middle is shared.
-    found = maps.pooled(np.array([[[1.0, 2.0, 4.0]] * 3]), 2)
+    found = maps.shrunk(np.array([[[1.0, 2.0, 4.0]] * 3]), 2)
     row = [1 + 1, 1 + 4]
     np.testing.assert_allclose(found, [np.array([row, row]) * 1.5])
 
@@ -22,14 +22,14 @@ def test_a_cell_gets_what_lies_in_it_by_area() -> None:
 @pytest.mark.parametrize("shape", [(7, 5), (32, 16), (9, 8, 10)])
 def test_pooling_keeps_the_sum(shape: tuple[int, ...], rng: np.random.Generator) -> None:
     given = rng.normal(size=(3, *shape))
-    found = maps.pooled(given, 6)
+    found = maps.shrunk(given, 6)
     assert found.shape == (3, *(min(length, 6) for length in shape))
     np.testing.assert_allclose(found.reshape(3, -1).sum(axis=1), given.reshape(3, -1).sum(axis=1))
 
 
 def test_maps_of_one_axis_are_taken_as_they_are(rng: np.random.Generator) -> None:
     given = rng.normal(size=(3, 100))
-    np.testing.assert_array_equal(maps.pooled(given, 6), given)
+    np.testing.assert_array_equal(maps.shrunk(given, 6), given)
 
 
 @pytest.mark.parametrize(

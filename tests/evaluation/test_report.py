@@ -227,9 +227,9 @@ def test_ids_are_coloured() -> None:
 
 
 def test_each_of_several_inputs_is_shown() -> None:
-    x = {"picture": np.random.default_rng(0).uniform(size=(2, 6, 5, 1)), "ids": np.array([[1, 2], [3, 4]])}
+    x = {"images": np.random.default_rng(0).uniform(size=(2, 6, 5, 1)), "ids": np.array([[1, 2], [3, 4]])}
     page = Page(Report(comparison({"a": [1.0, 2.0], "random": [0.0, 0.1]}, x)).to_html())
-    assert "Input picture" in page.words
+    assert "Input images" in page.words
     assert "Input ids" in page.words
     assert len(page.of("img")) == 6
 

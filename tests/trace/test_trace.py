@@ -147,7 +147,7 @@ def test_very_deep_chains_are_no_recursion() -> None:
     model = keras.Model(inputs, x)
     sys.setrecursionlimit(limit)
     graph = canonize(trace(model))
-    assert len(graph.nodes) == len(graph.explained_nodes()) == 2000
+    assert len(graph.nodes) == len(graph.nodes_towards([graph.explained])) == 2000
     assert len(assign(graph, GRADIENT)) == 2000
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kerasexplain.backend import override
-from kerasexplain.compiler.comparison import Apply
+from kerasexplain.compiler.against_baseline import Apply
 from kerasexplain.compiler.composite import Composite
 from kerasexplain.compiler.rows import Row
 from kerasexplain.compiler.treatments.treatment import Context, Overridden, Treatment, treats

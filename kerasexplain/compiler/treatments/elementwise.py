@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kerasexplain.backend import override
-from kerasexplain.compiler.comparison import Apply
+from kerasexplain.compiler.against_baseline import Apply
 from kerasexplain.compiler.composite import Composite
 from kerasexplain.compiler.rows import Row
 from kerasexplain.compiler.treatments.treatment import (

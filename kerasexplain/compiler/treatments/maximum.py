@@ -8,7 +8,7 @@ from typing import Any
 from keras import ops
 
 from kerasexplain.backend import override, transposed
-from kerasexplain.compiler.comparison import Apply
+from kerasexplain.compiler.against_baseline import Apply
 from kerasexplain.compiler.composite import Composite
 from kerasexplain.compiler.rows import Row
 from kerasexplain.compiler.treatments.moves import OfRouting

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kerasexplain.backend import override, pull_back
-from kerasexplain.compiler.comparison import Apply, mean_gradient
+from kerasexplain.compiler.against_baseline import Apply, mean_gradient
 from kerasexplain.compiler.composite import Composite
 from kerasexplain.compiler.rows import Row
 from kerasexplain.compiler.treatments.treatment import Context, Overridden, Treatment, treats

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import ops
 
-from kerasexplain.compiler.comparison import Apply
+from kerasexplain.compiler.against_baseline import Apply
 from kerasexplain.compiler.environment import Environment
 from kerasexplain.compiler.rows import Row
 from kerasexplain.compiler.treatments.treatment import (

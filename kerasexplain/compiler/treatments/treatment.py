@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from keras import ops
 
 from kerasexplain.backend import override, transposed
-from kerasexplain.compiler.comparison import Apply, comparing, mean_gradient
+from kerasexplain.compiler.against_baseline import Apply, comparing, mean_gradient
 from kerasexplain.compiler.composite import Composite
 from kerasexplain.compiler.environment import Environment
 from kerasexplain.compiler.rows import Row

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from kerasexplain.backend import override, pull_back
-from kerasexplain.compiler.comparison import Apply, normalization
+from kerasexplain.compiler.against_baseline import Apply, normalization
 from kerasexplain.compiler.composite import Composite
 from kerasexplain.compiler.rows import Row
 from kerasexplain.compiler.treatments.treatment import Context, Overridden, Treatment, sum_per_sample, treats
-from kerasexplain.graph.primitives import Constant, Nonlinear, Statistics
+from kerasexplain.graph.primitives import ConstantOutput, Nonlinear, Statistics
 from kerasexplain.graph.signal import Signal
 from kerasexplain.rules import DetachStatistics, GradientRule, MeanGradient, Rule
 
@@ -43,8 +43,8 @@ class OfNonlinear(Treatment):
         return super().of_gradient(row, dataclasses.replace(plain, bias_shape=None), context)
 
 
-@treats(Constant)
-class OfConstant(OfNonlinear):
+@treats(ConstantOutput)
+class OfConstantOutput(OfNonlinear):
     """Nothing of it depends on the numbers of its input, whatever it is compared with."""
 
     def default(self, row: Row, composite: Composite) -> Rule | None:

@@ -148,8 +148,8 @@ def choose(
     ranked by what they surely gain: the mean less two standard errors, under the fill where that is least. The rest of
     the samples says how good the choice is: it is compared there with random orders, the runner-up and presets.
 
-    The same call gives the same choice, as long as as many candidates are planned: how many is told by the time, in
-    coarse steps, or by `trials`.
+    The same call gives the same choice, as long as the same number of candidates is planned: it follows from the time,
+    in coarse steps, or from `trials`.
 
     Args:
         model: The model.

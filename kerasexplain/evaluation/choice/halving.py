@@ -56,7 +56,7 @@ class Tried:
 
     @property
     def sure(self) -> float:
-        """What candidates are ranked by: the mean gain less two standard errors, under the fill where that is least.
+        """The number to rank by: the mean gain less two standard errors, under the fill where that is least.
 
         A candidate that is good on one image out of five, or under one fill out of two, is not taken for the best.
         """

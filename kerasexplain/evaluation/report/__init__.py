@@ -1,1 +1,1 @@
-"""The page that tells a comparison, and what lets one go on where it was interrupted."""
+"""The page that shows a comparison, and the files by which an interrupted one continues."""

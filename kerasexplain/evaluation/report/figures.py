@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from kerasexplain.evaluation import pictures
+from kerasexplain.evaluation import plots
 from kerasexplain.foundation.errors import not_importable
 from kerasexplain.metrics.scores import Paired, Scores
 
@@ -21,7 +21,7 @@ except ImportError as error:
 
 #: Stands for the colour of text until the drawing is in its page.
 _INK = "#010203"
-#: What `pictures` draws controls in.
+#: The colour of controls in `plots`.
 _GREY = "#595959"
 _STYLE = {
     "svg.fonttype": "none",
@@ -45,7 +45,7 @@ def curves(scores: Sequence[Scores], name: str) -> str:
     ends = ", ".join(f"{each.analyzer} ends at {_last(each):.3g}" for each in scores)
     told = f"Mean curves of {len(scores)} analyzers under {metric.label}: {ends}."
     with matplotlib.rc_context(_STYLE):
-        figure = pictures.curves(scores)
+        figure = plots.curves(scores)
         figure.axes[0].set_title("")
         figure.set_size_inches(9, 4.4)
         return _figure(figure, name, told, "Mean over the samples; the band is one standard error.")

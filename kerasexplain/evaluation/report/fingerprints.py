@@ -57,7 +57,7 @@ def _version(package: str) -> str:
 
 
 def of_circumstances(run: Comparing) -> dict[str, Any]:
-    """What all scores depend on, by what a person calls it."""
+    """The fingerprints of everything that all scores depend on, by readable names."""
     samples = run.samples
     options = {name: serialize(getattr(run.value.options, name), strict=False) for name in SHARED}
     return {
@@ -82,7 +82,7 @@ def of_metric(metric: Metric, samples: Samples) -> str:
 
 
 def changed(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two circumstances; of versions, which."""
+    """The names of the circumstances that differ; of versions, which ones."""
     found = [name for name in now if name != "versions" and was.get(name) != now[name]]
     before, after = was.get("versions") or {}, now["versions"]
     return found + [

@@ -1,4 +1,4 @@
-"""What is kept of an analyzer that was put to all samples: its trial, the totals of its audit, and remarks."""
+"""The results of an analyzer that was put to all samples: its trial, the totals of its audit, and remarks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kerasexplain.metrics.scores import Scores
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Totals:
-    """Where the relevance of a model's output went, in all: `explained = inputs + biases + lost`, per sample.
+    """The totals of an audit: `explained = inputs + biases + lost`, per sample.
 
     Attributes:
         explained: The relevance that the pass started with, `(samples,)`.
@@ -73,7 +73,7 @@ class Finished:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], metrics: Mapping[str, Metric]) -> Finished:
-        """What `to_dict` gave, as far as the metrics are known by their labels.
+        """The results that `to_dict` gave, as far as the metrics are known by their labels.
 
         Raises:
             KeyError, TypeError, ValueError: The data are no such thing.

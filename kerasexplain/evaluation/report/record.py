@@ -19,7 +19,7 @@ from kerasexplain.foundation.storage import read_values, write_values
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Found:
-    """What a record holds of an analyzer.
+    """The results of an analyzer in a record.
 
     Attributes:
         finished: What is still valid; None if nothing is.
@@ -62,7 +62,7 @@ class Record:
         self._limits = {name: repr(value) for name, value in limits.items()}
 
     def find(self, name: str, chosen: Chosen) -> Found:
-        """What there is of an analyzer."""
+        """The results of an analyzer, as far as there are any."""
         path, missing = self.path(name), list(self._metrics)
         if not path.exists():
             return Found(None, missing)

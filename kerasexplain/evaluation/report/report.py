@@ -63,7 +63,7 @@ class Report:
         Args:
             comparison: The comparison.
             finished: Its analyzers.
-            model: The model, whose digest is told.
+            model: The model, whose digest is shown.
             **facts: `titles` and `command`.
         """
         audits = {each.trial.name: each.audit for each in finished if each.audit is not None}
@@ -84,7 +84,7 @@ class Report:
         replace(beside, path)
 
     def to_html(self) -> str:
-        """The page. Nothing of it is elsewhere, and a browser is told to ask for nothing."""
+        """The page. It needs no other file, and has browsers load nothing else."""
         script, style = _part("report.js"), _part("report.css")
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
         policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"

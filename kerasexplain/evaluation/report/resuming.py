@@ -70,7 +70,7 @@ def _ended(finished: Finished) -> str:
 
 
 def _news(found: Mapping[str, Found], record: Record) -> Iterator[str]:
-    """What an earlier run has left, and what of it is not used."""
+    """Lines about the results of an earlier run: which are used, and which are not."""
     kept = [name for name, each in found.items() if each.finished is not None and not each.missing]
     if kept:
         yield f"continuing: {len(kept)} of {len(found)} analyzers are finished in {str(record.folder)!r}"

@@ -38,7 +38,7 @@ def headline(comparison: Comparison) -> str:
     """The verdict in a few sentences: the best analyzer under the first metric that judges, and what it beats.
 
     A difference is clear where its 95% interval leaves 0 out. The best of many is best by chance, too: that it
-    beats the next one is a claim of its own, and is told.
+    beats the next one is a claim of its own, and is stated.
     """
     labels = judging(comparison)
     samples = f"{len(comparison.samples)} sample{'' if len(comparison.samples) == 1 else 's'}"

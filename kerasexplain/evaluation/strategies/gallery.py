@@ -1,4 +1,4 @@
-"""Strategies as pictures and as a page: clusters as rows, their mean map and their prototypes.
+"""Strategies as images and as a page: clusters as rows, their mean map and their prototypes.
 
 Red speaks for the explained output, blue against it, white is zero, as in `kerasexplain.visualize`. Needs the
 `viz` extra.
@@ -27,7 +27,7 @@ try:
     from matplotlib.ticker import MaxNLocator
     from PIL import Image
 except ImportError as error:
-    raise not_importable("pictures need matplotlib and Pillow", "viz", error) from error
+    raise not_importable("images need matplotlib and Pillow", "viz", error) from error
 
 #: Up to how many values a map of one axis has a bar for each.
 BARS = 48
@@ -53,7 +53,7 @@ _PAGE = """<!DOCTYPE html>
 """
 
 
-def picture(
+def clusters_image(
     clusters: Sequence[Cluster],
     *,
     images: Any = None,
@@ -69,7 +69,7 @@ def picture(
         images: All samples, indexed by where they are in the data, to be drawn instead of what the model was given;
             None for that.
         count: How many prototypes are drawn; None for all.
-        captions: Whether rows are told which cluster they are.
+        captions: Whether each row says which cluster it is.
         cell: Height of an image in inches.
         dpi: Pixels per inch.
 
@@ -145,15 +145,17 @@ def fragment(title: str, notes: Sequence[str], clusters: Sequence[Cluster], char
         notes: What is said of all clusters, a line each.
         clusters: The clusters.
         charts: What `overview` drew.
-        images: As for `picture`.
+        images: As for `clusters_image`.
     """
     parts = [_STYLE, '<div class="strategies">', f"<h1>{html.escape(title)}</h1>"]
     parts += [f"<p>{html.escape(note)}</p>" for note in notes]
     parts.append(_img(charts, "eigenvalues, and the samples in two dimensions"))
     for number, cluster in enumerate(clusters):
-        parts.append(f"<h2>cluster {number}</h2><p>{html.escape(described(cluster))}</p>")
+        parts.append(f"<h2>cluster {number}</h2><p>{html.escape(cluster_text(cluster))}</p>")
         parts.append(
-            _img(picture([cluster], images=images, captions=False), f"mean map and prototypes of cluster {number}")
+            _img(
+                clusters_image([cluster], images=images, captions=False), f"mean map and prototypes of cluster {number}"
+            )
         )
     parts.append(
         '<p class="quiet">Maps: channels summed, pooled, each of length 1. Red speaks for the explained output, blue '
@@ -167,8 +169,8 @@ def page(title: str, fragment: str) -> str:
     return _PAGE.format(title=html.escape(title), fragment=fragment)
 
 
-def described(cluster: Cluster) -> str:
-    """What is known of a cluster, in a sentence."""
+def cluster_text(cluster: Cluster) -> str:
+    """A sentence about a cluster."""
     said = [f"{cluster.size} samples ({cluster.share:.0%})"]
     if cluster.accuracy is not None:
         said.append(f"accuracy {cluster.accuracy:.1%}")
@@ -213,7 +215,7 @@ def _inputs(clusters: Sequence[Cluster], shown: Sequence[int], images: Any) -> l
             raise ValueError(f"images= has {len(images)} entries, but a prototype is sample {cluster.prototypes.max()}")
         rows.append([np.asarray(images[int(at)]) for at in cluster.prototypes[:count]])
     if clusters[0].mean_map.ndim == 1:
-        return rows if rows[0][0].dtype.kind == "f" else None  # ids have no picture
+        return rows if rows[0][0].dtype.kind == "f" else None  # ids are no image
     together = _channels_last(np.stack([one for row in rows for one in row]))
     while together.ndim > 4:
         together = together[:, together.shape[1] // 2]  # the plane in the middle of a volume

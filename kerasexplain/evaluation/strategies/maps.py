@@ -161,7 +161,7 @@ def collected(
     found = analyzer.explain_batches(samples.given, target, batch_size=batch_size, verbose=verbose)
     for rows, explanation in found:
         relevance = np.asarray(entry(explanation.relevance, which), dtype=np.float64)
-        values.append(normalized(pooled(summed(relevance, axis), size)))
+        values.append(normalized(shrunk(summed(relevance, axis), size)))
         outputs.append(_scores(analyzer, explanation))
         count = rows.stop
     shapes = sorted({part.shape[1:] for part in values})
@@ -226,7 +226,7 @@ def summed(relevance: np.ndarray, axis: int | str | None = "auto") -> np.ndarray
     return without[:, None] if without.ndim == 1 else without
 
 
-def pooled(maps: np.ndarray, size: int) -> np.ndarray:
+def shrunk(maps: np.ndarray, size: int) -> np.ndarray:
     """Maps of two axes or more, added up to at most `size` cells along each; of one axis, as they are.
 
     What lies across the border of two cells is shared by area, so that each map keeps its sum.

@@ -183,7 +183,7 @@ def smallest(graph: csr_matrix, part: np.ndarray, count: int) -> tuple[np.ndarra
 
 
 def plane(points: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """Two coordinates for a picture, in which near points are near: t-SNE, `(n, 2)`.
+    """Two coordinates for a plot, in which near points are near: t-SNE, `(n, 2)`.
 
     Fewer than four points, and points that differ by rounding alone, lie on a line: t-SNE divides by their spread.
     """

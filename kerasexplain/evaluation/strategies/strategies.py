@@ -38,7 +38,7 @@ class Strategies:
         positions: Where the samples are in the data, `(n,)`.
         eigenvalues: The smallest eigenvalues of the normalised Laplacian, ascending.
         eigengap: The gap between the eigenvalue of the last cluster and the next one.
-        embedding: Two coordinates of each sample, for a picture, `(n, 2)`; not a number for maps of zeros.
+        embedding: Two coordinates of each sample, for a plot, `(n, 2)`; not a number for maps of zeros.
         coordinates: The samples' coordinates in the eigenvectors, `(n, eigenvalues)`; zeros for maps of zeros.
         maps: The maps that were compared, `(n, *shape)`.
         classes: The samples' true classes, `(n,)`; None without labels.
@@ -69,7 +69,7 @@ class Strategies:
 
     @property
     def title(self) -> str:
-        """What was clustered, in a line."""
+        """A line that says which maps were clustered."""
         samples = f"{len(self.labels)} samples" + ("" if self.of is None else f" of class {self.of}")
         return f"strategies of {self.model}: {samples}, {self.analyzer['analyzer']}"
 
@@ -110,7 +110,7 @@ class Strategies:
         return render(self.title, columns, cells, self._notes)
 
     def to_image(self, images: Any = None, *, prototypes: int | None = None, cell: float = 1.2) -> Image:
-        """A picture: a row for every cluster, with its mean map and its prototypes beside their maps.
+        """An image: a row for every cluster, with its mean map and its prototypes beside their maps.
 
         Args:
             images: All samples, indexed by where they are in the data, to be drawn instead of what the model was
@@ -123,7 +123,7 @@ class Strategies:
         """
         from kerasexplain.evaluation.strategies import gallery
 
-        return gallery.picture(self.clusters, images=images, count=prototypes, cell=cell)
+        return gallery.clusters_image(self.clusters, images=images, count=prototypes, cell=cell)
 
     def to_html(self, images: Any = None) -> str:
         """A page of HTML that needs nothing else: the clusters, the eigenvalues, and the samples in two dimensions.

@@ -52,7 +52,7 @@ class Category:
 
     @property
     def name(self) -> str:
-        """What the analysis is filed under: the identity of the class in the map of labels."""
+        """The name of the analysis: the identity of the class in the map of labels."""
         return "all" if self.of is None else identity(self.of)
 
 

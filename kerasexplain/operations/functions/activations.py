@@ -68,7 +68,7 @@ _ACTIVATIONS = {
 
 @describes("activations.Mish", *(f"ops.{name}" for name in _ACTIVATIONS))
 def _activation(call: Call) -> Primitive:
-    primitive = elementwise.named(_ACTIVATIONS[type(call.operation).__name__], call.function())
+    primitive = elementwise.by_name(_ACTIVATIONS[type(call.operation).__name__], call.function())
     assert primitive is not None
     return primitive
 
@@ -77,7 +77,7 @@ def _activation(call: Call) -> Primitive:
 def _nan_to_num(call: Call) -> Primitive:
     if call.operation.nan:
         return opaque(call, f"it puts {call.operation.nan} in the place of what is no number")
-    primitive = elementwise.named("nan_to_num", call.function())
+    primitive = elementwise.by_name("nan_to_num", call.function())
     assert primitive is not None
     return primitive
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from kerasexplain.graph.domains import UNIT
-from kerasexplain.graph.primitives import Call, Constant, Lookup, Mixing, Primitive, Routing, StopGradient
+from kerasexplain.graph.primitives import Call, ConstantOutput, Lookup, Mixing, Primitive, Routing, StopGradient
 from kerasexplain.operations.batches import MOVES, axes_of, keeps_samples_apart
 from kerasexplain.operations.catalogue import describes, opaque
 
@@ -134,7 +134,7 @@ def _where(call: Call) -> Primitive:
 @describes("ops.FullLike", "ops.OnesLike", "ops.ZerosLike")
 def _constant(call: Call) -> Primitive:
     # A fill that is an activation is no constant, but what is made of it is linear in it.
-    return Constant(call.function())
+    return ConstantOutput(call.function())
 
 
 @describes("ops.OneHot")

@@ -33,7 +33,7 @@ def activation_steps(function: Any, suffix: bool) -> list[Step]:
     elif name == "log_softmax":
         primitive = Nonlinear(function, Interval(-np.inf, 0.0), smooth=True)
     elif name is not None:
-        primitive = elementwise.named(name, function)
+        primitive = elementwise.by_name(name, function)
     if primitive is None:
         primitive = opaque(_applied(layer), f"the activation {label!r} is not known to act element by element")
     return [Step(primitive, suffix=f"/{label}" if suffix else "", operation=layer, type=label)]

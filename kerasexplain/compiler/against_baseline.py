@@ -177,7 +177,7 @@ def reveal_cancel(linear: Linear, nonlinearity: Elementwise, rule: RevealCancel)
     return apply
 
 
-def in_doubles(nodes: Sequence[Node]) -> frozenset[Node]:
+def computed_in_doubles(nodes: Sequence[Node]) -> frozenset[Node]:
     """The linear operations that are computed in doubles: those of few terms, if a normalisation is among the nodes.
 
     Where the baseline has no contrast, hundreds of times the change of the output cancels in what a normalisation hands

@@ -1,4 +1,4 @@
-"""Pictures of comparisons: curves and galleries."""
+"""Plots of comparisons: curves of scores, and images of maps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ try:
     import matplotlib
     from matplotlib.figure import Figure
 except ImportError as error:
-    raise not_importable("pictures of comparisons need matplotlib", "metrics", error) from error
+    raise not_importable("plots of comparisons need matplotlib", "metrics", error) from error
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -64,7 +64,7 @@ def curves(scores: Sequence[Scores], ax: Any = None) -> Figure:
     return ax.figure
 
 
-def gallery(samples: Samples, maps: Mapping[str, Any], images: Any = None, **options: Any) -> Image:
+def maps_image(samples: Samples, maps: Mapping[str, Any], images: Any = None, **options: Any) -> Image:
     """The maps beside the inputs: a row per sample, a column per analyzer.
 
     Args:
@@ -78,7 +78,7 @@ def gallery(samples: Samples, maps: Mapping[str, Any], images: Any = None, **opt
     """
     given = samples.inputs
     if len(given) > 1 or given[0].ndim not in (3, 4) or given[0].dtype.kind != "f":
-        raise ValueError("a picture of maps is for images: the samples are none")
+        raise ValueError("maps are drawn beside images, and the samples are none")
     labels = [_target(target) for target in samples.target]
     look: dict[str, Any] = {"percentile": 99.5, "labels": labels, **options}
     return visualize.grid(given[0] if images is None else images, maps, **look)
