@@ -121,7 +121,7 @@ class Analyzer:
             self._engine.pipelines(example)
 
     def kept(self, name: str, make: Callable[[], Kept]) -> Kept:
-        """What is made for this analyzer once and used again, such as the functions that a metric has compiled."""
+        """A thing made once for this analyzer and used again, such as a function that a metric has compiled."""
         if name not in self._kept:
             self._kept[name] = make()
         return self._kept[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import pathlib
 import re
 from types import ModuleType
@@ -63,6 +64,15 @@ def test_every_room_has_its_place_in_the_direction_of_imports_and_in_the_layout(
         if room.stem != "__init__":
             assert re.search(rf"kerasexplain\.{room.stem}\b[\w. |]*\",\n", metadata), f"{room.name} is in no layer"
             assert room.suffix or f"`{room.name}/`" in layout, f"{room.name} is not in docs/design.md"
+
+
+def test_no_docstring_begins_with_what() -> None:
+    for file in [*(ROOT / "kerasexplain").rglob("*.py"), *(ROOT / "analyzers").glob("*.py")]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+                assert not (ast.get_docstring(node) or "").startswith("What"), (
+                    f"{file.name}, {getattr(node, 'name', '')}"
+                )
 
 
 def test_a_release_is_told_by_its_section_of_the_changelog(release: ModuleType, project: pathlib.Path) -> None:
