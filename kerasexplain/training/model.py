@@ -300,6 +300,18 @@ class RelevanceModel(keras.Model):
             options.setdefault("steps", steps)
         return super().evaluate(**given, **options)
 
+    def train_on_batch(  # type: ignore[override]
+        self, x: Any, y: Any = None, mask: Any = None, *, sample_weight: Any = None, **options: Any
+    ) -> Any:
+        """One step of training, on arrays as for `fit`."""
+        return super().train_on_batch(joined(x, mask_array(mask)), y, sample_weight=sample_weight, **options)
+
+    def test_on_batch(  # type: ignore[override]
+        self, x: Any, y: Any = None, mask: Any = None, *, sample_weight: Any = None, **options: Any
+    ) -> Any:
+        """The losses and metrics on a batch, of arrays as for `fit`."""
+        return super().test_on_batch(joined(x, mask_array(mask)), y, sample_weight=sample_weight, **options)
+
     def _given(self, x: Any, y: Any, mask: Any, sample_weight: Any) -> tuple[dict[str, Any], int | None]:
         if is_stream(x):
             _refuse(y=y, mask=mask, sample_weight=sample_weight)
