@@ -1,0 +1,58 @@
+"""The page on training on relevance, and its examples: relevance helps where plain training fails."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+import pytest
+from helpers.scripts import ROOT, run
+
+from kerasexplain import training
+
+PAGE = (ROOT / "docs" / "training-on-relevance.md").read_text(encoding="utf-8")
+
+
+def test_the_code_of_the_page_runs_and_says_what_it_says(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec("\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.S)), {})
+    (said,) = re.findall(r"# (\[.*\])\n", PAGE)
+    assert capsys.readouterr().out.strip() == said
+    assert (tmp_path / "network.keras").exists()
+
+
+@pytest.mark.once("text")
+def test_every_loss_is_on_the_page() -> None:
+    for name in training.__all__:
+        assert f"`{name}" in PAGE, name
+
+
+@pytest.mark.once("an example that trains for long")
+@pytest.mark.slow("trains networks")
+def test_relevance_recovers_what_the_background_has_taken(tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("sklearn")
+    left = run("examples/wolf_and_dog.py", "-o", tmp_path, "--seeds", 1, "--quick")
+    assert left["plain"] < 0.1
+    assert left["bound"] > 0.75
+    assert left["recovered"]["lrp.gamma"] > 2 / 3
+    assert (tmp_path / "maps.png").exists()
+
+
+@pytest.mark.once("an example that trains for long")
+@pytest.mark.slow("trains networks")
+def test_tags_and_a_leaked_column_are_no_longer_gone_by() -> None:
+    left = run("examples/spurious_token.py")
+    of_text, of_table = (
+        {name: left["accuracy"](network, x, y) for name, network in left[found].items()}
+        for found, x, y in (
+            ("of_text", left["ids_test"], left["labels_test"]),
+            ("of_table", left["x_test"], left["y_test"]),
+        )
+    )
+    assert of_text["plain"] < 0.2
+    assert of_text["no relevance on the tags"] > 0.95
+    assert of_table["plain"] < 0.7
+    assert of_table["no relevance on the column, weight 10"] > 0.85
