@@ -32,6 +32,14 @@ def separated(inputs: Any) -> tuple[Any, Any]:
     return (inputs[INPUTS], inputs.get(MASK)) if is_joined(inputs) else (inputs, None)
 
 
+def flat(x: Any) -> Any:
+    """Inputs as analyzers take them: those that are nested as a list, in the order of the network's inputs."""
+    entries = x.values() if isinstance(x, Mapping) else x if isinstance(x, (list, tuple)) else ()
+    is_nested = any(isinstance(entry, (list, tuple, Mapping)) for entry in entries)
+    leaves = keras.tree.flatten(x) if is_nested else []
+    return leaves if leaves and all(len(getattr(leaf, "shape", ())) for leaf in leaves) else x
+
+
 def mask_array(mask: Any, count: int | None = None) -> Any:
     """Masks as an array: entries of a list that are None, for samples without one, become NaN.
 
@@ -52,6 +60,8 @@ def mask_array(mask: Any, count: int | None = None) -> Any:
         missing = np.full(known[0].shape, np.nan, "float32")
         mask = np.stack([missing if one is None else np.asarray(one, "float32") for one in mask])
     shape = getattr(mask, "shape", None)
+    if getattr(shape, "rank", 0) is None:
+        raise InputError("the masks of a stream have a shape of which nothing is known: tf.ensure_shape says it")
     if shape is None or not len(shape):
         raise InputError(f"mask= takes an array of a mask for each sample, got {mask!r:.60}. Options go by their names")
     if count is not None and shape[0] != count:

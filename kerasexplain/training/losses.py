@@ -346,6 +346,8 @@ def fitted_mask(mask: Tensor, relevance: Tensor, resize: bool, interpolation: st
     if own != shape and not (known_channels and _without(own, channels) == plane):
         told = " or ".join(str(("batch", *each)) for each in ([shape, plane] if len(shape) > 1 else [shape]))
         way_out = "" if resize else ", or resize=True for pictures of another size"
+        if None in own:
+            way_out += "; None is not known here: tf.ensure_shape says it"
         raise InputError(f"a mask has the shape of the relevance, {told}; got {('batch', *own)}{way_out}")
     return mask
 

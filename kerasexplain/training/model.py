@@ -17,6 +17,7 @@ from kerasexplain.create import create_analyzer
 from kerasexplain.foundation.checks import check_choice
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.runtime.differentiable import Relevance, check_differentiable
+from kerasexplain.runtime.inputs import by_input
 from kerasexplain.runtime.selection import Contrast
 from kerasexplain.trace.specification import needs_example
 from kerasexplain.training.checks import (
@@ -30,6 +31,7 @@ from kerasexplain.training.checks import (
 from kerasexplain.training.data import (
     fields,
     filled,
+    flat,
     given,
     is_stream,
     mask_array,
@@ -122,6 +124,8 @@ class RelevanceModel(keras.Model):
             raise ValueError("there is no analyzer")
         if len(self.analyzers) < 2 and any(loss.judged_by == "analyzers" for loss in self.relevance_losses):
             raise ValueError("RelevanceAgreement compares analyzers: pass two or more in a list")
+        self._names = self.analyzers[0].graph.input_names
+        self._judged_at = 0 if self._input is None else self._names.index(self._input)
         self._random = keras.random.SeedGenerator(seed)
         self._trackers = [keras.metrics.Mean(name=loss.name) for loss in self.relevance_losses]
         judges_outside = any(isinstance(loss, RelevanceOutside) for loss in self.relevance_losses)
@@ -158,7 +162,8 @@ class RelevanceModel(keras.Model):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Tensor:
         """The loss of the task and those over relevance, as one number."""
-        found = self._over_relevance(*separated(x), y, sample_weight, training)
+        inputs, mask = separated(x)
+        found = self._over_relevance(flat(inputs), mask, y, sample_weight, training)
         if self._compile_loss is None and not self.losses:
             return found
         task = super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
@@ -253,16 +258,13 @@ class RelevanceModel(keras.Model):
 
     def _of_input(self, structure: Any) -> Any:
         """The entry for the input that is judged."""
-        if self._input is None:
-            return keras.tree.flatten(structure)[0]
-        if isinstance(structure, dict):
-            return structure[self._input]
-        return structure[self.analyzers[0].graph.input_names.index(self._input)]
+        return by_input(structure, self._names)[0][self._judged_at]
 
     def _with_input(self, structure: Any, entry: Any) -> Any:
         """The inputs with another entry for the input that is judged."""
-        own = self._of_input(structure)
-        return keras.tree.map_structure(lambda given: entry if given is own else given, structure)
+        entries, restored = by_input(structure, self._names)
+        entries[self._judged_at] = entry
+        return restored(entries)
 
     def _targets(self, analyzer: Analyzer, x: Any, y: Any, training: bool) -> Any:
         """The target of every sample, as `Analyzer.differentiable` takes it."""
@@ -369,6 +371,7 @@ class RelevanceModel(keras.Model):
         """Looks at data before they are used: labels, masks, and some samples by the checks that analyzers have."""
         if x is None:
             return
+        x = flat(x)
         for analyzer in self.analyzers:
             if analyse:
                 some = keras.tree.map_structure(lambda array: array[:_TRIED], x)

@@ -9,9 +9,10 @@ import keras
 import numpy as np
 import pytest
 from helpers.relevance_training import data, evaluated, trained
+from keras import layers, ops
 
-from kerasexplain import InputError
-from kerasexplain.training import RelevanceConsistency
+from kerasexplain import InputError, create_analyzer
+from kerasexplain.training import RelevanceConsistency, RelevanceOutside
 
 X, Y, MASK = data(8)
 
@@ -120,6 +121,52 @@ def test_a_data_loader_of_unknown_length() -> None:
     with pytest.raises(InputError, match="steps_per_epoch="):
         trained().fit(loader, verbose=0)
     assert len(trained().fit(loader, steps_per_epoch=2, epochs=2, verbose=0).history["loss"]) == 2
+
+
+def of_two_images(nested: bool) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    first, second = keras.Input((8, 8, 1), name="first"), keras.Input((8, 8, 1), name="second")
+    x = layers.Concatenate()(
+        [layers.Flatten()(layers.Conv2D(3, 3, activation="relu")(first)), layers.Flatten()(second)]
+    )
+    return keras.Model({"a": {"one": first}, "b": [second]} if nested else [first, second], layers.Dense(2)(x))
+
+
+@pytest.mark.formula
+@pytest.mark.parametrize("nested", [False, True])
+def test_one_of_two_inputs_is_judged_though_they_are_nested_or_the_same(nested: bool) -> None:
+    two = of_two_images(nested)
+    losses = [RelevanceOutside(), RelevanceConsistency(axis=2)]
+    model = trained(losses, model=two, input="first")
+    x = {"a": {"one": X}, "b": [X]} if nested else [X, X]
+    analyzer = create_analyzer("lrp.epsilon_plus", two)
+    at = analyzer.graph.input_names.index("first")
+    both = [X, X]
+    own = analyzer.analyze(both, Y)[at]
+    both[at] = np.ascontiguousarray(X[:, :, ::-1])
+    mirrored = analyzer.analyze(both, Y)[at][:, :, ::-1]
+    found = evaluated(model, x, Y, MASK)
+    judged = zip(losses, (MASK, np.ascontiguousarray(mirrored)), strict=True)
+    for loss, by in judged:
+        values = loss.call(ops.convert_to_tensor(by), ops.convert_to_tensor(own))
+        assert found[loss.name] == pytest.approx(float(ops.convert_to_numpy(ops.mean(values))), rel=1e-4)
+    model.fit(x, Y, MASK, verbose=0)
+
+
+@pytest.mark.tensorflow("its shapes that are not known")
+def test_masks_of_an_unknown_shape_are_refused_unless_they_are_resized() -> None:
+    import tensorflow as tf
+
+    def stream(of_mask: Any) -> Any:
+        signature = (tf.TensorSpec((None, 8, 8, 1)), tf.TensorSpec((None,), tf.int64), tf.TensorSpec(of_mask))
+        return tf.data.Dataset.from_generator(lambda: iter([(X, Y, MASK)]), output_signature=signature)
+
+    for of_mask in (None, (None, None, None)):
+        with pytest.raises(Exception, match=r"tf\.ensure_shape"):
+            trained().evaluate(stream(of_mask), verbose=0)
+    expected = evaluated(trained(), X, Y, MASK)
+    resizing = trained(RelevanceOutside(resize=True))
+    assert evaluated(resizing, stream((None, None, None))) == pytest.approx(expected, rel=1e-5)
 
 
 def test_views_that_do_not_fit_are_refused() -> None:
