@@ -184,10 +184,10 @@ axes = figure.subplots(3, 4)
 axes[0, 0].set_ylabel("image")
 for row, name in enumerate(["plain", "lrp.gamma"], start=1):
     trained = getattr(models[name], "network", models[name])
-    maps = create_analyzer("lrp.gamma", trained).analyze(shown)
+    maps = visualize.heatmap(create_analyzer("lrp.gamma", trained).analyze(shown))
     axes[row, 0].set_ylabel("plain training" if name == "plain" else "trained on relevance")
-    for axis, relevance, output in zip(axes[row], maps, trained.predict(shown, verbose=0), strict=True):
-        axis.imshow(visualize.heatmap(relevance))
+    for axis, colours, output in zip(axes[row], maps, trained.predict(shown, verbose=0), strict=True):
+        axis.imshow(colours)
         axis.set_title(f"says {output.argmax()}", fontsize=10)
 for axis, image, number, other in zip(axes[0], shown, y_test, elsewhere, strict=False):
     axis.imshow(image[..., 0], cmap="gray", vmin=0, vmax=1)

@@ -23,7 +23,7 @@ from kerasexplain.cli.command import main
 from kerasexplain.evaluation.report import fingerprints
 from kerasexplain.metrics import RegionPerturbation, RelevanceInside
 
-pytestmark = pytest.mark.once("the command is the same whatever computes")
+pytestmark = pytest.mark.formula
 
 FALL = "region_perturbation:fill=mean,steps=3"
 LABEL = RegionPerturbation(fill="mean", steps=3).label

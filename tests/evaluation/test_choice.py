@@ -19,7 +19,7 @@ from kerasexplain.evaluation.choice.halving import LADDER, Tried, _thrifty, plan
 from kerasexplain.evaluation.trials import Samples
 from kerasexplain.metrics.value import ExplainedValue
 
-pytestmark = pytest.mark.once("nothing of a backend's own")
+pytestmark = pytest.mark.formula
 
 
 def network() -> keras.Model:

@@ -214,6 +214,7 @@ def test_the_table_says_what_there_is() -> None:
 SHAPES = {"image": (12, 12, 3), "plain": (8, 8), "volume": (6, 8, 8, 1), "signal": (40, 2), "table": (8,)}
 
 
+@pytest.mark.formula
 @pytest.mark.parametrize("kind", SHAPES)
 def test_maps_of_any_rank_are_clustered_and_drawn(kind: str) -> None:
     x, of = groups(14, 10, shape=SHAPES[kind])

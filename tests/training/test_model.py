@@ -91,8 +91,7 @@ def forms(x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
     if BACKEND == "tensorflow":
         import tensorflow as tf
 
-        found["tf.data"] = tf.data.Dataset.from_tensor_slices((x, y, mask)).batch(8)
-        found["dicts"] = tf.data.Dataset.from_tensor_slices({"x": x, "y": y, "mask": mask}).batch(8)
+        found["tf.data"] = tf.data.Dataset.from_tensor_slices({"x": x, "y": y, "mask": mask}).batch(8)
     if BACKEND == "torch":
         import torch
 
@@ -101,7 +100,10 @@ def forms(x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("form", ["PyDataset", "generator", "tf.data", "dicts", "DataLoader"])
+@pytest.mark.parametrize(
+    "form",
+    [*(pytest.param(form, marks=pytest.mark.formula) for form in ("PyDataset", "generator")), "tf.data", "DataLoader"],
+)
 def test_data_of_every_form_say_the_same(form: str) -> None:
     x, y, mask = data()
     if form not in forms(x, y, mask):
@@ -245,7 +247,13 @@ def test_the_network_is_an_ordinary_one(tmp_path: pathlib.Path) -> None:
     assert evaluated(model, x, y, mask) == pytest.approx(evaluated(model, x, y, mask))
 
 
-@pytest.mark.parametrize("options", ["accumulation", "mixed precision", "steps", "eager", "validation split"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *("mixed precision", "steps"),
+        *(pytest.param(each, marks=pytest.mark.formula) for each in ("accumulation", "eager", "validation split")),
+    ],
+)
 def test_options_of_training(options: str) -> None:
     x, y, mask = data(32)
     if options == "mixed precision":
@@ -355,3 +363,32 @@ def test_nothing_is_kept_of_a_training_step() -> None:
         sizes.append(len(gradient_registry._registry))
     of_keras, ours = np.diff(sizes)
     assert ours == of_keras
+
+
+@pytest.mark.tensorflow("strategies are TensorFlow's")
+@pytest.mark.slow("compiles for two devices")
+def test_under_a_distribution_strategy() -> None:
+    import subprocess
+    import sys
+
+    code = f"""
+import sys; sys.path[:0] = {sys.path!r}
+import keras, numpy as np, tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from training.test_model import data, evaluated, trained
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    two = trained(weights=2.0)
+    two.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
+x, y, mask = data()
+one = trained(weights=2.0)
+one.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
+found, expected = (evaluated(model, x, y, mask, batch_size=8) for model in (two, one))
+for name, value in expected.items():
+    assert abs(found[name] - value) < 1e-5 * abs(value), name
+found, expected = (model.fit(x, y, mask, batch_size=8, verbose=0, shuffle=False).history for model in (two, one))
+assert abs(found["relevance_outside"][0] - expected["relevance_outside"][0]) < 1e-2  # statistics are of half a batch
+print("as expected")
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert found.stdout.strip().endswith("as expected"), found.stderr[-3000:]
