@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -31,46 +32,102 @@ def separated(inputs: Any) -> tuple[Any, Any]:
     return (inputs[INPUTS], inputs.get(MASK)) if is_joined(inputs) else (inputs, None)
 
 
-def mask_array(mask: Any) -> Any:
-    """Masks as an array: entries that are None, for samples without one, become NaN.
+def flat(x: Any) -> Any:
+    """Inputs as analyzers take them: those that are nested as a list, in the order of the network's inputs."""
+    entries = x.values() if isinstance(x, Mapping) else x if isinstance(x, (list, tuple)) else ()
+    is_nested = any(isinstance(entry, (list, tuple, Mapping)) for entry in entries)
+    leaves = keras.tree.flatten(x) if is_nested else []
+    return leaves if leaves and all(len(getattr(leaf, "shape", ())) for leaf in leaves) else x
+
+
+def mask_array(mask: Any, count: int | None = None) -> Any:
+    """Masks as an array: entries of a list that are None, for samples without one, become NaN.
+
+    Args:
+        mask: Masks, or None.
+        count: How many samples there are, where that is known.
 
     Raises:
-        InputError: No sample has a mask, or they differ in shape.
+        InputError: These are no masks, no sample has one, they differ in shape, or are too few or too many.
     """
-    if not isinstance(mask, (list, tuple)):
-        return mask
-    known = [np.asarray(one) for one in mask if one is not None]
-    if not known or len({one.shape for one in known}) > 1:
-        why = "differ in shape" if known else "are all None: leave mask= out"
-        raise InputError(f"mask= takes masks of one shape, or None for a sample without one; these {why}")
-    missing = np.full(known[0].shape, np.nan, "float32")
-    return np.stack([missing if one is None else np.asarray(one, "float32") for one in mask])
+    if mask is None:
+        return None
+    if isinstance(mask, (list, tuple)):
+        known = [np.asarray(one) for one in mask if one is not None]
+        if not known or len({one.shape for one in known}) > 1:
+            why = "differ in shape" if known else "are all None: leave mask= out"
+            raise InputError(f"mask= takes masks of one shape, or None for a sample without one; these {why}")
+        missing = np.full(known[0].shape, np.nan, "float32")
+        mask = np.stack([missing if one is None else np.asarray(one, "float32") for one in mask])
+    shape = getattr(mask, "shape", None)
+    if getattr(shape, "rank", 0) is None:
+        raise InputError("the masks of a stream have a shape of which nothing is known: tf.ensure_shape says it")
+    if shape is None or not len(shape):
+        raise InputError(f"mask= takes an array of a mask for each sample, got {mask!r:.60}. Options go by their names")
+    if count is not None and shape[0] != count:
+        raise InputError(f"there are {count} samples, and {shape[0]} masks: the first axis of masks is the sample's")
+    return mask
 
 
-def is_known(mask: Any, dtype: str, signed: bool) -> Any:
-    """For each sample 1 where it has a mask, and 0 where that is NaN anywhere, or negative if it is not signed."""
+def filled(mask: Any, dtype: str, signed: bool) -> tuple[Any, Any]:
+    """Masks without NaN, which no weight of 0 makes a number; and for each sample 1 where it has a mask, or 0.
+
+    It has none where the mask is NaN anywhere, or negative if masks are not signed.
+    """
     mask = ops.cast(mask, dtype)
     good = ops.logical_not(ops.isnan(mask)) if signed else mask >= 0
-    return ops.cast(ops.all(good, axis=tuple(range(1, len(mask.shape)))), dtype)
+    known = ops.cast(ops.all(good, axis=tuple(range(1, len(mask.shape)))), dtype)
+    return ops.where(ops.isnan(mask), ops.zeros_like(mask), mask), known
 
 
-def element(data: Any) -> tuple[Any, ...]:
-    """A batch of a stream, `(x, y, mask, sample_weight)` or a dict of these, in the one form.
+def of_samples(weight: Any, like: Any) -> Any:
+    """Weights as one number for each sample.
+
+    Raises:
+        InputError: They are none.
+    """
+    weight = ops.cast(weight, like.dtype)
+    if len(weight.shape) > 1 and tuple(weight.shape[1:]) != (1,):
+        raise InputError(
+            f"sample_weight holds one number for each sample, got {tuple(weight.shape)}: a mask is the third entry of "
+            "a batch, before the weights"
+        )
+    return ops.reshape(weight, (-1,))
+
+
+def fields(data: Any, what: str = "a batch of a stream") -> list[Any]:
+    """Inputs, labels, masks and weights of `(x, y, mask, sample_weight)`, or of a dict; None for what is missing.
 
     Raises:
         InputError: It is neither.
     """
     if isinstance(data, Mapping) and "x" in data and set(data) <= set(_FIELDS):
-        fields = [data.get(name) for name in _FIELDS]
-    elif isinstance(data, (list, tuple)) and 1 <= len(data) <= 4:
-        fields = [*data, *([None] * (4 - len(data)))]
-    else:
-        raise InputError(
-            "a batch of a stream is (x, y), (x, y, mask) or (x, y, mask, sample_weight), or a dict with these names; "
-            f"got {_told(data)}"
-        )
-    x, y, mask, sample_weight = fields
-    inputs = joined(x, mask)
+        return [data.get(name) for name in _FIELDS]
+    if isinstance(data, (list, tuple)) and 1 <= len(data) <= 4:
+        return [*data, *([None] * (4 - len(data)))]
+    raise InputError(
+        f"{what} is (x, y), (x, y, mask) or (x, y, mask, sample_weight), or a dict with these names; got {_told(data)}"
+    )
+
+
+def given(x: Any, mask: Any) -> Any:
+    """Arrays of inputs and masks in the one form.
+
+    Raises:
+        InputError: The masks are no masks, or not as many as samples.
+    """
+    shape = None if x is None else getattr(keras.tree.flatten(x)[0], "shape", None)
+    return joined(x, mask_array(mask, shape[0] if shape else None))
+
+
+def element(data: Any) -> tuple[Any, ...]:
+    """A batch of a stream in the one form.
+
+    Raises:
+        InputError: It is none, or its masks are no masks.
+    """
+    x, y, mask, sample_weight = fields(data)
+    inputs = joined(x, mask_array(mask))
     return (inputs, y) if sample_weight is None else (inputs, y, sample_weight)
 
 
@@ -81,29 +138,58 @@ def is_stream(x: Any) -> bool:
     return hasattr(x, "__iter__") or hasattr(x, "__next__") or isinstance(x, keras.utils.PyDataset)
 
 
-def stream(data: Any) -> tuple[Any, int | None]:
-    """A stream of batches in the one form, and how many steps an epoch has where the stream itself cannot tell."""
+def stream(data: Any, steps: int | None) -> tuple[Any, int | None]:
+    """A stream of batches in the one form, and how many steps an epoch has.
+
+    Args:
+        data: A stream.
+        steps: How many are asked for; None for all that the stream has.
+
+    Raises:
+        InputError: It can be read again and again, and says neither where an epoch ends nor how many steps it has.
+    """
     if isinstance(data, keras.utils.PyDataset):
-        return _Batches(data), None
+        return _Batches(data), steps
     if hasattr(data, "element_spec") and hasattr(data, "map"):  # a tf.data.Dataset, whose batches come as arguments
-        return data.map(lambda *batch: element(batch[0] if len(batch) == 1 else batch)), None
-    if hasattr(data, "__len__") and not hasattr(data, "__next__"):  # PyTorch's DataLoader and the like
-        return _forever(data, element), len(data)
-    return (element(batch) for batch in data), None  # Keras knows generators by their type
-
-
-def first_batch(data: Any) -> Any:
-    """The inputs of the first batch of a stream, in their own form; None of one that can be read only once."""
-    if isinstance(data, keras.utils.PyDataset):
-        return separated(element(data[0])[0])[0]
+        return data.map(lambda *batch: element(batch[0] if len(batch) == 1 else batch)), steps
     if hasattr(data, "__next__"):
+        return (element(batch) for batch in data), steps  # Keras knows generators by their type
+    steps = _length(data) if steps is None else steps  # PyTorch's DataLoader and the like
+    if steps is None:
+        raise InputError(
+            f"{type(data).__name__}: data without a length need steps_per_epoch=; in evaluate, steps=, "
+            "and validation data validation_steps="
+        )
+    return _forever(data), steps
+
+
+def opened(data: Any) -> tuple[list[Any], Any]:
+    """The first batch of a stream, as `fields`, and the stream with that batch in it.
+
+    Raises:
+        InputError: There is none.
+    """
+    try:
+        if isinstance(data, keras.utils.PyDataset):
+            return fields(data[0]), data
+        if hasattr(data, "__next__"):
+            first = next(data)
+            return fields(first), itertools.chain([first], data)
+        return fields(next(iter(data))), data
+    except (StopIteration, IndexError) as error:
+        raise InputError("the stream has no batch") from error
+
+
+def _length(data: Any) -> int | None:
+    try:
+        return len(data)
+    except TypeError:  # a DataLoader has a length, whose data may have none
         return None
-    return separated(element(next(iter(data)))[0])[0]
 
 
-def _forever(data: Any, change: Callable[[Any], Any]) -> Iterator[Any]:
+def _forever(data: Any) -> Iterator[Any]:
     while True:
-        yield from map(change, data)
+        yield from map(element, data)
 
 
 class _Batches(keras.utils.PyDataset):

@@ -20,6 +20,9 @@ from kerasexplain.rules.division import quotient
 
 Tensor = Any
 
+#: What a loss may be judged by.
+JUDGED_BY = ("mask", "inputs", "biases", "analyzers", "view", "nothing")
+
 
 class RelevanceLoss(keras.losses.Loss):
     """The base of losses over relevance.
@@ -55,8 +58,9 @@ class RelevanceOutside(RelevanceLoss):
         name: Of the loss, in logs.
 
     A mask is 1 where relevance belongs and 0 elsewhere; entries between count in part, and above 1 as 1. It has the
-    shape of the input, or lacks its last axis (channels), or has one entry there. A mask of zeros gives 1, whatever the
-    network does. A mask that is NaN or negative anywhere is missing: the sample does not count.
+    shape of the input, or lacks its channels, or has one entry there; channels are the last axis, but the first of
+    pictures where `keras.config.image_data_format()` is "channels_first". A mask of zeros gives 1, whatever the network
+    does. A mask that is NaN or negative anywhere is missing: the sample does not count.
 
     Raises:
         ValueError: power is neither 1 nor 2.
@@ -127,7 +131,7 @@ class RelevanceOn(RelevanceLoss):
         name: Of the loss, in logs.
 
     Raises:
-        ValueError: Neither or both are given.
+        ValueError: Neither or both are given, or an empty list.
     """
 
     judged_by = "inputs"
@@ -144,6 +148,8 @@ class RelevanceOn(RelevanceLoss):
             raise ValueError("RelevanceOn takes features= (indices of the last axis) or tokens= (ids): pass one")
         self.features = None if features is None else [int(feature) for feature in features]
         self.tokens = None if tokens is None else [int(token) for token in tokens]
+        if not (self.features or self.tokens):
+            raise ValueError("RelevanceOn got an empty list: name at least one feature or token")
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """One number for each sample: y_true is the input, y_pred its relevance."""
@@ -211,8 +217,8 @@ class RelevanceSparsity(RelevanceLoss):
 class RelevanceSmoothness(RelevanceLoss):
     """How much neighbours differ: `sum (R_i - R_j)^2 / (4 k sum R^2)` over all pairs of neighbours along k axes.
 
-    The axes are all but the batch and the channels, which are the last axis of inputs that have others besides. Between
-    0, where all are alike, and 1.
+    The axes are all but the batch and the channels, which are as for masks; inputs of one axis have none. Between 0,
+    where all are alike, and 1.
 
     Args:
         name: Of the loss, in logs.
@@ -223,7 +229,9 @@ class RelevanceSmoothness(RelevanceLoss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """One number for each sample: y_pred is relevance; y_true is not read."""
-        axes = range(1, max(len(y_pred.shape) - 1, 2))
+        rank = len(y_pred.shape) - 1
+        channels = _axis_of_channels(rank) if rank > 1 else None
+        axes = [axis + 1 for axis in range(rank) if axis != channels]
         relevance = _scaled(y_pred)
         squares = [_summed(ops.square(ops.diff(relevance, axis=axis))) for axis in axes]
         return quotient(sum(squares[1:], squares[0]), 4 * len(squares) * _summed(ops.square(relevance)))
@@ -262,7 +270,9 @@ class RelevanceConsistency(RelevanceLoss):
         name: Of the loss, in logs.
 
     Raises:
-        ValueError: Neither an axis nor a view is given, or both.
+        ValueError: Neither an axis nor a view is given, or both; or the axis is 0, that of the batch.
+
+    Where predictions are explained (`target="prediction"`), each view explains its own.
     """
 
     judged_by = "view"
@@ -278,10 +288,21 @@ class RelevanceConsistency(RelevanceLoss):
         super().__init__(name)
         if (axis is None) == (view is None):
             raise ValueError("RelevanceConsistency takes axis= (a mirror image) or view= (a function): pass one")
+        if axis == 0:
+            raise ValueError(
+                "axis 0 is that of the batch: pass the axis that is mirrored, 2 for pictures left to right"
+            )
         self.axis, self._view, self._back = axis, view, back
 
     def view(self, x: Tensor) -> Tensor:
-        """The other view."""
+        """The other view.
+
+        Raises:
+            InputError: The input has no such axis.
+        """
+        rank = len(x.shape)
+        if self.axis is not None and not (-rank < self.axis < rank):
+            raise InputError(f"{self.name}: axis={self.axis} is none of a sample's, the input has the rank {rank}")
         return ops.flip(x, axis=self.axis) if self._view is None else self._view(x)
 
     def back(self, relevance: Tensor) -> Tensor:
@@ -314,18 +335,30 @@ def fitted_mask(mask: Tensor, relevance: Tensor, resize: bool, interpolation: st
         InputError: It has another shape, and is not to be resized.
     """
     mask, shape = ops.cast(mask, relevance.dtype), tuple(relevance.shape[1:])
-    if len(mask.shape) == len(shape) and len(shape) > 1:
-        mask = mask[..., None]
-    own = tuple(mask.shape[1:])
-    if len(own) == len(shape) and own[:-1] != shape[:-1] and own[-1] in (1, shape[-1]) and resize and len(own) == 3:
-        mask = ops.image.resize(mask, shape[:-1], interpolation=interpolation, data_format="channels_last")
+    channels = _axis_of_channels(len(shape))
+    if len(mask.shape) == len(shape) > 1:
+        mask = ops.expand_dims(mask, channels + 1)
+    own, plane = tuple(mask.shape[1:]), _without(shape, channels)
+    known_channels = len(own) == len(shape) > 1 and own[channels] in (1, shape[channels])
+    if resize and known_channels and len(shape) == 3 and _without(own, channels) != plane:
+        mask = ops.image.resize(mask, plane, interpolation=interpolation)  # in Keras' own order of axes
         own = tuple(mask.shape[1:])
-    if own != shape and not (len(own) == len(shape) and own[:-1] == shape[:-1] and own[-1] == 1):
-        wanted = [shape, *([shape[:-1]] if len(shape) > 1 else [])]
-        told = " or ".join(str(("batch", *each)) for each in wanted)
+    if own != shape and not (known_channels and _without(own, channels) == plane):
+        told = " or ".join(str(("batch", *each)) for each in ([shape, plane] if len(shape) > 1 else [shape]))
         way_out = "" if resize else ", or resize=True for pictures of another size"
+        if None in own:
+            way_out += "; None is not known here: tf.ensure_shape says it"
         raise InputError(f"a mask has the shape of the relevance, {told}; got {('batch', *own)}{way_out}")
     return mask
+
+
+def _axis_of_channels(rank: int) -> int:
+    """Which axis of a sample holds channels: the last, but for pictures where Keras is set to have them first."""
+    return 0 if rank > 2 and keras.config.image_data_format() == "channels_first" else rank - 1
+
+
+def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return (*shape[:axis], *shape[axis + 1 :])
 
 
 def _summed(values: Tensor) -> Tensor:

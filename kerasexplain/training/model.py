@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -13,13 +14,34 @@ from keras import ops
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.backend import training_step
 from kerasexplain.create import create_analyzer
-from kerasexplain.foundation.checks import check_choice, check_nonnegative
+from kerasexplain.foundation.checks import check_choice
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.runtime.differentiable import Relevance, check_differentiable
+from kerasexplain.runtime.inputs import by_input
 from kerasexplain.runtime.selection import Contrast
 from kerasexplain.trace.specification import needs_example
-from kerasexplain.training.data import first_batch, is_known, is_stream, joined, mask_array, separated, stream
-from kerasexplain.training.losses import RelevanceLoss, RelevanceMatch, RelevanceOutside
+from kerasexplain.training.checks import (
+    check_has_no_own_training,
+    check_layout,
+    check_losses,
+    check_target,
+    no_masks,
+    one_each,
+)
+from kerasexplain.training.data import (
+    fields,
+    filled,
+    flat,
+    given,
+    is_stream,
+    mask_array,
+    of_samples,
+    opened,
+    separated,
+    stream,
+)
+from kerasexplain.training.losses import RelevanceLoss, RelevanceMatch, RelevanceOutside, fitted_mask
+from kerasexplain.training.targets import as_indices, check_labels, of_output
 
 Tensor = Any
 
@@ -40,8 +62,8 @@ class RelevanceModel(keras.Model):
     that of the network as it predicts, from the same weights: one more forward pass, a backward pass for relevance, and
     the derivative of both.
 
-    Logs have each loss under its name, of the last epoch's samples, and `relevance_inside`, one less the share outside,
-    where there are masks.
+    Logs have each loss under its name, of the last epoch's samples, and where there are masks `relevance_inside`: the
+    share of |R| inside, the mean over analyzers and samples that have a mask and relevance.
 
     Args:
         model: The network.
@@ -85,34 +107,30 @@ class RelevanceModel(keras.Model):
         seed: int = 0,
         name: str | None = None,
     ) -> None:
-        super().__init__(name=name or f"{model.name}_on_relevance")
+        # Its policy is the network's: it casts inputs as the network does, and scales losses where that needs it.
+        super().__init__(name=name or f"{model.name}_on_relevance", dtype=model.dtype_policy)
         self.network = model
+        check_has_no_own_training(model)
+        if getattr(model, "output_names", None):
+            self.output_names = tuple(model.output_names)  # by which compile() takes a dict of losses
         if not callable(target):
             check_choice("target", target, TARGETS)
         self._target, self._input = target, input
         self.relevance_losses: list[RelevanceLoss] = _listed(losses)
-        self._check_losses()
-        self.loss_weights = _one_each(weights, self.relevance_losses)
+        check_losses(self.relevance_losses)
+        self.loss_weights = one_each(weights, self.relevance_losses)
         self.analyzers = [self._analyzer(one, example) for one in _listed(analyzer)]
         if not self.analyzers:
             raise ValueError("there is no analyzer")
         if len(self.analyzers) < 2 and any(loss.judged_by == "analyzers" for loss in self.relevance_losses):
             raise ValueError("RelevanceAgreement compares analyzers: pass two or more in a list")
+        self._names = self.analyzers[0].graph.input_names
+        self._judged_at = 0 if self._input is None else self._names.index(self._input)
         self._random = keras.random.SeedGenerator(seed)
         self._trackers = [keras.metrics.Mean(name=loss.name) for loss in self.relevance_losses]
         judges_outside = any(isinstance(loss, RelevanceOutside) for loss in self.relevance_losses)
         self._inside = keras.metrics.Mean(name="relevance_inside") if judges_outside else None
         self.built = True
-
-    def _check_losses(self) -> None:
-        if not self.relevance_losses:
-            raise ValueError("there is no loss over relevance: pass RelevanceOutside() or another")
-        for loss in self.relevance_losses:
-            if not isinstance(loss, RelevanceLoss):
-                raise ValueError(f"losses= takes losses over relevance such as RelevanceOutside(), got {loss!r:.60}")
-        names = [loss.name for loss in self.relevance_losses]
-        if len(set(names)) < len(names):
-            raise ValueError(f"two losses have one name, {names}: pass name= to one of them")
 
     def _analyzer(self, given: str | Analyzer, example: Any) -> Analyzer:
         if isinstance(given, Analyzer):
@@ -129,6 +147,8 @@ class RelevanceModel(keras.Model):
             raise ValueError(f"the network has {len(names)} inputs, {names}: say by input= whose relevance is judged")
         if self._input is not None and self._input not in names:
             raise ValueError(f"the network has no input {self._input!r}, only {names}")
+        check_target(analyzer, self._target)
+        check_layout(analyzer, self.relevance_losses)
         _ = analyzer.twin  # built now: a training step may be traced by a framework
         return analyzer
 
@@ -142,7 +162,8 @@ class RelevanceModel(keras.Model):
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Tensor:
         """The loss of the task and those over relevance, as one number."""
-        found = self._over_relevance(*separated(x), y, sample_weight, training)
+        inputs, mask = separated(x)
+        found = self._over_relevance(flat(inputs), mask, y, sample_weight, training)
         if self._compile_loss is None and not self.losses:
             return found
         task = super().compute_loss(x=x, y=y, y_pred=y_pred, sample_weight=sample_weight, training=training)
@@ -169,14 +190,27 @@ class RelevanceModel(keras.Model):
         total = None
         for loss, weight, tracker in zip(self.relevance_losses, self.loss_weights, self._trackers, strict=True):
             values, known = self._judged(loss, x, mask, found, targets)
-            weighed = known if sample_weight is None else known * _of_samples(sample_weight, known)
+            weighed = known if sample_weight is None else known * of_samples(sample_weight, known)
             # Keras' own way to reduce, which knows of distribution over devices.
             mean = _Mean(values.dtype)(values, values, sample_weight=weighed) * weight
             total = mean if total is None else total + mean
             tracker.update_state(values, sample_weight=known)
-            if self._inside is not None and isinstance(loss, RelevanceOutside) and loss.normalize:
-                self._inside.update_state(1 - values, sample_weight=known)
+        self._watch_inside(mask, found)
         return total
+
+    def _watch_inside(self, mask: Any, found: Sequence[Relevance]) -> None:
+        """Keeps the share inside of the masks, which is one thing whatever the options of the losses."""
+        loss = next((one for one in self.relevance_losses if isinstance(one, RelevanceOutside)), None)
+        if self._inside is None or loss is None:
+            return
+        share = RelevanceOutside(resize=loss.resize)
+        for each in found:
+            relevance = self._of_input(each.inputs)
+            whole, known = filled(mask, relevance.dtype, signed=False)
+            is_there = ops.any(ops.not_equal(relevance, 0), axis=tuple(range(1, len(relevance.shape))))
+            self._inside.update_state(
+                1 - share.call(whole, relevance), sample_weight=known * ops.cast(is_there, known.dtype)
+            )
 
     def _judged(
         self, loss: RelevanceLoss, x: Any, mask: Any, found: Sequence[Relevance], targets: Sequence[Any]
@@ -187,11 +221,8 @@ class RelevanceModel(keras.Model):
         known = ops.ones((ops.shape(first)[0],), dtype=first.dtype)
         if loss.judged_by == "mask":
             if mask is None:
-                raise InputError(f"{loss.name} needs masks: pass mask= to fit, or batches (x, y, mask)")
-            known = is_known(mask, first.dtype, signed=isinstance(loss, RelevanceMatch))
-            # What is not known must not be NaN, which no weight of 0 makes a number.
-            mask = ops.cast(mask, first.dtype)
-            mask = ops.where(ops.isnan(mask), ops.zeros_like(mask), mask)
+                raise InputError(no_masks(loss))
+            mask, known = filled(mask, first.dtype, signed=isinstance(loss, RelevanceMatch))
             values = [loss.call(mask, each) for each in relevance]
         elif loss.judged_by == "inputs":
             values = [loss.call(self._of_input(x), each) for each in relevance]
@@ -207,25 +238,33 @@ class RelevanceModel(keras.Model):
             ]
         else:
             values = [loss.call(None, each) for each in relevance]
+        if any(len(value.shape) != 1 for value in values):
+            raise InputError(
+                f"{loss.name} gives one number for each sample, of the shape (batch,), got {tuple(values[0].shape)}"
+            )
         return sum(values[1:], values[0]) / len(values), known
 
     def _of_view(self, loss: Any, analyzer: Analyzer, x: Any, target: Any) -> Tensor:
         """The relevance of another view of the inputs, brought back."""
         view = self._with_input(x, loss.view(self._of_input(x)))
-        return loss.back(self._of_input(analyzer.differentiable(view, target).inputs))
+        relevance = self._of_input(analyzer.differentiable(view, target).inputs)
+        back, wanted = loss.back(relevance), self._of_input(x).shape
+        if tuple(back.shape[1:]) != tuple(wanted[1:]):
+            raise InputError(
+                f"{loss.name}: the relevance of the view, brought back, has the shape {tuple(back.shape)}, and the "
+                f"input {tuple(wanted)}"
+            )
+        return back
 
     def _of_input(self, structure: Any) -> Any:
         """The entry for the input that is judged."""
-        if self._input is None:
-            return keras.tree.flatten(structure)[0]
-        if isinstance(structure, dict):
-            return structure[self._input]
-        return structure[self.analyzers[0].graph.input_names.index(self._input)]
+        return by_input(structure, self._names)[0][self._judged_at]
 
     def _with_input(self, structure: Any, entry: Any) -> Any:
         """The inputs with another entry for the input that is judged."""
-        own = self._of_input(structure)
-        return keras.tree.map_structure(lambda given: entry if given is own else given, structure)
+        entries, restored = by_input(structure, self._names)
+        entries[self._judged_at] = entry
+        return restored(entries)
 
     def _targets(self, analyzer: Analyzer, x: Any, y: Any, training: bool) -> Any:
         """The target of every sample, as `Analyzer.differentiable` takes it."""
@@ -244,7 +283,8 @@ class RelevanceModel(keras.Model):
             if training:
                 return keras.random.randint((count,), 0, classes, seed=self._random)
             return ops.arange(count) % classes
-        label = _labels(y, analyzer.options.output, classes, count)
+        own = of_output(y, analyzer.options.output, analyzer.graph.output_names)
+        label = as_indices(own, classes, count)
         return label if self._target == "label" else Contrast(label)
 
     def fit(  # type: ignore[override]
@@ -275,18 +315,19 @@ class RelevanceModel(keras.Model):
         Raises:
             InputError: The data do not fit.
         """
-        self._try(first_batch(x) if is_stream(x) else x)
+        prepared, steps = self._given(x, y, mask, sample_weight, options.get("steps_per_epoch"), analyse=True)
         if validation_data is not None:
-            if is_stream(validation_data):
-                validation_data, steps = stream(validation_data)
-                options.setdefault("validation_steps", steps)
-            else:
-                given = list(validation_data)
-                vx, vy, vmask, vweight = given + [None] * (4 - len(given))
-                validation_data = (joined(vx, mask_array(vmask)), vy, *([] if vweight is None else [vweight]))
-        prepared, steps = self._given(x, y, mask, sample_weight)
-        if steps is not None:
-            options.setdefault("steps_per_epoch", steps)
+            arrays = [validation_data, None, None, None]
+            if not is_stream(validation_data):
+                arrays = fields(validation_data, "validation data")
+            vx, vy, vmask, vweight = arrays
+            validated, steps_then = self._given(vx, vy, vmask, vweight, options.get("validation_steps"))
+            options["validation_steps"] = steps_then
+            validation_data = validated["x"]
+            if not is_stream(validation_data):
+                weights = [] if validated["sample_weight"] is None else [validated["sample_weight"]]
+                validation_data = (validated["x"], validated["y"], *weights)
+        options["steps_per_epoch"] = steps
         return super().fit(**prepared, validation_data=validation_data, **options)
 
     def evaluate(  # type: ignore[override]
@@ -295,38 +336,62 @@ class RelevanceModel(keras.Model):
         """The losses and metrics on data, which are given as for `fit`."""
         if "_use_cached_eval_dataset" in options:  # from inside of `fit`, which has prepared them
             return super().evaluate(x, y, sample_weight=sample_weight, **options)
-        given, steps = self._given(x, y, mask, sample_weight)
-        if steps is not None:
-            options.setdefault("steps", steps)
-        return super().evaluate(**given, **options)
+        prepared, options["steps"] = self._given(x, y, mask, sample_weight, options.get("steps"))
+        return super().evaluate(**prepared, **options)
 
     def train_on_batch(  # type: ignore[override]
         self, x: Any, y: Any = None, mask: Any = None, *, sample_weight: Any = None, **options: Any
     ) -> Any:
         """One step of training, on arrays as for `fit`."""
-        return super().train_on_batch(joined(x, mask_array(mask)), y, sample_weight=sample_weight, **options)
+        return super().train_on_batch(given(x, mask), y, sample_weight=sample_weight, **options)
 
     def test_on_batch(  # type: ignore[override]
         self, x: Any, y: Any = None, mask: Any = None, *, sample_weight: Any = None, **options: Any
     ) -> Any:
         """The losses and metrics on a batch, of arrays as for `fit`."""
-        return super().test_on_batch(joined(x, mask_array(mask)), y, sample_weight=sample_weight, **options)
+        return super().test_on_batch(given(x, mask), y, sample_weight=sample_weight, **options)
 
-    def _given(self, x: Any, y: Any, mask: Any, sample_weight: Any) -> tuple[dict[str, Any], int | None]:
+    def _given(
+        self, x: Any, y: Any, mask: Any, sample_weight: Any, steps: int | None, analyse: bool = False
+    ) -> tuple[dict[str, Any], int | None]:
+        """Data as Keras takes them, and how many steps an epoch has; they are looked at before."""
         if is_stream(x):
-            _refuse(y=y, mask=mask, sample_weight=sample_weight)
-            data, steps = stream(x)
-            return {"x": data}, steps
-        return {"x": joined(x, mask_array(mask)), "y": y, "sample_weight": sample_weight}, None
+            for name, value in {"y": y, "mask": mask, "sample_weight": sample_weight}.items():
+                if value is not None:
+                    raise InputError(f"x is a stream, whose batches hold everything: leave {name}= out")
+            (first, labels, masks, _), x = opened(x)
+            self._try(first, labels, mask_array(masks), analyse)
+            x, steps = stream(x, steps)
+            return {"x": x}, steps
+        inputs = given(x, mask)
+        self._try(x, y, separated(inputs)[1], analyse)
+        return {"x": inputs, "y": y, "sample_weight": sample_weight}, steps
 
-    def _try(self, x: Any) -> None:
-        """Analyses some samples: the net of checks that analyzers have is under the training, too."""
+    def _try(self, x: Any, y: Any, mask: Any, analyse: bool) -> None:
+        """Looks at data before they are used: labels, masks, and some samples by the checks that analyzers have."""
         if x is None:
             return
-        some = keras.tree.map_structure(lambda array: array[:_TRIED], x)
+        x = flat(x)
         for analyzer in self.analyzers:
-            target = 0 if analyzer.options.neuron_selection_mode == "index" else None
-            analyzer.analyze(some, target)
+            if analyse:
+                some = keras.tree.map_structure(lambda array: array[:_TRIED], x)
+                analyzer.analyze(some, 0 if analyzer.options.neuron_selection_mode == "index" else None)
+            shape = tuple(analyzer.graph.explained.shape[1:])
+            if self._target in ("label", "contrast") and len(shape) == 1 and shape[0] is not None:
+                check_labels(of_output(y, analyzer.options.output, analyzer.graph.output_names), shape[0])
+        for loss in self.relevance_losses:
+            if loss.judged_by == "mask" and mask is None:
+                raise InputError(no_masks(loss))
+            if isinstance(loss, (RelevanceOutside, RelevanceMatch)):
+                sample = ops.zeros((1, *self._of_input(x).shape[1:]))
+                fitted_mask(ops.convert_to_tensor(mask[:1]), sample, loss.resize)
+
+    def get_config(self) -> dict[str, Any]:
+        """Refused: what is saved, copied and cloned is the network."""
+        raise NotImplementedError(
+            "a RelevanceModel is there for training alone, and has no configuration: save, copy or clone the network "
+            "that it trains, relevance_model.network"
+        )
 
     def save(self, filepath: str | os.PathLike[str], **options: Any) -> None:
         """Saves the network, as Keras does: it is loaded without this library."""
@@ -337,12 +402,24 @@ class RelevanceModel(keras.Model):
         self.network.export(filepath, **options)
 
     def save_weights(self, filepath: str | os.PathLike[str], **options: Any) -> None:
-        """Saves the network's weights."""
-        self.network.save_weights(filepath, **options)
+        """Saves the network's weights, and the optimizer's beside them, as Keras does."""
+        with self._lent_optimizer():
+            self.network.save_weights(filepath, **options)
 
     def load_weights(self, filepath: str | os.PathLike[str], **options: Any) -> None:
-        """Loads weights into the network."""
-        self.network.load_weights(filepath, **options)
+        """Loads weights into the network, and into the optimizer where the file has them, as Keras does."""
+        with self._lent_optimizer():
+            self.network.load_weights(filepath, **options)
+
+    @contextlib.contextmanager
+    def _lent_optimizer(self) -> Iterator[None]:
+        """The network has this model's optimizer for a while: `BackupAndRestore` continues a training by its state."""
+        own = getattr(self.network, "optimizer", None)
+        self.network.optimizer = getattr(self, "optimizer", None)
+        try:
+            yield
+        finally:
+            self.network.optimizer = own
 
 
 class _Mean(keras.losses.Loss):
@@ -360,58 +437,9 @@ def _listed(given: Any) -> list[Any]:
     return list(given) if isinstance(given, (list, tuple)) else [given]
 
 
-def _one_each(weights: float | Sequence[float], losses: Sequence[RelevanceLoss]) -> list[float]:
-    given: list[Any] = _listed(weights) * (1 if isinstance(weights, (list, tuple)) else len(losses))
-    if len(given) != len(losses):
-        raise ValueError(f"weights= is a number, or one for each loss: {len(losses)} losses, {len(given)} weights")
-    for weight in given:
-        check_nonnegative("weights", weight)
-    return [float(weight) for weight in given]
-
-
 def _sizes(biases: Any, like: Tensor) -> Tensor:
     """The sum of the absolute relevance of biases, for each sample."""
     total = ops.zeros_like(ops.sum(like, axis=tuple(range(1, len(like.shape)))))
     for bias in biases:
         total = total + ops.sum(ops.abs(bias), axis=tuple(range(1, len(bias.shape))))
     return total
-
-
-def _of_samples(weight: Any, like: Tensor) -> Tensor:
-    weight = ops.cast(weight, like.dtype)
-    if len(weight.shape) > 1 and tuple(weight.shape[1:]) != (1,):
-        raise InputError(
-            f"sample_weight holds one number for each sample, got {tuple(weight.shape)}: a mask is the third entry of "
-            "a batch, before the weights"
-        )
-    return ops.reshape(weight, (-1,))
-
-
-def _labels(y: Any, output: int | str, classes: int, count: Any) -> Tensor:
-    """The label of each sample as an index, of labels as losses take them: integers, or rows of one for each class."""
-    if isinstance(y, dict):
-        if output not in y:
-            raise InputError(
-                f"there are no labels for the output {output!r}, only for {sorted(y)}: name one by output="
-            )
-        y = y[output]
-    elif isinstance(y, (list, tuple)):
-        y = y[output if isinstance(output, int) else 0]
-    if classes == 1:  # one output serves two classes, or a regression
-        return ops.zeros((count,), dtype="int64")
-    if y is None:
-        raise InputError("target='label' needs labels, and there is no y: choose target='prediction' or 'all'")
-    y = ops.convert_to_tensor(y)
-    if len(y.shape) == 2 and y.shape[1] == classes:
-        return ops.cast(ops.argmax(y, axis=-1), "int64")
-    if len(y.shape) > 2 or (len(y.shape) == 2 and y.shape[1] != 1):
-        raise InputError(
-            f"labels are one integer for each sample, or one-hot rows of {classes}; got the shape {tuple(y.shape)}"
-        )
-    return ops.cast(ops.reshape(y, (-1,)), "int64")
-
-
-def _refuse(**given: Any) -> None:
-    for name, value in given.items():
-        if value is not None:
-            raise InputError(f"x is a stream, whose batches hold everything: leave {name}= out")

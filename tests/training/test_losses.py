@@ -117,6 +117,29 @@ def test_masks_of_another_size_are_resized_when_asked() -> None:
         value(RelevanceOutside(resize=True), np.ones((1, 3)), relevance)
 
 
+def test_pictures_with_channels_first_where_keras_has_them_so() -> None:
+    rng = np.random.default_rng(0)
+    relevance, mask, small = rng.standard_normal((2, 4, 6, 3)), rng.random((2, 4, 6)), rng.random((2, 2, 3))
+    first = np.moveaxis(relevance, -1, 1)
+    cases: list[tuple[RelevanceLoss, Any]] = [
+        (RelevanceOutside(), mask),
+        (RelevanceMatch(resize=True), small),
+        (RelevanceSmoothness(), None),
+    ]
+    usual = keras.config.image_data_format()
+    for loss, judged_by in cases:
+        expected = value(loss, judged_by, relevance)
+        keras.config.set_image_data_format("channels_first")
+        try:
+            assert value(loss, judged_by, first) == pytest.approx(expected, rel=1e-6)
+            if judged_by is not None:
+                assert value(loss, judged_by[:, None], first) == pytest.approx(expected, rel=1e-6)
+        finally:
+            keras.config.set_image_data_format(usual)
+    with pytest.raises(InputError, match="a mask has the shape"):
+        value(RelevanceOutside(), mask, first)
+
+
 def test_options_that_are_not_legal() -> None:
     with pytest.raises(ValueError, match="power"):
         RelevanceOutside(power=3)
@@ -126,6 +149,11 @@ def test_options_that_are_not_legal() -> None:
         RelevanceOn(features=[1], tokens=[1])
     with pytest.raises(ValueError, match="pass one"):
         RelevanceConsistency()
+    for empty in ({"features": []}, {"tokens": []}):
+        with pytest.raises(ValueError, match="empty"):
+            RelevanceOn(**empty)
+    with pytest.raises(ValueError, match="that of the batch"):
+        RelevanceConsistency(axis=0)
     with pytest.raises(InputError, match="out of range"):
         value(RelevanceOn(features=[3]), np.zeros((1, 3)), np.ones((1, 3)))
 
