@@ -36,8 +36,7 @@ def test_relevance_recovers_what_the_background_has_taken(tmp_path: pathlib.Path
     pytest.importorskip("sklearn")
     left = run("examples/wolf_and_dog.py", "-o", tmp_path, "--seeds", 1, "--quick")
     assert left["plain"] < 0.1
-    assert left["bound"] > 0.75
-    assert left["recovered"]["lrp.gamma"] > 2 / 3
+    assert left["found"]["lrp.gamma"][0, 0] > 0.6  # without backgrounds it is 0.84
     assert (tmp_path / "maps.png").exists()
 
 
