@@ -51,6 +51,18 @@ def test_an_outer_derivative_sees_what_the_override_computes() -> None:
     assert jax.jit(jax.grad(relevance))(jnp.array([2.0])) == 3.0
 
 
+def test_what_is_made_of_weights_alone_has_its_ordinary_derivative() -> None:
+    """The pass does not meet an override that the input has no part in; whoever differentiates by the weights does."""
+
+    def relevance(w: jax.Array) -> jax.Array:
+        with relevance_pass():
+            _, _, pullback = pull_back(lambda x: (x * tripled(w), None), jnp.array([5.0]))
+            return pullback(jnp.array([1.0]))[0].sum()  # w^2
+
+    for derivative in (jax.grad(relevance), jax.jit(jax.grad(relevance)), jax.grad(jax.jit(relevance))):
+        assert derivative(jnp.array([2.0])) == 4.0  # 2 w, and not 3 w
+
+
 def test_many_at_once_are_as_one_by_one() -> None:
     xs = jnp.array([[2.0], [-1.0], [3.0]])
     with relevance_pass():
