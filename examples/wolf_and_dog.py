@@ -147,7 +147,7 @@ def accuracy(model: keras.Model, x: np.ndarray) -> float:
 
 
 if options.quick:
-    WAYS = {name: WAYS[name] for name in ("plain", "lrp.gamma")}
+    WAYS = {name: WAYS[name] for name in ("plain", "lrp.z_plus")}
 found: dict[str, np.ndarray] = {}
 models: dict[str, keras.Model] = {}
 for name, way in WAYS.items():
@@ -175,14 +175,15 @@ for name in found if "no background" in found else ():
 # %% [markdown]
 # ## What they look at
 #
-# Relevance of the same test images, for the plain network and for one trained on relevance.
+# Relevance of the same test images, for the plain network and for one trained on relevance, under a rule that was not
+# trained with.
 
 # %%
 shown = x_test[:4]
 figure = Figure(figsize=(8, 6), layout="constrained")
 axes = figure.subplots(3, 4)
 axes[0, 0].set_ylabel("image")
-for row, name in enumerate(["plain", "lrp.gamma"], start=1):
+for row, name in enumerate(["plain", "lrp.z_plus"], start=1):
     trained = getattr(models[name], "network", models[name])
     maps = visualize.heatmap(create_analyzer("lrp.gamma", trained).analyze(shown))
     axes[row, 0].set_ylabel("plain training" if name == "plain" else "trained on relevance")
@@ -191,7 +192,7 @@ for row, name in enumerate(["plain", "lrp.gamma"], start=1):
         axis.set_title(f"says {output.argmax()}", fontsize=10)
 for axis, image, number, other in zip(axes[0], shown, y_test, elsewhere, strict=False):
     axis.imshow(image[..., 0], cmap="gray", vmin=0, vmax=1)
-    axis.set_title(f"a {number} where {other}s were", fontsize=10)
+    axis.set_title(f"{number}, where {other}s were", fontsize=10)
 for axis in axes.flat:
     axis.set_xticks([])
     axis.set_yticks([])
