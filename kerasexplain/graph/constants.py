@@ -1,4 +1,4 @@
-"""What relevance takes for a constant."""
+"""Constants to relevance, which are none to ordinary derivatives."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def check_layout(analyzer: Analyzer, losses: Sequence[RelevanceLoss]) -> None:
 
 
 def no_masks(loss: RelevanceLoss) -> str:
-    """What is said where a loss finds no masks."""
+    """The message where a loss finds no masks."""
     return f"{loss.name} needs masks: pass mask= to fit, or batches (x, y, mask); validation data have them, too"
 
 
