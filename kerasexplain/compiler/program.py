@@ -16,6 +16,7 @@ from kerasexplain.compiler.environment import Environment
 from kerasexplain.compiler.execution import Execution
 from kerasexplain.compiler.neurons import flattened, mask, unravelled
 from kerasexplain.compiler.question import Answer, Given, Question
+from kerasexplain.compiler.treatments.treatment import sum_per_sample
 from kerasexplain.compiler.weight_cache import WeightCache
 from kerasexplain.graph.graph import Value
 from kerasexplain.graph.signal import Signal
@@ -173,7 +174,7 @@ class Program:
             return {
                 **result,
                 "relevance": relevance,
-                "taps": [_summed(at) if tap in question.summed else at for tap, at in at_taps.items()],
+                "taps": [sum_per_sample(at) if tap in question.summed else at for tap, at in at_taps.items()],
                 "started": ops.sum(start, axis=-1),
                 "outside": [self._outside(rule, values[node.inputs[0]]) for node, rule in self.bounded],
             }
@@ -310,7 +311,3 @@ class _Differences:
 def _with_batch(shape: Sequence[Any], value: Value, batch: Any) -> tuple[Any, ...]:
     """A shape like that value's, for a batch of that size."""
     return (*shape[: value.batch_axis], batch * value.fold, *shape[value.batch_axis + 1 :])
-
-
-def _summed(x: Tensor) -> Tensor:
-    return ops.sum(x, axis=list(range(1, len(x.shape)))) if len(x.shape) > 1 else x

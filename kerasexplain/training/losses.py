@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
+from kerasexplain.compiler.treatments.treatment import sum_per_sample
 from kerasexplain.foundation.checks import check_choice
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.rules.division import quotient
@@ -83,8 +84,8 @@ class RelevanceOutside(RelevanceLoss):
         mask = ops.clip(fitted_mask(y_true, y_pred, self.resize), 0, 1)
         relevance = _scaled(y_pred) if self.normalize else y_pred
         size = ops.abs(relevance) if self.power == 1 else ops.square(relevance)
-        outside = _summed(size * (1 - mask))
-        return quotient(outside, _summed(size)) if self.normalize else outside
+        outside = sum_per_sample(size * (1 - mask))
+        return quotient(outside, sum_per_sample(size)) if self.normalize else outside
 
     def get_config(self) -> dict[str, Any]:
         """The configuration."""
@@ -163,7 +164,7 @@ class RelevanceOn(RelevanceLoss):
             held = [ops.equal(y_true, ops.cast(token, y_true.dtype)) for token in self.tokens]
             on = ops.cast(ops.any(ops.stack(held), axis=0), y_pred.dtype)
         size_of = ops.abs(y_pred)
-        return quotient(_summed(size_of * on), _summed(size_of))
+        return quotient(sum_per_sample(size_of * on), sum_per_sample(size_of))
 
     def get_config(self) -> dict[str, Any]:
         """The configuration."""
@@ -185,7 +186,7 @@ class RelevanceOfBiases(RelevanceLoss):
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """One number for each sample: y_true is B, y_pred the relevance of the inputs."""
-        return quotient(y_true, y_true + _summed(ops.abs(y_pred)))
+        return quotient(y_true, y_true + sum_per_sample(ops.abs(y_pred)))
 
 
 @keras.saving.register_keras_serializable("kerasexplain")
@@ -207,9 +208,9 @@ class RelevanceSparsity(RelevanceLoss):
         """One number for each sample: y_pred is relevance; y_true is not read."""
         n = math.prod(int(size) for size in y_pred.shape[1:])
         if n == 1:
-            return 0 * _summed(y_pred)
+            return 0 * sum_per_sample(y_pred)
         relevance = _scaled(y_pred)
-        ratio = quotient(_summed(ops.abs(relevance)), _norm(relevance))
+        ratio = quotient(sum_per_sample(ops.abs(relevance)), _norm(relevance))
         return ops.where(ratio > 0, (ratio - 1) / (math.sqrt(n) - 1), ops.zeros_like(ratio))
 
 
@@ -233,8 +234,8 @@ class RelevanceSmoothness(RelevanceLoss):
         channels = _axis_of_channels(rank) if rank > 1 else None
         axes = [axis + 1 for axis in range(rank) if axis != channels]
         relevance = _scaled(y_pred)
-        squares = [_summed(ops.square(ops.diff(relevance, axis=axis))) for axis in axes]
-        return quotient(sum(squares[1:], squares[0]), 4 * len(squares) * _summed(ops.square(relevance)))
+        squares = [sum_per_sample(ops.square(ops.diff(relevance, axis=axis))) for axis in axes]
+        return quotient(sum(squares[1:], squares[0]), 4 * len(squares) * sum_per_sample(ops.square(relevance)))
 
 
 @keras.saving.register_keras_serializable("kerasexplain")
@@ -361,11 +362,6 @@ def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     return (*shape[:axis], *shape[axis + 1 :])
 
 
-def _summed(values: Tensor) -> Tensor:
-    """The sum of each sample."""
-    return ops.sum(values, axis=tuple(range(1, len(values.shape)))) if len(values.shape) > 1 else values
-
-
 def _scaled(values: Tensor) -> Tensor:
     """The values in units of the largest of each sample: squares of small numbers would be 0, and of large infinite."""
     axes = tuple(range(1, len(values.shape)))
@@ -375,7 +371,7 @@ def _scaled(values: Tensor) -> Tensor:
 
 def _norm(values: Tensor) -> Tensor:
     """The Euclidean norm of each sample, with a derivative of 0 where all of it is 0."""
-    square = _summed(ops.square(values))
+    square = sum_per_sample(ops.square(values))
     is_zero = ops.equal(square, 0)
     return ops.where(is_zero, square, ops.sqrt(ops.where(is_zero, ops.ones_like(square), square)))
 
@@ -384,4 +380,4 @@ def _distance(a: Tensor, b: Tensor) -> Tensor:
     """One less the cosine of two maps, for each sample; 0 where one of them is 0."""
     a, b = _scaled(a), _scaled(b)
     product = _norm(a) * _norm(b)
-    return ops.where(ops.equal(product, 0), product, 1 - quotient(_summed(a * b), product))
+    return ops.where(ops.equal(product, 0), product, 1 - quotient(sum_per_sample(a * b), product))

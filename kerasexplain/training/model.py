@@ -13,6 +13,7 @@ from keras import ops
 
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.backend import training_step
+from kerasexplain.compiler.treatments.treatment import sum_per_sample
 from kerasexplain.create import create_analyzer
 from kerasexplain.foundation.checks import check_choice
 from kerasexplain.foundation.errors import InputError
@@ -227,8 +228,9 @@ class RelevanceModel(keras.Model):
         elif loss.judged_by == "inputs":
             values = [loss.call(self._of_input(x), each) for each in relevance]
         elif loss.judged_by == "biases":
-            of_biases = [_sizes(each.biases.values(), own) for each, own in zip(found, relevance, strict=True)]
-            values = [loss.call(size, each) for size, each in zip(of_biases, relevance, strict=True)]
+            nothing = ops.zeros_like(known)
+            taken = [sum((sum_per_sample(ops.abs(bias)) for bias in each.biases.values()), nothing) for each in found]
+            values = [loss.call(size, each) for size, each in zip(taken, relevance, strict=True)]
         elif loss.judged_by == "analyzers":
             values = [loss.call(a, b) for a, b in itertools.pairwise(relevance)]
         elif loss.judged_by == "view":
@@ -435,11 +437,3 @@ class _Mean(keras.losses.Loss):
 
 def _listed(given: Any) -> list[Any]:
     return list(given) if isinstance(given, (list, tuple)) else [given]
-
-
-def _sizes(biases: Any, like: Tensor) -> Tensor:
-    """The sum of the absolute relevance of biases, for each sample."""
-    total = ops.zeros_like(ops.sum(like, axis=tuple(range(1, len(like.shape)))))
-    for bias in biases:
-        total = total + ops.sum(ops.abs(bias), axis=tuple(range(1, len(bias.shape))))
-    return total

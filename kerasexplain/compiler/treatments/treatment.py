@@ -216,4 +216,5 @@ def pass_relevance(run: Apply, arriving: Signal) -> Apply:
 
 
 def sum_per_sample(x: Tensor) -> Tensor:
-    return ops.sum(x, axis=list(range(1, len(x.shape))))
+    """The sum of each sample, `(batch,)`."""
+    return ops.sum(x, axis=list(range(1, len(x.shape)))) if len(x.shape) > 1 else x
