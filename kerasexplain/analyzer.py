@@ -341,6 +341,7 @@ class Analyzer:
         Raises:
             ValueError: The method takes more than one pass over the inputs, or has not been fitted.
             InputError: x or the target does not fit the model.
+            IndexError: A target is out of range. Of tensors that is not checked.
 
         Example:
             >>> with tf.GradientTape() as tape:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from kerasexplain.compiler.options import Options
@@ -90,9 +91,9 @@ def _selected(target: Any, options: Options, pipeline: Pipeline, inputs: Sequenc
         return "weights", ops.ones((count, _size(shape)), dtype=dtype)
     if isinstance(target, Contrast):
         size = _size(shape)
-        of_target = ops.one_hot(_each(target.target, count), size, dtype=dtype)
+        of_target = ops.one_hot(_each(target.target, count, size), size, dtype=dtype)
         if target.against is not None:
-            return "weights", of_target - ops.one_hot(_each(target.against, count), size, dtype=dtype)
+            return "weights", of_target - ops.one_hot(_each(target.against, count, size), size, dtype=dtype)
         if size < 2:
             raise InputError(f"a Contrast is between several neurons, and this output has one: its shape is {shape}")
         return "weights", (of_target * size - 1) / (size - 1)
@@ -108,18 +109,27 @@ def _selected(target: Any, options: Options, pipeline: Pipeline, inputs: Sequenc
         raise InputError(
             f"the output has the shape {(None, *shape)}, in which one index says nothing: pass weights like it"
         )
-    return "index", _each(given, count)
+    return "index", _each(target, count, shape[0] if shape else 1)
 
 
-def _each(index: Any, count: Any) -> Tensor:
-    """One index for each sample."""
+def _each(index: Any, count: Any, size: int | None) -> Tensor:
+    """One index for each sample; negative ones count from the end, as `analyze` has it.
+
+    Raises:
+        IndexError: One is out of range, where the numbers are known: tensors may be traced.
+    """
+    if size is not None and not ops.is_tensor(index):
+        wrong = [i for i in np.ravel(index) if not -size <= i < size]
+        if wrong:
+            raise IndexError(f"target {wrong[0]} is out of range: the output has {size} neurons per sample")
     given = ops.convert_to_tensor(index)
     if _is_real(given) or len(given.shape) > 2 or (len(given.shape) == 2 and given.shape[1] != 1):
         raise InputError(
             f"a target holds one integer for each sample, with the shape (None,); got {given.dtype} of the shape "
             f"{tuple(given.shape)}"
         )
-    return ops.cast(ops.broadcast_to(ops.reshape(given, (-1,)), (count,)), "int64")
+    each = ops.cast(ops.broadcast_to(ops.reshape(given, (-1,)), (count,)), "int64")
+    return each if size is None else ops.where(each < 0, each + size, each)
 
 
 def _is_real(tensor: Tensor) -> bool:

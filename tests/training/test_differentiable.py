@@ -28,14 +28,10 @@ X = np.random.default_rng(0).random((3, 12, 12, 3))
 @pytest.mark.parametrize(
     "target",
     [
-        None,
-        2,
-        np.array([0, 4, 1]),
-        np.random.default_rng(1).random((3, 5)),
-        Contrast(1),
-        Contrast([1, 2, 3], against=0),
+        *(None, 2, -2, np.array([0, -1, 1]), np.random.default_rng(1).random((3, 5))),
+        *(Contrast(1), Contrast([1, 2, -2], against=0)),
     ],
-    ids=["largest", "index", "indices", "weights", "contrast", "contrast of two"],
+    ids=["largest", "index", "from the end", "indices", "weights", "contrast", "contrast of two"],
 )
 def test_it_gives_what_analyze_gives(network: keras.Model, name: str, target: Any) -> None:
     analyzer = create_analyzer(name, network)
@@ -114,6 +110,9 @@ def test_what_does_not_fit_is_refused(network: keras.Model) -> None:
         analyzer.differentiable(X, np.array([1.0, 0.0, 1.0]))
     with pytest.raises(InputError, match="one integer for each sample"):
         analyzer.differentiable(X, np.zeros((3, 2), int))
+    for target in (5, -6, np.array([0, 1, 5]), Contrast(5)):
+        with pytest.raises(IndexError, match="out of range: the output has 5"):
+            analyzer.differentiable(X, target)
     single = create_analyzer("lrp.epsilon", keras.Sequential([keras.Input((3,)), layers.Dense(1)]))
     with pytest.raises(InputError, match="several neurons"):
         single.differentiable(np.ones((1, 3)), Contrast(0))
