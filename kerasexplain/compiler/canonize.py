@@ -143,10 +143,10 @@ def detach_normalizers(graph: Graph) -> Graph:
         product = node.primitive
         if isinstance(product, Product) and product.elementwise:
             scales = {i for i, value in enumerate(node.inputs) if normalizes(value)}
-            if product.denominator is not None:
-                scales.add(product.denominator)
-            if len(scales) < len(node.inputs):
-                node = dataclasses.replace(node, detached=frozenset(scales))
+            divisors = set() if product.denominator is None else {product.denominator}
+            scales |= divisors
+            # Where all of it could be a scale, a root over a root, what is divided is the activation.
+            node = dataclasses.replace(node, detached=frozenset(scales if len(scales) < len(node.inputs) else divisors))
         nodes.append(node)
     return graph.replace(nodes=tuple(nodes))
 

@@ -22,6 +22,8 @@ FAILED: dict[int, str] = {
     5141: "its own gradient of attention, where a query sees nothing, is another than the function's",
     6677: "a mask fitted its layer for a batch of four alone",
     2692: "the rounding of a gradient that is zero, of a normalisation of one number, was taken for a gradient",
+    3952: "a root divided by a root: neither operand was a constant, and nothing of what is explained was found",
+    9199: "as 2692, by more",
 }
 
 

@@ -113,6 +113,21 @@ def test_other_ways_to_write_a_normalisation(norm: str) -> None:
     conserves(keras.Model(inputs, layers.Dense(2)(layers.Flatten()(normalized(inputs)))), X, 0)
 
 
+@pytest.mark.parametrize("denominator", ["the same root", "another root"])
+def test_a_root_divided_by_a_root_is_an_activation_in_units_of_a_constant(denominator: str) -> None:
+    """Both could be the scale of the other: taken for two activations, their shares cancel, and nothing is found."""
+
+    def divided(x: Any) -> Any:
+        root = ops.sqrt(ops.maximum(x, 0.01))
+        return root / (1.0 + (root if denominator == "the same root" else ops.sqrt(ops.maximum(1.0 - x, 0.02))))
+
+    inputs = keras.Input((6, 4))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(divided(inputs))))
+    found = create_analyzer("lrp.bias_as_input", model).explain(X, 0, bias=True)
+    parts = [found.relevance, *found.bias.values()]
+    np.testing.assert_allclose(sum(p.reshape(len(X), -1).sum(axis=1) for p in parts), found.explained, rtol=1e-4)
+
+
 def test_code_that_needs_the_batch_size_is_traced_for_each() -> None:
     model = built(Encoder())
     analyzer = create_analyzer("lrp.attention", model)
