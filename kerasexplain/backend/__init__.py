@@ -34,6 +34,7 @@ check_eager = _BACKEND.check_eager
 check_precision = _BACKEND.check_precision
 compiled = _BACKEND.compiled
 delayed = _BACKEND.delayed
+differentiated = _BACKEND.differentiated
 free_memory = _BACKEND.free_memory
 in_doubles = _BACKEND.in_doubles
 on_accelerator = _BACKEND.on_accelerator
@@ -53,6 +54,7 @@ __all__ = [
     "check_precision",
     "compiled",
     "delayed",
+    "differentiated",
     "free_memory",
     "in_doubles",
     "on_accelerator",

@@ -34,6 +34,7 @@ class Backend(Protocol):
         forward: Callable[..., tuple[Tensor, Any]],
         backward: Callable[[Any, Tensor], Sequence[Tensor | None]],
         *inputs: Tensor,
+        again: bool = False,
     ) -> Tensor:
         """`forward(*inputs)`, with another gradient during a relevance pass.
 
@@ -42,6 +43,8 @@ class Backend(Protocol):
             backward: `(residuals, signal at y) -> signals at the inputs`; None for an input that gets nothing. Neither
                 function may close over tensors that depend on the inputs.
             *inputs: Tensors.
+            again: Whether `backward` may run again for its own derivative, in a pass that is `differentiated`: nothing
+                has to be held for that but its arguments. It must close over no tensors at all, weights included.
 
         Returns:
             y. Outside a relevance pass its gradient is the ordinary one.
@@ -49,6 +52,9 @@ class Backend(Protocol):
 
     def relevance_pass(self) -> contextlib.AbstractContextManager[None]:
         """While active, overridden operations hand back relevance instead of their gradient (in this thread only)."""
+
+    def differentiated(self) -> contextlib.AbstractContextManager[None]:
+        """While active, relevance will be differentiated by somebody outside (in this thread only)."""
 
     def pull_back(
         self, function: Callable[..., tuple[Tensor, Any]], *primals: Any

@@ -12,7 +12,8 @@ import keras
 import numpy as np
 
 from kerasexplain.backend.precision import check_honoured
-from kerasexplain.backend.switch import is_relevance_pass
+from kerasexplain.backend.switch import differentiated as differentiated
+from kerasexplain.backend.switch import is_differentiated, is_relevance_pass
 from kerasexplain.backend.switch import relevance_pass as relevance_pass
 
 Tensor = Any
@@ -22,6 +23,7 @@ def override(
     forward: Callable[..., tuple[Tensor, Any]],
     backward: Callable[[Any, Tensor], Sequence[Tensor | None]],
     *inputs: Tensor,
+    again: bool = False,
 ) -> Tensor:
     """`forward(*inputs)`, with another gradient during a relevance pass."""
     if not is_relevance_pass():
@@ -46,7 +48,8 @@ def override(
         leaves, structure = jax.tree.flatten(residuals)
         late = iter(delayed([leaf for leaf, is_input in zip(leaves, are_inputs, strict=True) if is_input], signal))
         leaves = [next(late) if is_input else leaf for leaf, is_input in zip(leaves, are_inputs, strict=True)]
-        given = zip(backward(jax.tree.unflatten(structure, leaves), signal), dtypes, strict=True)
+        rule = jax.checkpoint(backward) if again and is_differentiated() else backward
+        given = zip(rule(jax.tree.unflatten(structure, leaves), signal), dtypes, strict=True)
         return tuple(None if s is None else s.astype(dtype) for s, dtype in given)
 
     routed.defvjp(forth, back)

@@ -1,4 +1,4 @@
-"""The relevance pass: whether overridden operations hand back relevance or their gradient."""
+"""What is under way in this thread: a relevance pass, and whether somebody outside will differentiate it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import contextvars
 from collections.abc import Iterator
 
+_differentiated = contextvars.ContextVar("kerasexplain_differentiated", default=False)
 _relevance_pass = contextvars.ContextVar("kerasexplain_relevance_pass", default=False)
 
 
@@ -27,3 +28,22 @@ def relevance_pass() -> Iterator[None]:
 def is_relevance_pass() -> bool:
     """Whether a relevance pass is active in this thread."""
     return _relevance_pass.get()
+
+
+@contextlib.contextmanager
+def differentiated() -> Iterator[None]:
+    """While active, relevance will be differentiated by somebody outside (in this thread only).
+
+    Of what a rule computes only its arguments are held until then, and it runs again: what it makes is a few arrays of
+    the size of the output, together more than the network itself holds for its gradient.
+    """
+    token = _differentiated.set(True)
+    try:
+        yield
+    finally:
+        _differentiated.reset(token)
+
+
+def is_differentiated() -> bool:
+    """Whether relevance will be differentiated by somebody outside this thread's pass."""
+    return _differentiated.get()

@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import optree
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 from tensorflow.python.eager import record
 from tensorflow.python.framework.ops import gradient_registry
 
 from kerasexplain.backend.precision import check_honoured
-from kerasexplain.backend.switch import is_relevance_pass
+from kerasexplain.backend.switch import differentiated as differentiated
+from kerasexplain.backend.switch import is_differentiated, is_relevance_pass
 from kerasexplain.backend.switch import relevance_pass as relevance_pass
 
 Tensor = Any
@@ -26,6 +28,7 @@ def override(
     forward: Callable[..., tuple[Tensor, Any]],
     backward: Callable[[Any, Tensor], Sequence[Tensor | None]],
     *inputs: Tensor,
+    again: bool = False,
 ) -> Tensor:
     """The override sits on an identity behind y: the ordinary path stays untouched, and is pruned in a pass."""
     y, residuals = forward(*inputs)
@@ -38,15 +41,49 @@ def override(
             # What depends on the activations alone would otherwise run as soon as they are there, and be held in
             # memory until the signal arrives: half as much again on ResNet50.
             with tf.control_dependencies([signal]):
+                if again and is_differentiated():
+                    return (None, *_run_again(backward, residuals, signal))
                 return (None, *backward(residuals, signal))
 
         return tf.identity(y), gradient
 
     result = routed(y, *inputs)
-    registered = _registered.get()
-    if registered is not None and not tf.executing_eagerly():
-        registered.append(result.op.get_attr("_gradient_op_type").decode())
+    _note(result)
     return result
+
+
+def _run_again(
+    backward: Callable[[Any, Tensor], Sequence[Tensor | None]], residuals: Any, signal: Tensor
+) -> list[Tensor | None]:
+    """`backward(residuals, signal)`, which runs again for its derivative: until then its arguments alone are held."""
+    leaves, structure = optree.tree_flatten((residuals, signal))
+    is_tensor = [tf.is_tensor(leaf) for leaf in leaves]
+    gets: list[bool] = []
+
+    def run(tensors: Sequence[Tensor]) -> list[Tensor]:
+        given = iter(tensors)
+        whole = [next(given) if is_one else leaf for leaf, is_one in zip(leaves, is_tensor, strict=True)]
+        with relevance_pass():  # not active any more when it runs again
+            signals = backward(*optree.tree_unflatten(structure, whole))
+        gets[:] = [each is not None for each in signals]
+        return [each for each in signals if each is not None]
+
+    @tf.custom_gradient
+    def once(*tensors: Tensor) -> tuple[list[Tensor], Callable[..., Any]]:
+        def gradient(*of_signals: Tensor) -> Any:
+            with tf.control_dependencies(of_signals):
+                late = [tf.identity(tensor) for tensor in tensors]
+            with tf.GradientTape() as tape:
+                tape.watch(late)
+                signals = run(late)
+            return tape.gradient(signals, late, output_gradients=of_signals)
+
+        return run(tensors), gradient
+
+    found = once(*(leaf for leaf, is_one in zip(leaves, is_tensor, strict=True) if is_one))
+    _note(found[0])
+    those = iter(found)
+    return [next(those) if got else None for got in gets]
 
 
 def pull_back(
@@ -106,6 +143,13 @@ def training_step() -> Iterator[None]:
         _registered.reset(token)
         for name in names:
             gradient_registry._registry.pop(name, None)
+
+
+def _note(result: Tensor) -> None:
+    """Notes the name under which TensorFlow has registered the gradient of a result, for a `training_step`."""
+    registered = _registered.get()
+    if registered is not None and not tf.executing_eagerly():
+        registered.append(result.op.get_attr("_gradient_op_type").decode())
 
 
 class compiled:  # noqa: N801 - used as a function

@@ -14,6 +14,7 @@ from keras import ops
 
 from kerasexplain.backend import switch
 from kerasexplain.backend.precision import check_honoured
+from kerasexplain.backend.switch import differentiated as differentiated
 
 Tensor = Any
 
@@ -49,8 +50,12 @@ def override(
     forward: Callable[..., tuple[Tensor, Any]],
     backward: Callable[[Any, Tensor], Sequence[Tensor | None]],
     *inputs: Tensor,
+    again: bool = False,
 ) -> Tensor:
-    """`forward(*inputs)`, with another gradient during a relevance pass."""
+    """`forward(*inputs)`, with another gradient during a relevance pass.
+
+    Nothing runs again for its derivative: PyTorch would have to take whole products again, which others leave out.
+    """
     y, residuals = forward(*inputs)
     # The residuals are no saved tensors but the tensors themselves, history and all: second derivatives go through it.
     return _Routed.apply(lambda signal: backward(residuals, signal), y, *inputs)

@@ -91,7 +91,7 @@ class LinearOverride:
             wanted = tap is not None and of_bias is not None
             return [of_x, None, _summed_like(of_bias, at.b) if wanted else None]
 
-        return override(forward, backward, xs[0], kernel, *([] if bias is None else [bias]))
+        return override(forward, backward, xs[0], kernel, *([] if bias is None else [bias]), again=not known)
 
     def _relevance(self, at: LinearStep, signal: Tensor, known: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         z = known["z"] if "z" in known else self._rule.output(at)

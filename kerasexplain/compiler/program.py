@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from keras import ops
 
-from kerasexplain.backend import Compiled, compiled, pull_back, relevance_pass
+from kerasexplain.backend import Compiled, compiled, differentiated, pull_back, relevance_pass
 from kerasexplain.compiler.environment import Environment
 from kerasexplain.compiler.execution import Execution
 from kerasexplain.compiler.neurons import flattened, mask, unravelled
@@ -90,7 +90,8 @@ class Program:
         Nothing is compiled: it is part of whatever the caller compiles. Nothing is taken from the weight cache, for
         that would be constants.
         """
-        return self._with_relevance(question, given, given.flat())
+        with differentiated():
+            return self._with_relevance(question, given, given.flat())
 
     def _compile(self, question: Question) -> Compiled:
         dtype, inputs = self._execution.dtype_of_relevance, self._execution.signature

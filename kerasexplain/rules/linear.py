@@ -57,7 +57,7 @@ class LinearRule(Rule):
         return self.relevance(step, Q * (step.z if y is None else y))
 
     def relevance(self, step: LinearStep, R: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Shares the relevance R of z.
+        """Shares the relevance R of z, by tensors of the step and numbers alone: it may run again to be differentiated.
 
         Args:
             step: The operation at its input.

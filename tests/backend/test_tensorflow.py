@@ -14,7 +14,7 @@ if keras.backend.backend() != "tensorflow":
 import tensorflow as tf
 
 from kerasexplain import create_analyzer
-from kerasexplain.backend import compiled, override, pull_back, relevance_pass, transposed
+from kerasexplain.backend import compiled, differentiated, override, pull_back, relevance_pass, transposed
 
 
 def tripled(x: tf.Tensor) -> tf.Tensor:
@@ -54,6 +54,43 @@ def test_an_outer_derivative_sees_what_the_override_computes(jit_compile: bool |
 
     function = outer if jit_compile is None else tf.function(outer, jit_compile=jit_compile, autograph=False)
     assert function(tf.constant([2.0])).numpy() == [3.0]  # of 3 x, and not of 2 x
+
+
+@pytest.mark.parametrize("jit_compile", [None, False, True])
+@pytest.mark.parametrize("again", [False, True])
+def test_what_runs_again_has_the_same_derivative(again: bool, jit_compile: bool | None) -> None:
+    """Of the relevance `(x w)^2 w + 2 x` by x and w; what it is made of lies in a structure, with what is no tensor."""
+    runs = []
+
+    def backward(residuals: dict[str, Any], signal: tf.Tensor) -> list[tf.Tensor | None]:
+        runs.append(1)
+        w, z = residuals["w"], residuals["z"]
+        return [signal * (z**2 * w + residuals["factor"] * residuals["x"]), None]
+
+    def outer(x: tf.Tensor, w: tf.Tensor) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch((x, w))
+            with relevance_pass(), differentiated():
+                _, _, pullback = pull_back(
+                    lambda x: (
+                        override(
+                            lambda x, w: (x * w, {"x": x, "w": w, "z": x * w, "factor": 2.0, "none": None}),
+                            backward,
+                            x,
+                            w,
+                            again=again,
+                        ),
+                        None,
+                    ),
+                    x,
+                )
+                relevance = pullback(tf.ones_like(x))[0]
+        return relevance, *tape.gradient(relevance, (x, w))
+
+    function = outer if jit_compile is None else tf.function(outer, jit_compile=jit_compile, autograph=False)
+    found = [each.numpy()[0] for each in function(tf.constant([2.0]), tf.constant([5.0]))]
+    assert found == [504.0, 502.0, 300.0]  # (2 * 5)^2 * 5 + 2 * 2, 2 x w^3 + 2, 3 x^2 w^2
+    assert len(runs) == (2 if again else 1)
 
 
 def test_an_input_that_gets_none_gets_nothing() -> None:
