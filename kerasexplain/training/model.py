@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -42,6 +40,7 @@ from kerasexplain.training.data import (
     stream,
 )
 from kerasexplain.training.losses import RelevanceLoss, RelevanceMatch, RelevanceOutside, fitted_mask
+from kerasexplain.training.network import TrainsNetwork
 from kerasexplain.training.targets import as_indices, check_labels, of_output
 
 Tensor = Any
@@ -51,7 +50,7 @@ TARGETS = ("label", "prediction", "all", "contrast")
 _TRIED = 4
 
 
-class RelevanceModel(keras.Model):
+class RelevanceModel(TrainsNetwork):
     """A network in training: its loss is that of the task, and losses over its relevance.
 
     `loss = loss of compile() + sum_k weights_k mean over samples and analyzers of losses_k(R)`
@@ -108,12 +107,8 @@ class RelevanceModel(keras.Model):
         seed: int = 0,
         name: str | None = None,
     ) -> None:
-        # Its policy is the network's: it casts inputs as the network does, and scales losses where that needs it.
-        super().__init__(name=name or f"{model.name}_on_relevance", dtype=model.dtype_policy)
-        self.network = model
+        super().__init__(model, name or f"{model.name}_on_relevance")
         check_has_no_own_training(model)
-        if getattr(model, "output_names", None):
-            self.output_names = tuple(model.output_names)  # by which compile() takes a dict of losses
         if not callable(target):
             check_choice("target", target, TARGETS)
         self._target, self._input = target, input
@@ -152,12 +147,6 @@ class RelevanceModel(keras.Model):
         check_layout(analyzer, self.relevance_losses)
         _ = analyzer.twin  # built now: a training step may be traced by a framework
         return analyzer
-
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """The network's outputs."""
-        x, _ = separated(inputs)
-        takes_training = getattr(self.network, "_call_has_training_arg", False)
-        return self.network(x, training=training) if takes_training else self.network(x)
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
@@ -387,41 +376,6 @@ class RelevanceModel(keras.Model):
             if isinstance(loss, (RelevanceOutside, RelevanceMatch)):
                 sample = ops.zeros((1, *self._of_input(x).shape[1:]))
                 fitted_mask(ops.convert_to_tensor(mask[:1]), sample, loss.resize)
-
-    def get_config(self) -> dict[str, Any]:
-        """Refused: what is saved, copied and cloned is the network."""
-        raise NotImplementedError(
-            "a RelevanceModel is there for training alone, and has no configuration: save, copy or clone the network "
-            "that it trains, relevance_model.network"
-        )
-
-    def save(self, filepath: str | os.PathLike[str], **options: Any) -> None:
-        """Saves the network, as Keras does: it is loaded without this library."""
-        self.network.save(filepath, **options)
-
-    def export(self, filepath: str | os.PathLike[str], **options: Any) -> None:
-        """Exports the network, as Keras does."""
-        self.network.export(filepath, **options)
-
-    def save_weights(self, filepath: str | os.PathLike[str], **options: Any) -> None:
-        """Saves the network's weights, and the optimizer's beside them, as Keras does."""
-        with self._lent_optimizer():
-            self.network.save_weights(filepath, **options)
-
-    def load_weights(self, filepath: str | os.PathLike[str], **options: Any) -> None:
-        """Loads weights into the network, and into the optimizer where the file has them, as Keras does."""
-        with self._lent_optimizer():
-            self.network.load_weights(filepath, **options)
-
-    @contextlib.contextmanager
-    def _lent_optimizer(self) -> Iterator[None]:
-        """The network has this model's optimizer for a while: `BackupAndRestore` continues a training by its state."""
-        own = getattr(self.network, "optimizer", None)
-        self.network.optimizer = getattr(self, "optimizer", None)
-        try:
-            yield
-        finally:
-            self.network.optimizer = own
 
 
 class _Mean(keras.losses.Loss):
