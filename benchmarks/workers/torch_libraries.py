@@ -38,7 +38,7 @@ class ByZennit:
     methods = ("epsilon", "epsilon_plus_flat", "epsilon_alpha2_beta1", "epsilon_alpha2_beta1_flat")
 
     def __init__(self) -> None:
-        _stand_in_for_torchvision()
+        stand_in_for_torchvision()
 
     @staticmethod
     def add() -> nn.Module:
@@ -191,7 +191,7 @@ def load(settings: Settings) -> Loaded:
     return Loaded({settings.library: version(settings.library), "torch": version("torch")}, methods)
 
 
-def _stand_in_for_torchvision() -> None:
+def stand_in_for_torchvision() -> None:
     """zennit imports torchvision for two classes of networks that it never sees here.
 
     The import fails where torch was built for CPUs and torchvision, whose wheel on PyPI is one for GPUs, was not.
