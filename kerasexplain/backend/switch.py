@@ -1,4 +1,4 @@
-"""What is under way in this thread: a relevance pass, and whether somebody outside will differentiate it."""
+"""Switches of this thread: a relevance pass is active, and somebody outside will differentiate it."""
 
 from __future__ import annotations
 
