@@ -46,9 +46,12 @@ class Fill(Configurable):
         Args:
             x: Samples.
             cover: From `cover`, for these samples.
-            removed: Truth values that broadcast to x.
+            removed: Truth values for each sample, that broadcast to it.
         """
-        return np.where(removed, cover, x)
+        without = np.array(x)
+        for one, covered, of_one in zip(without, cover, removed, strict=True):  # a sample fits into a cache
+            np.copyto(one, covered, where=of_one)
+        return without
 
 
 @saved
