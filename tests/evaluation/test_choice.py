@@ -14,9 +14,10 @@ import kerasexplain
 from kerasexplain import InputError, create_analyzer, load_analyzer
 from kerasexplain.compiler.options import Options
 from kerasexplain.evaluation.choice.candidates import Candidate, candidates
-from kerasexplain.evaluation.choice.choice import measures
+from kerasexplain.evaluation.choice.choice import Choice, measures
 from kerasexplain.evaluation.choice.halving import LADDER, Tried, _thrifty, plan, rounds
 from kerasexplain.evaluation.trials import Samples
+from kerasexplain.metrics.scores import paired
 from kerasexplain.metrics.value import ExplainedValue
 
 pytestmark = pytest.mark.formula
@@ -35,7 +36,7 @@ def images(count: int = 9) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def choice() -> kerasexplain.evaluation.choice.choice.Choice:
+def choice() -> Choice:
     return kerasexplain.choose(network(), images(), trials=6, seed=3)
 
 
@@ -79,6 +80,19 @@ def test_it_says_that_nothing_is_better_than_random_where_nothing_is() -> None:
     choice = kerasexplain.choose(model, images(), trials=4)
     assert not choice.beats_random
     assert "Nothing that was tried is clearly better than a random order" in str(choice)
+
+
+def test_it_says_that_samples_are_too_few_where_that_is_what_is_missing() -> None:
+    """Of three samples, a mean of four standard errors has an interval that holds 0, by Student's t."""
+    gains = paired(np.array([0.9, 1.6, 2.2]), np.zeros(3))
+    assert gains.mean > 4 * gains.standard_error
+    of_fills: list[Any] = []
+    choice = Choice(
+        create_analyzer("gradient", network()), "x", [], {"random": gains}, of_fills, *[np.arange(3)] * 2, 1.0
+    )
+    assert not choice.beats_random
+    assert "ahead of a random order" in choice.verdict
+    assert "too few to be sure of it: its 95% interval is" in choice.verdict
 
 
 def test_what_is_chosen_is_the_truest_where_that_is_known() -> None:

@@ -72,6 +72,11 @@ class Choice:
         measured = f"{found.mean:+.3g} with a standard error of {found.standard_error:.2g}, {found.samples} samples"
         if self.beats_random:
             return f"{self.label} is better than a random order on samples it was not chosen on: {measured}."
+        if found.mean > 2 * found.standard_error:
+            return (
+                f"{self.label} is ahead of a random order on samples it was not chosen on, {measured}, which are "
+                f"too few to be sure of it: its 95% interval is {found.low:+.3g} to {found.high:+.3g}. Pass more."
+            )
         return (
             f"Nothing that was tried is clearly better than a random order on this model and these data; {self.label} "
             f"came out best in the search, and on other samples it is {measured} above random. Do not trust its maps, "
