@@ -23,9 +23,25 @@ METHODS = {
     "crp": ["ConceptRelevance"],
     "lrp": ["LRP"],
     "one_rule": [
-        *("Z", "ZIgnoreBias", "Epsilon", "EpsilonIgnoreBias", "WSquare", "Flat", "Gamma", "AlphaBetaMethod"),
-        *("Alpha2Beta1", "Alpha2Beta1IgnoreBias", "Alpha1Beta0", "Alpha1Beta0IgnoreBias", "ZPlus", "ZPlusFast"),
-        "BiasAsInput",
+        *(
+            "ZMethod",
+            "ZIgnoreBias",
+            "EpsilonMethod",
+            "EpsilonIgnoreBias",
+            "WSquareMethod",
+            "FlatMethod",
+            "GammaMethod",
+            "AlphaBetaMethod",
+        ),
+        *(
+            "Alpha2Beta1",
+            "Alpha2Beta1IgnoreBias",
+            "Alpha1Beta0",
+            "Alpha1Beta0IgnoreBias",
+            "ZPlusMethod",
+            "ZPlusFastMethod",
+        ),
+        "BiasAsInputMethod",
     ],
     "presets": [
         *("SequentialPresetA", "SequentialPresetAFlat", "SequentialPresetB", "SequentialPresetBFlat"),

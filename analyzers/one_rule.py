@@ -15,7 +15,7 @@ from kerasexplain.rules.stabilizer import Stabilizer
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Z(LRPMethod):
+class ZMethod(LRPMethod):
     """`R_i = x_i sum_j W_ij R_j / z_j`: exactly proportional to the contributions, in every operation with a kernel.
 
     For networks of ReLU, pooling and additions this is input times gradient.
@@ -55,7 +55,7 @@ class ZIgnoreBias(LRPMethod):
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Epsilon(LRPMethod):
+class EpsilonMethod(LRPMethod):
     """`R_i = x_i sum_j W_ij R_j / (z_j + epsilon sign(z_j))`: `lrp.z` with a floor under every denominator.
 
     Use it: for dense networks and the upper layers of others, with an epsilon that is a fair part of what z usually is:
@@ -81,7 +81,7 @@ class Epsilon(LRPMethod):
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class EpsilonIgnoreBias(Epsilon):
+class EpsilonIgnoreBias(EpsilonMethod):
     """`lrp.epsilon` without biases in the denominators, `z = x W`: the inputs share what the biases would take.
 
     Use it: as `lrp.z_IB`, with an epsilon large enough to stop denominators near zero.
@@ -102,7 +102,7 @@ class EpsilonIgnoreBias(Epsilon):
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class WSquare(LRPMethod):
+class WSquareMethod(LRPMethod):
     """`R_i = sum_j W_ij^2 R_j / sum_k W_kj^2`: shares by the weights alone, whatever the input is.
 
     Use it: for the first layer, `input_layer_rule="WSquare"`, where inputs have no bounds and zero means nothing
@@ -122,7 +122,7 @@ class WSquare(LRPMethod):
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Flat(LRPMethod):
+class FlatMethod(LRPMethod):
     """`R_i = sum_j R_j / n_j`, n the number of inputs: everyone gets the same, whatever input and weights are.
 
     Use it: for the first layer, `input_layer_rule="Flat"`, to smooth the map over its windows and not to depend on how
@@ -141,7 +141,7 @@ class Flat(LRPMethod):
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Gamma(LRPMethod):
+class GammaMethod(LRPMethod):
     """Positive contributions count `1 + gamma` times: `R_i = x_i sum_j (W_ij + gamma W_ij+) R_j / z'_j`.
 
     Here `z' = x (W + gamma W+) + b + gamma b+`, for x >= 0 and z > 0; the rule `Gamma` has the form for all signs.
@@ -274,7 +274,7 @@ class Alpha1Beta0IgnoreBias(LRPMethod):
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class ZPlus(LRPMethod):
+class ZPlusMethod(LRPMethod):
     """`R_i = sum_j (x_i W_ij)+ R_j / sum_k (x_k W_kj)+`: only what speaks for a unit counts, and biases take nothing.
 
     Use it: for quiet maps of ReLU networks, which add up to the output but for units that are on by their bias alone:
@@ -294,7 +294,7 @@ class ZPlus(LRPMethod):
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class ZPlusFast(LRPMethod):
+class ZPlusFastMethod(LRPMethod):
     """`R_i = x_i sum_j W_ij+ R_j / sum_k x_k W_kj+`: `lrp.z_plus` without splitting x, right only for x >= 0.
 
     Use it: for ReLU networks on inputs that are not negative, to get the numbers of programs that split the kernel
@@ -314,7 +314,7 @@ class ZPlusFast(LRPMethod):
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class BiasAsInput(LRPMethod):
+class BiasAsInputMethod(LRPMethod):
     """Biases are inputs that are always 1, and take their share: what inputs and biases hold adds up to the output.
 
     `BiasAsInput` for kernels, `Slope` for nonlinearities (f(0) is a bias), `Halve` for products, `DetachStatistics` for

@@ -66,8 +66,23 @@ def test_every_room_has_its_place_in_the_direction_of_imports_and_in_the_layout(
             assert room.suffix or f"`{room.name}/`" in layout, f"{room.name} is not in docs/design.md"
 
 
+def sources() -> list[pathlib.Path]:
+    """The files of the package."""
+    return [*(ROOT / "kerasexplain").rglob("*.py"), *(ROOT / "analyzers").glob("*.py")]
+
+
+def test_no_two_classes_have_one_name() -> None:
+    found: dict[str, set[pathlib.Path]] = {}
+    for file in sources():
+        if file.parent.name != "backend":  # whose modules have the same functions
+            for node in ast.parse(file.read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.ClassDef):
+                    found.setdefault(node.name, set()).add(file)
+    assert {name: files for name, files in found.items() if len(files) > 1} == {}
+
+
 def test_no_docstring_begins_with_what() -> None:
-    for file in [*(ROOT / "kerasexplain").rglob("*.py"), *(ROOT / "analyzers").glob("*.py")]:
+    for file in sources():
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
                 assert not (ast.get_docstring(node) or "").startswith("What"), (
