@@ -60,7 +60,7 @@ class RelevanceOutside(RelevanceLoss):
 
     A mask is 1 where relevance belongs and 0 elsewhere; entries between count in part, and above 1 as 1. It has the
     shape of the input, or lacks its channels, or has one entry there; channels are the last axis, but the first of
-    pictures where `keras.config.image_data_format()` is "channels_first". A mask of zeros gives 1, whatever the network
+    images where `keras.config.image_data_format()` is "channels_first". A mask of zeros gives 1, whatever the network
     does. A mask that is NaN or negative anywhere is missing: the sample does not count.
 
     Raises:
@@ -265,7 +265,7 @@ class RelevanceConsistency(RelevanceLoss):
     S is the relevance of `view(x)`, brought back by `back`.
 
     Args:
-        axis: The view is the mirror image along that axis: 2 for pictures left to right.
+        axis: The view is the mirror image along that axis: 2 for images left to right.
         view: `x -> another view`, of tensors, in place of the mirror image.
         back: `relevance of the view -> relevance of x`; the identity by default, for noise or colours.
         name: Of the loss, in logs.
@@ -290,9 +290,7 @@ class RelevanceConsistency(RelevanceLoss):
         if (axis is None) == (view is None):
             raise ValueError("RelevanceConsistency takes axis= (a mirror image) or view= (a function): pass one")
         if axis == 0:
-            raise ValueError(
-                "axis 0 is that of the batch: pass the axis that is mirrored, 2 for pictures left to right"
-            )
+            raise ValueError("axis 0 is that of the batch: pass the axis that is mirrored, 2 for images left to right")
         self.axis, self._view, self._back = axis, view, back
 
     def view(self, x: Tensor) -> Tensor:
@@ -345,16 +343,21 @@ def fitted_mask(mask: Tensor, relevance: Tensor, resize: bool, interpolation: st
         mask = ops.image.resize(mask, plane, interpolation=interpolation)  # in Keras' own order of axes
         own = tuple(mask.shape[1:])
     if own != shape and not (known_channels and _without(own, channels) == plane):
-        told = " or ".join(str(("batch", *each)) for each in ([shape, plane] if len(shape) > 1 else [shape]))
-        way_out = "" if resize else ", or resize=True for pictures of another size"
+        told = " or ".join(_batched(each) for each in ([shape, plane] if len(shape) > 1 else [shape]))
+        way_out = "" if resize else ", or resize=True for images of another size"
         if None in own:
             way_out += "; None is not known here: tf.ensure_shape says it"
-        raise InputError(f"a mask has the shape of the relevance, {told}; got {('batch', *own)}{way_out}")
+        raise InputError(f"a mask has the shape of the relevance, {told}; got {_batched(own)}{way_out}")
     return mask
 
 
+def _batched(shape: Sequence[int | None]) -> str:
+    """A shape with the batch in front, in words."""
+    return f"({', '.join(['batch', *map(str, shape)])})"
+
+
 def _axis_of_channels(rank: int) -> int:
-    """Which axis of a sample holds channels: the last, but for pictures where Keras is set to have them first."""
+    """Which axis of a sample holds channels: the last, but for images where Keras is set to have them first."""
     return 0 if rank > 2 and keras.config.image_data_format() == "channels_first" else rank - 1
 
 

@@ -108,7 +108,7 @@ def test_losses_are_keras_losses(case: str) -> None:
 def test_masks_of_another_size_are_resized_when_asked() -> None:
     relevance = np.arange(16.0).reshape(1, 4, 4, 1)
     small = np.array([[[1.0, 0.0], [0.0, 0.0]]])
-    with pytest.raises(InputError, match=r"\('batch', 4, 4, 1\).*resize=True"):
+    with pytest.raises(InputError, match=r"\(batch, 4, 4, 1\).*resize=True"):
         value(RelevanceOutside(), small, relevance)
     inside = relevance[0, :2, :2].sum()
     expected = 1 - inside / relevance.sum()
