@@ -319,7 +319,7 @@ def test_legal_options_at_the_edge() -> None:
 def test_repr_and_name() -> None:
     analyzer = create_analyzer("lrp.epsilon", linear(), epsilon=0.5)
     assert analyzer.name == "lrp.epsilon"
-    assert repr(analyzer).endswith("Epsilon(epsilon=0.5)>")
+    assert repr(analyzer).endswith(": EpsilonMethod(epsilon=0.5)>")
 
 
 def cancelling() -> keras.Model:
