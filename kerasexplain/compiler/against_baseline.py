@@ -178,7 +178,7 @@ def reveal_cancel(linear: Linear, nonlinearity: Elementwise, rule: RevealCancel)
 
 
 def computed_in_doubles(nodes: Sequence[Node]) -> frozenset[Node]:
-    """The linear operations that are computed in doubles: those of few terms, if a normalisation is among the nodes.
+    """What is computed in doubles: normalisations, and linear operations of few terms where there is one.
 
     Where the baseline has no contrast, hundreds of times the change of the output cancels in what a normalisation hands
     back, and the rounding of these products is most of what is left over. Sums of few terms take hardly longer in
@@ -186,5 +186,9 @@ def computed_in_doubles(nodes: Sequence[Node]) -> frozenset[Node]:
     """
     if not any(isinstance(node.primitive, Statistics) for node in nodes):
         return frozenset()
-    linear = [(node, node.primitive) for node in nodes]
-    return frozenset(node for node, p in linear if isinstance(p, Linear) and p.terms and p.terms <= FEW_TERMS)
+    kinds = [(node, node.primitive) for node in nodes]
+    return frozenset(
+        node
+        for node, p in kinds
+        if isinstance(p, Statistics) or (isinstance(p, Linear) and p.terms and p.terms <= FEW_TERMS)
+    )

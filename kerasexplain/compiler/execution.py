@@ -202,6 +202,21 @@ class Execution:
         return computed_in_doubles(list(self.rows)) if self._composite.against_baseline else frozenset()
 
     @functools.cached_property
+    def _feeding(self) -> frozenset[Node]:
+        """What hands its doubles on as they are, because all that reads them computes in doubles, too."""
+        readers: dict[Value, list[Node]] = {}
+        for node in self.rows:
+            for value in node.inputs:
+                readers.setdefault(value, []).append(node)
+        read = {node: [reader for value in node.outputs for reader in readers.get(value, ())] for node in self._exact}
+        kept = set(self.graph.outputs) | {self.graph.explained}
+        return frozenset(
+            node
+            for node, by in read.items()
+            if by and all(reader in self._exact for reader in by) and kept.isdisjoint(node.outputs)
+        )
+
+    @functools.cached_property
     def _looking_up(self) -> frozenset[Node]:
         return frozenset(boundary.node for boundary in self.boundaries if boundary.sources)
 
@@ -255,7 +270,9 @@ class Execution:
         bias = environment.taps.get(Tap("bias", node.name))
         if bias is not None and node.outputs[0].fold > 1:
             bias = ops.repeat(bias, node.outputs[0].fold, axis=0)
-        ys = self._in_one_precision(tensors_of(apply(xs, bias)))
+        ys = tensors_of(apply(xs, bias))
+        if node not in self._feeding:
+            ys = self._in_one_precision(ys)
         for i, value in enumerate(last.outputs):
             if override.takes is Signal.Q and self.signals.get(value) is Signal.R:
                 ys[i] = quotient_at(ys[i], self._composite.outside_rules)
@@ -263,7 +280,7 @@ class Execution:
                 ys[i] = _conditioned(ys[i], environment.conditions[last.name])
             tap = environment.taps.get(Tap("output", last.name, i))
             if tap is not None:
-                ys[i] = ys[i] + tap
+                ys[i] = ys[i] + ops.cast(tap, ys[i].dtype)
         return dict(zip(last.outputs, ys, strict=True))
 
     def _operands(
