@@ -178,7 +178,7 @@ def reveal_cancel(linear: Linear, nonlinearity: Elementwise, rule: RevealCancel)
 
 
 def computed_in_doubles(nodes: Sequence[Node]) -> frozenset[Node]:
-    """What is computed in doubles: normalisations, and linear operations of few terms where there is one.
+    """The operations in doubles: normalisations, and linear operations of few terms where there is one.
 
     Where the baseline has no contrast, hundreds of times the change of the output cancels in what a normalisation hands
     back, and the rounding of these products is most of what is left over. Sums of few terms take hardly longer in

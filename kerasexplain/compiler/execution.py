@@ -203,7 +203,7 @@ class Execution:
 
     @functools.cached_property
     def _feeding(self) -> frozenset[Node]:
-        """What hands its doubles on as they are, because all that reads them computes in doubles, too."""
+        """The operations that hand their doubles on as they are: all that reads them computes in doubles, too."""
         readers: dict[Value, list[Node]] = {}
         for node in self.rows:
             for value in node.inputs:
