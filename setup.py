@@ -23,25 +23,9 @@ METHODS = {
     "crp": ["ConceptRelevance"],
     "lrp": ["LRP"],
     "one_rule": [
-        *(
-            "ZMethod",
-            "ZIgnoreBias",
-            "EpsilonMethod",
-            "EpsilonIgnoreBias",
-            "WSquareMethod",
-            "FlatMethod",
-            "GammaMethod",
-            "AlphaBetaMethod",
-        ),
-        *(
-            "Alpha2Beta1",
-            "Alpha2Beta1IgnoreBias",
-            "Alpha1Beta0",
-            "Alpha1Beta0IgnoreBias",
-            "ZPlusMethod",
-            "ZPlusFastMethod",
-        ),
-        "BiasAsInputMethod",
+        *("ZMethod", "ZIgnoreBias", "EpsilonMethod", "EpsilonIgnoreBias", "WSquareMethod", "FlatMethod"),
+        *("GammaMethod", "AlphaBetaMethod", "Alpha2Beta1", "Alpha2Beta1IgnoreBias", "Alpha1Beta0"),
+        *("Alpha1Beta0IgnoreBias", "ZPlusMethod", "ZPlusFastMethod", "BiasAsInputMethod"),
     ],
     "presets": [
         *("SequentialPresetA", "SequentialPresetAFlat", "SequentialPresetB", "SequentialPresetBFlat"),

@@ -26,3 +26,9 @@ def today() -> str:
 def described() -> str:
     """Date and machine, for the head of a report."""
     return f"{today()}, {processor()}, {cores()} cores, Python {platform.python_version()}"
+
+
+def peak() -> float:
+    """The most memory that this process has held, in MiB: `ru_maxrss` would be the parent's, if that has held more."""
+    lines = pathlib.Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024

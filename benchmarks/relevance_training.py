@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import functools
 import os
-import pathlib
 import statistics
 import subprocess
 import sys
@@ -27,7 +26,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from benchmarks.machine import described
+from benchmarks.machine import described, peak
 from benchmarks.timing import in_turns, ratio, seconds
 from kerasexplain.training import RelevanceModel, RelevanceOutside
 
@@ -80,12 +79,6 @@ def step(way: str, options: argparse.Namespace) -> Callable[[], Any]:
     judged = RelevanceModel(network, way, RelevanceOutside())
     judged.compile("sgd", loss, jit_compile=options.jit_compile)
     return lambda: judged.train_on_batch(x, y, mask)
-
-
-def peak() -> float:
-    """The most memory that this process has held, in MiB: `ru_maxrss` would be the parent's, if that has held more."""
-    lines = pathlib.Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def memory_of(way: str, options: argparse.Namespace) -> float:

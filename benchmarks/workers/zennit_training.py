@@ -9,7 +9,6 @@ is what a step costs, and not a training that is right.
 
 from __future__ import annotations
 
-import pathlib
 import statistics
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.machine import described
+from benchmarks.machine import described, peak
 from benchmarks.timing import in_turns, ratio, seconds
 from benchmarks.workers.torch_libraries import stand_in_for_torchvision
 
@@ -112,12 +111,6 @@ def ways() -> dict[str, Callable[[], Any]]:
         "epsilon": step(by_rules(rules.Epsilon(1e-6))),
         "epsilon_plus": step(by_rules(rules.ZPlus(1e-6))),
     }
-
-
-def peak() -> float:
-    """The most memory that this process has held, in MiB."""
-    lines = pathlib.Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def main() -> None:

@@ -18,11 +18,8 @@ def relevance_pass() -> Iterator[None]:
     the pass and sees ordinary gradients. On JAX, which traces the backward rule together with the forward pass, it must
     be active around both.
     """
-    token = _relevance_pass.set(True)
-    try:
+    with _on(_relevance_pass):
         yield
-    finally:
-        _relevance_pass.reset(token)
 
 
 def is_relevance_pass() -> bool:
@@ -37,13 +34,19 @@ def differentiated() -> Iterator[None]:
     Of what a rule computes only its arguments are held until then, and it runs again: what it makes is a few arrays of
     the size of the output, together more than the network itself holds for its gradient.
     """
-    token = _differentiated.set(True)
-    try:
+    with _on(_differentiated):
         yield
-    finally:
-        _differentiated.reset(token)
 
 
 def is_differentiated() -> bool:
     """Whether relevance will be differentiated by somebody outside this thread's pass."""
     return _differentiated.get()
+
+
+@contextlib.contextmanager
+def _on(switch: contextvars.ContextVar[bool]) -> Iterator[None]:
+    token = switch.set(True)
+    try:
+        yield
+    finally:
+        switch.reset(token)

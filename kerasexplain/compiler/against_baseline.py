@@ -186,9 +186,10 @@ def computed_in_doubles(nodes: Sequence[Node]) -> frozenset[Node]:
     """
     if not any(isinstance(node.primitive, Statistics) for node in nodes):
         return frozenset()
-    kinds = [(node, node.primitive) for node in nodes]
-    return frozenset(
-        node
-        for node, p in kinds
-        if isinstance(p, Statistics) or (isinstance(p, Linear) and p.terms and p.terms <= FEW_TERMS)
-    )
+
+    def is_in_doubles(primitive: Primitive) -> bool:
+        if isinstance(primitive, Linear):
+            return primitive.terms is not None and 0 < primitive.terms <= FEW_TERMS
+        return isinstance(primitive, Statistics)
+
+    return frozenset(node for node in nodes if is_in_doubles(node.primitive))

@@ -204,12 +204,9 @@ class Execution:
     @functools.cached_property
     def _feeding(self) -> frozenset[Node]:
         """The operations that hand their doubles on as they are: all that reads them computes in doubles, too."""
-        readers: dict[Value, list[Node]] = {}
-        for node in self.rows:
-            for value in node.inputs:
-                readers.setdefault(value, []).append(node)
-        read = {node: [reader for value in node.outputs for reader in readers.get(value, ())] for node in self._exact}
-        kept = set(self.graph.outputs) | {self.graph.explained}
+        readers = self.graph.consumers()
+        read = {node: [reader for value in node.outputs for reader in readers[value]] for node in self._exact}
+        kept = {*self.graph.outputs, self.graph.explained}
         return frozenset(
             node
             for node, by in read.items()

@@ -190,12 +190,13 @@ def _check_shape(shape: Shape, where: str, expected: Shape) -> None:
         hint = ""
         if len(shape) == len(expected) - 1:
             hint = ". The first axis is the batch: pass x[None] for one sample"
-        raise InputError(f"{where} has shape {_shown(expected)}, got {shape}{hint}")
+        raise InputError(f"{where} has shape {shown(expected)}, got {shape}{hint}")
     if shape[0] == 0:
         raise InputError(f"{where} is empty: there is no sample to explain")
 
 
-def _shown(shape: tuple[int | None, ...]) -> str:
+def shown(shape: tuple[int | None, ...]) -> str:
+    """A shape in words, with "batch" for a first axis of open size."""
     return "(" + ", ".join("batch" if i == 0 and size is None else str(size) for i, size in enumerate(shape)) + ")"
 
 

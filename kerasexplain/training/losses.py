@@ -18,6 +18,7 @@ from kerasexplain.compiler.treatments.treatment import sum_per_sample
 from kerasexplain.foundation.checks import check_choice
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.rules.division import quotient
+from kerasexplain.runtime.inputs import shown
 
 Tensor = Any
 
@@ -343,17 +344,12 @@ def fitted_mask(mask: Tensor, relevance: Tensor, resize: bool, interpolation: st
         mask = ops.image.resize(mask, plane, interpolation=interpolation)  # in Keras' own order of axes
         own = tuple(mask.shape[1:])
     if own != shape and not (known_channels and _without(own, channels) == plane):
-        told = " or ".join(_batched(each) for each in ([shape, plane] if len(shape) > 1 else [shape]))
+        told = " or ".join(shown((None, *each)) for each in ([shape, plane] if len(shape) > 1 else [shape]))
         way_out = "" if resize else ", or resize=True for images of another size"
         if None in own:
             way_out += "; None is not known here: tf.ensure_shape says it"
-        raise InputError(f"a mask has the shape of the relevance, {told}; got {_batched(own)}{way_out}")
+        raise InputError(f"a mask has the shape of the relevance, {told}; got {shown((None, *own))}{way_out}")
     return mask
-
-
-def _batched(shape: Sequence[int | None]) -> str:
-    """A shape with the batch in front, in words."""
-    return f"({', '.join(['batch', *map(str, shape)])})"
 
 
 def _axis_of_channels(rank: int) -> int:
