@@ -39,10 +39,10 @@ _HOME = {
     "relevance_pass": "backend",
     "strategies": "evaluation.strategies.strategies",
 }
-_MODULES = ("callbacks", "matches", "metrics", "rules", "training", "visualize")
+_MODULES = ("callbacks", "compat", "matches", "metrics", "rules", "training", "visualize")
 
 if TYPE_CHECKING:
-    from kerasexplain import callbacks, matches, metrics, rules, training, visualize
+    from kerasexplain import callbacks, compat, matches, metrics, rules, training, visualize
     from kerasexplain.analyzer import Analyzer
     from kerasexplain.audit import Audit
     from kerasexplain.backend import relevance_pass
@@ -110,6 +110,7 @@ __all__ = [
     "callbacks",
     "choose",
     "compare",
+    "compat",
     "create_analyzer",
     "load_analyzer",
     "matches",

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from kerasexplain import registry
+from kerasexplain import compat, registry
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.compiler import options as common_options
 from kerasexplain.foundation.errors import UnsupportedModelError, nearest, plain
@@ -16,12 +16,14 @@ from kerasexplain.foundation.storage import read_analyzer
 from kerasexplain.runtime.method import Method
 
 
-def create_analyzer(name: str, model: keras.Model, **options: Any) -> Analyzer:
+def create_analyzer(name: str, model: Any, *, signature: str | None = None, **options: Any) -> Analyzer:
     """An analyzer by name.
 
     Args:
         name: Such as "lrp.z_plus", "lrp.epsilon_plus" or "gradient"; `kerasexplain.analyzer_names()` lists all.
-        model: A Keras model: Sequential, Functional or subclassed. Its variables are shared, not copied.
+        model: A Keras model: Sequential, Functional or subclassed; or a SavedModel that `tf.saved_model.load` gave, or
+            a model of `tf_keras`. Its variables are shared, not copied.
+        signature: Of a SavedModel: which signature is explained; by default "serving_default", or the only one.
         **options: The common options (see `Analyzer`) and the method's own.
 
     Returns:
@@ -29,6 +31,7 @@ def create_analyzer(name: str, model: keras.Model, **options: Any) -> Analyzer:
 
     Raises:
         ValueError: The name, an option or an option's value is not legal; the message gives the legal ones.
+        TypeError: The model is none.
         UnsupportedModelError: The model cannot be explained; the message names the operations.
 
     Example:
@@ -42,11 +45,7 @@ def create_analyzer(name: str, model: keras.Model, **options: Any) -> Analyzer:
             f"create_analyzer takes a name and then a model, create_analyzer('lrp.epsilon', model); the name is "
             f"{_kind(name)}, and the model {_kind(model)}{hint}"
         )
-    if not isinstance(model, keras.Model):
-        raise TypeError(
-            f"create_analyzer({name!r}, model) takes a Keras model, got {_kind(model)}: pass the model itself, or a "
-            "file of one by keras.saving.load_model"
-        )
+    model = _as_model(model, signature, f"create_analyzer({name!r}, model)")
     common = {option: value for option, value in options.items() if option in common_options.NAMES}
     return Analyzer(model, create_method(name, **options), **common)
 
@@ -70,6 +69,19 @@ def create_method(name: str, **options: Any) -> Method:
         return kind(**{option: value for option, value in options.items() if option in own})
     except TypeError as error:  # an option of a type that it cannot have
         raise ValueError(f"{name!r}: {error}") from error
+
+
+def _as_model(model: Any, signature: str | None, call: str) -> keras.Model:
+    try:
+        found = compat.as_model(model, signature)
+    except TypeError:
+        raise TypeError(
+            f"{call} takes a Keras model, got {_kind(model)}: pass the model itself, or a file of one by "
+            "kerasexplain.compat.load_model"
+        ) from None
+    if signature is not None and found is model:
+        raise ValueError(f"signature={signature!r} is for SavedModels, and the model is a Keras model")
+    return found
 
 
 def _kind(given: Any) -> str:
@@ -101,7 +113,7 @@ def model_wo_softmax(model: keras.Model) -> keras.Model:
     return copy
 
 
-def load_analyzer(path: str | os.PathLike[str], model: keras.Model) -> Analyzer:
+def load_analyzer(path: str | os.PathLike[str], model: Any) -> Analyzer:
     """The analyzer whose configuration `Analyzer.save` wrote, for a model.
 
     Raises:
@@ -110,8 +122,7 @@ def load_analyzer(path: str | os.PathLike[str], model: keras.Model) -> Analyzer:
         ValueError: The file holds no analyzer, or is damaged.
         UnsupportedModelError: The model cannot be explained; the message names the operations.
     """
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"load_analyzer(path, model) takes a Keras model, got {_kind(model)}")
+    model = _as_model(model, None, "load_analyzer(path, model)")
     config, fitted = read_analyzer(path)
     try:
         return Analyzer.from_config(config, model, fitted)

@@ -108,7 +108,6 @@ _FLOW = "refused: what its body computes is not traced"
 _ERROR = "refused: it measures an error, and has no rule"
 _FOREIGN = "refused: its code is another framework's"
 _SAMPLES = "refused: it moves values from one sample of the batch to another"
-_BROKEN = "refused: Keras' own operation does not run in a model"
 
 #: What no example can be given of, and why: `name` stands for the layer or function of that name.
 WITHOUT_EXAMPLE: dict[str, str] = {
@@ -149,9 +148,11 @@ WITHOUT_EXAMPLE: dict[str, str] = {
         ),
         _ERROR,
     ),
-    **dict.fromkeys(("FlaxLayer", "JaxLayer", "TFSMLayer", "TorchModuleWrapper"), _FOREIGN),
+    **dict.fromkeys(("FlaxLayer", "JaxLayer", "TorchModuleWrapper"), _FOREIGN),
+    "TFSMLayer": "opened: what its graph of TensorFlow computes",
     **dict.fromkeys(("image.map_coordinates", "scatter", "correlate"), _SAMPLES),
-    **dict.fromkeys(("conv_transpose", "rearrange"), _BROKEN),
+    "conv_transpose": "linear, in the code of a layer; as an operation of a functional model, Keras' own does not run",
+    "rearrange": "refused: Keras' own operation does not run in a model",
     **dict.fromkeys(("eig",), "refused: it is a function of whole matrices"),
     **dict.fromkeys(("imag", "polar", "view_as_complex", "view_as_real"), "refused: complex numbers have no rule"),
     **dict.fromkeys(("InputLayer", "InputSpec", "Layer", "Wrapper"), _NO_OPERATION),

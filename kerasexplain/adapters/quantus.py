@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -67,7 +69,8 @@ class ExplainFunc:
             if analyzer.model is model:
                 self._known.append(self._known.pop(i))
                 return self._known[-1]
-        analyzer = create_analyzer(self.name, model, **self.options)
+        options: dict[str, Any] = dict(self.options)
+        analyzer = create_analyzer(self.name, model, **options)
         specification = Specification.of(model)
         if len(specification.inputs) > 1:
             raise InputError(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import ast
 import contextlib
+import importlib
 import os
 import pathlib
 import sys
-import zipfile
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -53,26 +53,43 @@ def key_and_value(option: str, taker: str = "--option") -> tuple[str, Any]:
         return key, text  # a name, such as a rule's
 
 
-def model_of(path: pathlib.Path) -> keras.Model:
-    """The model in a file."""
-    import keras
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Adds the model, and what reading it may need."""
+    file = "a .keras or .h5 file, or the folder of a SavedModel"
+    parser.add_argument("model", metavar="MODEL", type=pathlib.Path, help=file)
+    custom = "a class or function of yours that the model needs; may be repeated"
+    parser.add_argument("--custom-objects", metavar="MODULE:NAME", action="append", default=[], help=custom)
+    parser.add_argument("--allow-lambda", action="store_true", help="run Python functions that the model's file holds")
+    parser.add_argument("--signature", metavar="NAME", help="which signature of a SavedModel is explained")
 
-    if not path.exists():
-        raise FileNotFoundError(f"there is no file {str(path)!r}")
-    if path.is_dir():
-        raise ValueError(f"{str(path)!r} is a folder: pass a .keras or .h5 file")
-    if path.suffix not in (".keras", ".h5", ".hdf5"):
-        raise ValueError(
-            f"{str(path)!r} holds no Keras model that can be loaded: the model comes first, a .keras or .h5 file, and "
-            "what is to be explained second"
-        )
-    if path.suffix == ".keras" and not zipfile.is_zipfile(path):  # which Keras calls missing
-        raise ValueError(f"{str(path)!r} holds no Keras model that can be loaded: it is damaged, or was cut off")
+
+def model_of(options: argparse.Namespace) -> keras.Model:
+    """The model in the file or folder that was named."""
+    from kerasexplain import compat
+
+    path: pathlib.Path = options.model
+    objects = dict(map(_custom_object, options.custom_objects))
     try:
-        model = keras.saving.load_model(path, compile=False)
-    except Exception as error:  # whatever Keras, h5py or zipfile find wrong with the file
-        raise ValueError(f"{str(path)!r} holds no Keras model that can be loaded: {error}") from None
-    return model
+        return compat.load_model(path, objects, signature=options.signature, allow_lambda=options.allow_lambda)
+    except ValueError as error:
+        if path.suffix in compat.SUFFIXES or path.is_dir():
+            raise
+        raise ValueError(f"{error}. The model comes first, and what is to be explained second") from None
+
+
+def _custom_object(text: str) -> tuple[str, Any]:
+    """A class or function of the user's, by its name, from `module:name`."""
+    module, colon, name = text.partition(":")
+    if not (module and colon and name):
+        raise ValueError(f"--custom-objects takes module:name, got {text!r}")
+    folder = str(pathlib.Path.cwd())
+    if folder not in sys.path:  # a module beside the model, as Python finds it
+        sys.path.insert(0, folder)
+    try:
+        found = getattr(importlib.import_module(module), name)  # noqa: TID251
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"--custom-objects {text!r} cannot be imported: {error}") from None
+    return name, found
 
 
 def target_of(text: str, labels: Sequence[str]) -> int:

@@ -19,6 +19,7 @@ from kerasexplain import __version__
 from kerasexplain.cli import evaluating
 from kerasexplain.cli.arguments import (
     Parser,
+    add_model,
     batch_size,
     key_and_value,
     labels_of,
@@ -87,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     listing.set_defaults(run=_list)
 
     common = Parser(add_help=False)
-    common.add_argument("model", metavar="MODEL", type=pathlib.Path, help="a .keras or .h5 file")
+    add_model(common)
     common.add_argument("-a", "--analyzer", metavar="NAME", required=True, help="a name that `list` shows")
     option = "an option of the analyzer, such as epsilon=0.1; may be repeated"
     common.add_argument("-O", "--option", metavar="KEY=VALUE", action="append", default=[], dest="given", help=option)
@@ -230,7 +231,7 @@ def _analyzer(options: argparse.Namespace, chosen: dict[str, Any]) -> Analyzer:
         from kerasexplain import create, registry
 
     registry.find(options.analyzer)  # a wrong name is told before the model is read, which may take long
-    return create.create_analyzer(options.analyzer, model_of(options.model), **given, **chosen)
+    return create.create_analyzer(options.analyzer, model_of(options), **given, **chosen)
 
 
 def _selection(options: argparse.Namespace, labels: Sequence[str]) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -25,7 +26,7 @@ except ImportError as error:
     raise not_importable("the demo needs scikit-learn, matplotlib and Pillow", "demo", error) from error
 
 #: From what the derivative says to what recent LRP says; the options are what each cannot do without.
-ANALYZERS: dict[str, dict[str, float]] = {
+ANALYZERS: dict[str, dict[str, Any]] = {
     "gradient": {},
     "lrp.epsilon": {},
     "lrp.gamma": {},

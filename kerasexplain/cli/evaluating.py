@@ -14,6 +14,7 @@ import numpy as np
 
 from kerasexplain.cli.arguments import (
     Parser,
+    add_model,
     batch_size,
     key_and_value,
     labels_of,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 def add(commands: Any) -> None:
     """Adds the two commands to a parser's."""
     common = Parser(add_help=False)
-    common.add_argument("model", metavar="MODEL", type=pathlib.Path, help="a .keras or .h5 file")
+    add_model(common)
     inputs = "images (png, jpg), folders of them, or arrays (npy, npz) of one sample or a batch"
     common.add_argument("inputs", metavar="DATA", type=pathlib.Path, nargs="+", help=inputs)
     target = "what is explained: an index or a label; by default each sample's largest output"
@@ -115,7 +116,7 @@ def _run(
     from kerasexplain.evaluation.comparing import Comparing
     from kerasexplain.evaluation.trials import CONTROLS
 
-    model = model_of(options.model)
+    model = model_of(options)
     x, names = samples(options.inputs, model, options.pixels)
     masks = None if options.masks is None else _masks(options.masks, len(names))
     # The controls alone, where analyzers have options of their own; these are put to the samples one by one.
@@ -134,7 +135,7 @@ def _choose(options: argparse.Namespace) -> None:
     with quiet():
         from kerasexplain import choose
         from kerasexplain.cli.reading import samples
-    model = model_of(options.model)
+    model = model_of(options)
     x, _ = samples(options.inputs, model, options.pixels)
     choice = choose(model, x, targets=target, seconds=options.seconds, seed=options.seed, verbose=1)
     choice.analyzer.save(options.out)

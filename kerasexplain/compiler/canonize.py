@@ -16,6 +16,11 @@ import keras
 from kerasexplain.compiler.logits import activation_of, explain_logits, with_note_on_probabilities
 from kerasexplain.compiler.rows import infer_domains
 from kerasexplain.compiler.split import split_into_primitives
+from kerasexplain.compiler.written_out.functions import merge_functions
+from kerasexplain.compiler.written_out.normalisation import normalisation_behind, plus, with_normalisation
+from kerasexplain.compiler.written_out.reshaped import join_changes_of_shape
+from kerasexplain.compiler.written_out.scopes import is_bare, scope
+from kerasexplain.compiler.written_out.sums import join_sums
 from kerasexplain.foundation.errors import UnsupportedModelError, nearest
 from kerasexplain.graph.domains import ANY, Interval
 from kerasexplain.graph.elementwise import Elementwise
@@ -38,7 +43,9 @@ from kerasexplain.trace.trace import trace_function
 Tensor = Any
 
 
-def canonize(graph: Graph, *, output: int | str = 0, explain: str = "logits", folds: bool = True) -> Graph:
+def canonize(
+    graph: Graph, *, output: int | str = 0, explain: str = "logits", folds: bool = True, decides: bool = True
+) -> Graph:
     """Rewrites a traced graph into primitives, and chooses the value to be explained.
 
     Args:
@@ -47,6 +54,8 @@ def canonize(graph: Graph, *, output: int | str = 0, explain: str = "logits", fo
         explain: "logits" sets a final softmax or sigmoid aside; "activation" keeps it.
         folds: Whether what is affine is folded into the linear operation before it, and padding into the one behind it.
             Relevance is the same in front of it and behind it; a gradient is not.
+        decides: Whether functions that are written out may decide by their argument; against a baseline, decisions are
+            those at the input.
 
     Returns:
         A graph that computes the same outputs.
@@ -55,21 +64,31 @@ def canonize(graph: Graph, *, output: int | str = 0, explain: str = "logits", fo
     graph = graph.replace(explained=_chosen_output(graph, output))
     if explain == "logits":
         graph = explain_logits(graph)
-    graph = folded(with_note_on_probabilities(graph), folds)
+    graph = folded(with_note_on_probabilities(graph), folds, decides)
     if graph.explained.fold != 1 or graph.explained.batch_axis != 0:
         raise UnsupportedModelError("the explained output is not batch first, with one row for every sample")
     if graph.explained not in graph.carriers:
+        reasons = {node: node.primitive.reason for node in graph.unopened if isinstance(node.primitive, Opaque)}
+        unopened = "".join(f"; {node.name} ({node.type}): {reason}" for node, reason in reasons.items())
         raise UnsupportedModelError(
             "the explained output does not depend on any input by real numbers, and on integers not by what looks "
-            "something up by them (layers.Embedding, ops.one_hot, ops.take)"
+            "something up by them (layers.Embedding, ops.one_hot, ops.take)" + unopened
         )
     return graph
 
 
-def folded(graph: Graph, folds: bool = True) -> Graph:
+def folded(graph: Graph, folds: bool = True, decides: bool = True) -> Graph:
     """Joins, in a graph of primitives, what relevance sees as one operation."""
-    graph = detach_normalizers(with_cells(graph))
-    return understand_roots(fold_masks(fold_padding(fold_affine(graph)) if folds else graph))
+    graph = understand_roots(detach_normalizers(with_cells(graph)))
+    if folds:
+        graph = fold_padding(join_products(merge_functions(graph, decides)))
+    return fold_masks(graph)
+
+
+def join_products(graph: Graph) -> Graph:
+    """Joins products with what is affine behind them, and with each other, until nothing is left to join."""
+    joined = join_sums(fold_affine(join_changes_of_shape(graph)))
+    return graph if len(joined.nodes) == len(graph.nodes) else join_products(joined)
 
 
 def with_cells(graph: Graph) -> Graph:
@@ -130,7 +149,7 @@ def detach_normalizers(graph: Graph) -> Graph:
 
     def normalizes(value: Value) -> bool:
         node = producer.get(value)
-        while node is not None and isinstance(node.primitive, (Routing, Scale)) and len(node.inputs) == 1:
+        while node is not None and _hands_on_a_scale(node):
             node = producer.get(node.inputs[0])
         if node is None:
             return False
@@ -149,6 +168,12 @@ def detach_normalizers(graph: Graph) -> Graph:
             node = dataclasses.replace(node, detached=frozenset(scales if len(scales) < len(node.inputs) else divisors))
         nodes.append(node)
     return graph.replace(nodes=tuple(nodes))
+
+
+def _hands_on_a_scale(node: Node) -> bool:
+    """Whether what it gives normalises if what it reads does: moved, times a constant, or bounded."""
+    bounds = node.type in ("Clip", "Maximum", "Minimum") and isinstance(node.primitive, Elementwise)
+    return len(node.inputs) == 1 and (bounds or isinstance(node.primitive, (Routing, Scale)))
 
 
 def understand_roots(graph: Graph) -> Graph:
@@ -187,11 +212,36 @@ def fold_affine(graph: Graph) -> Graph:
         linear = producer.get(norm.inputs[0]) if norm.inputs else None
         if linear is None or norm.inputs[0] not in sole_readers:
             continue
+        if linear in joined or norm in joined:
+            continue  # in the next round
+        chain = _normalisation(linear, sole_readers)
+        if chain:
+            joined.update({linear: None, **dict.fromkeys(chain[:-1]), chain[-1]: _with_normalisation(linear, chain)})
+            continue
         both = _joined(linear, norm)
         if both is not None:
             joined[linear], joined[norm] = None, both
     nodes = (joined.get(node, node) for node in graph.nodes)
     return graph.replace(nodes=tuple(node for node in nodes if node is not None))
+
+
+def _normalisation(node: Node, sole_readers: dict[Value, Node]) -> list[Node]:
+    """The normalisation behind a linear operation, if it is written out, and can be folded into it."""
+    linear = node.primitive
+    folds = isinstance(linear, Linear) and linear.scaled is not None and not linear.normalized
+    return normalisation_behind(node, sole_readers) if folds else []
+
+
+def _with_normalisation(first: Node, chain: list[Node]) -> Node:
+    assert isinstance(first.primitive, Linear)
+    return dataclasses.replace(
+        first,
+        type=" + ".join([first.type, *(node.type for node in chain)]),
+        primitive=with_normalisation(first.primitive, chain),
+        outputs=chain[-1].outputs,
+        absorbed=(*first.absorbed, *(node.name for node in chain)),
+        gives=chain[-1].result,
+    )
 
 
 def _joined(first: Node, second: Node) -> Node | None:
@@ -200,15 +250,16 @@ def _joined(first: Node, second: Node) -> Node | None:
     if not isinstance(linear, Linear) or not isinstance(affine, Affine):
         return None
     if isinstance(affine, BatchNorm):
-        if linear.scaled is None or (linear.bias_axis or -1) != affine.axis:
+        if linear.scaled is None or linear.normalized or (linear.bias_axis or -1) != affine.axis:
             return None
         joined = linear.with_affine(affine.per_channel, affine.offset, affine.bias_shape[0])
     else:
         # Code such as `ops.matmul(x, self.w) + self.b`; a constant added to a layer is a row of its own.
-        is_layer = isinstance(first.operation, keras.layers.Layer)
-        if is_layer or linear.bias is not None or affine.scale is not None or affine.axis != linear.bias_axis:
+        if not is_bare(first) or affine.scale is not None or affine.axis != linear.bias_axis:
             return None
-        joined = dataclasses.replace(linear, bias=affine.offset, bias_shape=affine.bias_shape)
+        if linear.bias is not None and (scope(first) != scope(second) or affine.bias_shape != linear.bias_shape):
+            return None
+        joined = plus(linear, affine.offset, affine.bias_shape)
     return dataclasses.replace(
         first,
         type=f"{first.type} + {second.type}",

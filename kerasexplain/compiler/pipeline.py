@@ -47,7 +47,13 @@ class Pipeline:
     def __init__(self, model: keras.Model, graph: Graph, method: Compilable, options: Options) -> None:
         self._model, self._method, self._options = model, method, options
         self.composite: Composite = method.composite()
-        self.graph = canonize(graph, output=options.output, explain=options.explain, folds=self.composite.folds)
+        self.graph = canonize(
+            graph,
+            output=options.output,
+            explain=options.explain,
+            folds=self.composite.folds,
+            decides=not self.composite.against_baseline,
+        )
         self.rows: list[Row] = assign(
             self.graph,
             self.composite,

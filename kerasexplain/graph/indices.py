@@ -91,7 +91,7 @@ def _handed_back(
 ) -> Sequence[Tensor]:
     """The signal that some inputs of an operation get of its output's."""
     xs = tuple(ops.zeros(ops.shape(values[value]), dtype=signal.dtype) for value in carriers)
-    if _is_pointwise(node):
+    if _is_pointwise(node) and len(carriers) == 1:
         shape = ops.shape(values[node.outputs[position]])
         same = carriers[0].shape == node.outputs[position].shape
         return [signal] if same else transposed(lambda xs: ops.broadcast_to(xs[0], shape), xs, signal)
@@ -110,6 +110,8 @@ def _is_pointwise(node: Node) -> bool:
 
 def _follows(node: Node, carriers: Sequence[Value]) -> bool:
     """Whether it is known which number of its output comes from which number of its inputs."""
+    if node.type == "Where":
+        return True  # it is that of the operand which is chosen
     if _is_pointwise(node):
         return len(carriers) == 1
     primitive = node.primitive

@@ -31,6 +31,7 @@ class Linear(Primitive):
         more_axes: How many axes the output has more than the input (EinsumDense).
         summed: The axes of x and of W that the product sums over as well as over positions, where it is one of each.
         is_derived: Whether W is computed from weights, and not one of them.
+        normalized: Whether a normalisation by statistics of training is in W and b.
         terms: How many contributions each entry of the output is the sum of, where that is known.
     """
 
@@ -45,6 +46,7 @@ class Linear(Primitive):
     summed: tuple[int, int] | None = None
     terms: int | None = None
     is_derived: bool = False
+    normalized: bool = False
 
     def __call__(self, *xs: Tensor, tap: Tensor | None = None) -> Tensor:
         (x,) = xs
@@ -77,6 +79,7 @@ class Linear(Primitive):
             self,
             kernel=lambda: scaled(kernel(), scale()),
             is_derived=True,
+            normalized=True,
             bias=offset if bias is None else (lambda: bias() * scale() + offset()),
             bias_shape=self.bias_shape or (channels,),
         )

@@ -167,10 +167,19 @@ class Pooling(Mixing):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Scale(Primitive):
-    """Multiplication by a constant, element by element; `factor` is what is known of the constant."""
+    """Multiplication by a constant, element by element.
+
+    Attributes:
+        function: The multiplication.
+        factor: What is known of the constant.
+        weight, weight_shape: Gives the constant where it is made of weights, and its shape; None where it is a number
+            of the code.
+    """
 
     function: Callable[..., Tensor]
     factor: Interval = ANY
+    weight: Callable[[], Tensor] | None = None
+    weight_shape: tuple[int, ...] = ()
 
     def __call__(self, *xs: Tensor, tap: Tensor | None = None) -> Tensor:
         return self.function(*xs)

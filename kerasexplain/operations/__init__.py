@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kerasexplain.operations import functions, layers
-from kerasexplain.operations.catalogue import Step, catalogue_key, describe, is_described, keras_class
+from kerasexplain.operations.catalogue import Step, catalogue_key, describe, is_closed, is_described, keras_class
 from kerasexplain.operations.layers import BatchNorm
 from kerasexplain.operations.leaves import Custom, register_leaf, register_rule
 
@@ -14,6 +14,7 @@ __all__ = [
     "catalogue_key",
     "describe",
     "functions",
+    "is_closed",
     "is_described",
     "keras_class",
     "layers",

@@ -36,14 +36,17 @@ _DESCRIBERS: dict[str, Describer] = {}
 _BY_CLASS: dict[type, Describer] = {}
 #: Layers whose description holds with a mask too.
 _MASKED: set[str] = set()
+#: Layers that are not opened where they are refused: the reason is what they do, not how they are written.
+_CLOSED: set[str] = set()
 #: Methods and attributes that decide what a layer computes: a subclass that has its own is another operation.
 _DEFINING = ("call", "__call__", "convolution_op", "kernel", "quantized_call")
 
 
-def describes(*keys: str, masked: bool = False) -> Callable[[Describer], Describer]:
+def describes(*keys: str, masked: bool = False, closed: bool = False) -> Callable[[Describer], Describer]:
     """Registers a function that says what an operation is made of, under `layers.Name` or `ops.Name`.
 
-    With `masked`, what it says holds for calls with a mask too.
+    With `masked`, what it says holds for calls with a mask too; with `closed`, what it refuses is not opened
+    either.
     """
 
     def register(describer: Describer) -> Describer:
@@ -52,6 +55,8 @@ def describes(*keys: str, masked: bool = False) -> Callable[[Describer], Describ
             _DESCRIBERS[key] = describer
             if masked:
                 _MASKED.add(key)
+            if closed:
+                _CLOSED.add(key)
         return describer
 
     return register
@@ -106,6 +111,11 @@ def keras_class(operation: Any) -> type | None:
 def is_described(operation: Any) -> bool:
     """Whether the catalogue knows the operation's class."""
     return _describer(operation) is not None
+
+
+def is_closed(operation: Any) -> bool:
+    """Whether what the catalogue refuses of it is not to be opened either."""
+    return catalogue_key(operation) in _CLOSED
 
 
 def _describer(operation: Any) -> Describer | None:

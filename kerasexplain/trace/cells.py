@@ -19,13 +19,19 @@ from kerasexplain.trace.expansions import expands
 Tensor = Any
 
 
+def _function(activation: Any) -> Any:
+    """An activation; one that Keras does not know as a layer, which can be opened by itself."""
+    own = getattr(keras.activations, getattr(activation, "__name__", ""), None)
+    return activation if activation is own or activation is None else keras.layers.Activation(activation)
+
+
 @expands("layers.LSTMCell")
 def _lstm(cell: Any, inputs: Tensor, states: list[Tensor], training: Any = None) -> Any:
     h, c = states
-    gate = cell.recurrent_activation
+    gate, activation = _function(cell.recurrent_activation), _function(cell.activation)
     i, f, g, o = ops.split(Preactivation(cell)(ops.concatenate([inputs, h], axis=-1)), 4, axis=-1)
-    c = gate(f) * c + gate(i) * cell.activation(g)
-    h = gate(o) * cell.activation(c)
+    c = gate(f) * c + gate(i) * activation(g)
+    h = gate(o) * activation(c)
     return h, [h, c]
 
 
@@ -33,14 +39,14 @@ def _lstm(cell: Any, inputs: Tensor, states: list[Tensor], training: Any = None)
 def _simple(cell: Any, sequence: Tensor, states: Any, training: Any = None) -> Any:
     (h,) = keras.tree.flatten(states)
     z = Preactivation(cell)(ops.concatenate([sequence, h], axis=-1))
-    h = z if cell.activation is None else cell.activation(z)
+    h = z if cell.activation is None else _function(cell.activation)(z)
     return h, [h] if keras.tree.is_nested(states) else h
 
 
 @expands("layers.GRUCell")
 def _gru(cell: Any, inputs: Tensor, states: Any, training: Any = None) -> Any:
     (h,) = keras.tree.flatten(states)
-    gate, n = cell.recurrent_activation, cell.units
+    gate, n = _function(cell.recurrent_activation), cell.units
     z, r = ops.split(Preactivation(cell, slice(2 * n))(ops.concatenate([inputs, h], axis=-1)), 2, axis=-1)
     z, r = gate(z), gate(r)
     of_candidate = slice(2 * n, 3 * n)
@@ -53,7 +59,7 @@ def _gru(cell: Any, inputs: Tensor, states: Any, training: Any = None) -> Any:
         candidate = of_x + r * of_h
     else:
         candidate = Preactivation(cell, of_candidate)(ops.concatenate([inputs, r * h], axis=-1))
-    h = z * h + (1 - z) * cell.activation(candidate)
+    h = z * h + (1 - z) * _function(cell.activation)(candidate)
     return h, [h] if keras.tree.is_nested(states) else h
 
 

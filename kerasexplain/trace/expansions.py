@@ -17,6 +17,7 @@ from kerasexplain.graph.elementwise import Elementwise
 from kerasexplain.graph.primitives import Call, Nonlinear, Primitive
 from kerasexplain.operations import catalogue_key
 from kerasexplain.operations.catalogue import describes_class
+from kerasexplain.operations.convolutions import TransposedConvolution
 
 Tensor = Any
 _EXPANSIONS: dict[str, Callable[..., Any]] = {}
@@ -252,6 +253,13 @@ def _separable_convolution(
         dilation_rate=operation.dilation_rate,
     )
     return ops.conv(x, pointwise_kernel, strides=1, padding="valid", data_format=operation.data_format)
+
+
+@expands("ops.ConvTranspose")
+def _transposed_convolution(operation: Any, inputs: Tensor, kernel: Tensor) -> Tensor:
+    how = (operation.strides, operation.padding, operation.output_padding)
+    data_format = operation.data_format or keras.config.image_data_format()
+    return TransposedConvolution(*how, data_format, operation.dilation_rate)(inputs, kernel)
 
 
 @expands("ops.BatchNorm")

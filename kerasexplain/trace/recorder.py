@@ -20,6 +20,7 @@ import keras
 from keras import ops
 
 from kerasexplain.foundation.errors import UnsupportedModelError, plain
+from kerasexplain.graph.primitives import LiveConstant
 
 SymbolicTensor = Any
 #: Says how an operation is recorded: None to open it, else a text, empty where it is understood as it is.
@@ -27,6 +28,12 @@ Keep = Callable[[Any, tuple[Any, ...], dict[str, Any]], "str | None"]
 Refusal = Callable[[Any, tuple[Any, ...], dict[str, Any]], str]
 #: Gives the function that runs instead of an operation: it calls the simpler operations that the one is made of.
 Expand = Callable[[Any], "Callable[..., Any] | None"]
+#: Gives the function that runs instead of a layer's code, which does not run on symbolic tensors; None for none.
+Translate = Callable[["Recorder", Any, Callable[..., Any]], "Callable[..., Any] | None"]
+
+
+class UntraceableError(UnsupportedModelError):
+    """Code that the backend cannot trace either."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -96,13 +103,17 @@ class Recorder:
         keep: Decides, per layer, whether it is recorded as it is.
         expand: Gives the function that runs instead of an operation, if there is one.
         refusal: Says what is known against a layer that could not be opened.
+        translate: Gives the function that runs instead of code that does not run on symbolic tensors; None for none.
     """
 
-    def __init__(self, keep: Keep, expand: Expand, refusal: Refusal = lambda *_: "") -> None:
+    def __init__(
+        self, keep: Keep, expand: Expand, refusal: Refusal = lambda *_: "", translate: Translate | None = None
+    ) -> None:
         self.records: list[RecordedCall] = []
         self.opened: list[Opened] = []
         self._decisions: list[str | None] = []
-        self._keep, self._expand, self._refusal = keep, expand, refusal
+        self._keep, self._expand, self._refusal, self._translate = keep, expand, refusal, translate
+        self._called: tuple[str, ...] = ()
         self._stack: list[Opened] = []
         self._calls: dict[tuple[str, ...], dict[str, int]] = {}
         self._outermost: Any = None
@@ -111,19 +122,46 @@ class Recorder:
     def path(self) -> tuple[str, ...]:
         return () if len(self._stack) < 2 else tuple(self._stack[-1].name.split("/"))
 
+    @contextlib.contextmanager
+    def named(self, path: tuple[str, ...]) -> Iterator[None]:
+        """While active, what is called has this name, behind the scopes that are in front of it."""
+        before, self._called = self._called, path
+        try:
+            yield
+        finally:
+            self._called = before
+
     def open(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Runs a layer's own code; the first one opened is the model."""
+        """Runs a layer's own code, or what says the same on symbolic tensors; the first one opened is the model."""
+        body = self._body(layer)
+        try:
+            return self._run(layer, body, args, kwargs)
+        except Exception as error:
+            translates = self._translate is not None and self._expand(layer) is None
+            translated = self._translate(self, layer, body) if translates else None  # type: ignore[misc]
+            if translated is None:
+                raise
+            try:
+                return self._run(layer, translated, args, kwargs)
+            except UntraceableError:
+                raise error from None  # it runs nowhere, and this says why in the words of the code
+            except UnsupportedModelError as untranslated:
+                raise untranslated from error
+
+    def _run(self, layer: Any, body: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if len(self._stack) == 1:
             self._outermost = layer
         path, start, decided = self.path, len(self.records), len(self._decisions)
         counts = dict(self._calls.get(path, {}))
-        name = self._numbered(_own_name(layer)) if self._stack else ""
+        name = self._numbered(_own_name(layer), path) if self._stack else ""
         opened = Opened(layer, args, kwargs, "/".join([*path, name]))
         self._stack.append(opened)
         try:
-            outputs = self._body(layer)(*args, **kwargs)
+            outputs = body(*args, **kwargs)
         except BaseException:
             del self.records[start:]
+            inside = tuple(opened.name.split("/")) if opened.name else ()
+            self._calls = {at: taken for at, taken in self._calls.items() if at[: len(inside)] != inside}
             self._calls[path] = counts
             raise
         finally:
@@ -153,7 +191,7 @@ class Recorder:
     def layer(self, layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A layer that is called on symbolic tensors, after Keras' preamble."""
         if not self._stack:
-            return self.open(layer, args, kwargs)
+            return self._model(layer, args, kwargs)
         reason = self._keep(layer, args, kwargs)
         self._decisions.append(reason)
         if reason is None:
@@ -174,6 +212,19 @@ class Recorder:
                 "instead of Python's control flow and ops.cond"
             ) from error
 
+    def _model(self, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The model: opened, or else one operation that can be run, and has a gradient, but no rule."""
+        try:
+            return self.open(model, args, kwargs)
+        except Exception as error:
+            self._stack.append(Opened(None, args, kwargs, ""))
+            try:
+                return self._record(model, args, kwargs, _why_not(error))
+            except Exception:
+                raise error from None  # Keras cannot tell its outputs' shapes
+            finally:
+                self._stack.pop()
+
     def operation(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """An operation of `keras.ops` that is called on symbolic tensors."""
         if type(operation).__name__ == "Cast" and args[0].dtype == operation.dtype:
@@ -188,27 +239,29 @@ class Recorder:
         return self._record(operation, args, kwargs, "")
 
     def _record(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any], reason: str) -> Any:
+        symbolic = keras.tree.map_structure(_symbolic, (args, kwargs))
         try:
-            outputs = operation.compute_output_spec(*args, **kwargs)
+            outputs = operation.compute_output_spec(*symbolic[0], **symbolic[1])
         except TypeError:  # a layer's own may not take all that its call does
-            outputs = keras.Operation.compute_output_spec(operation, *args, **kwargs)
+            outputs = keras.Operation.compute_output_spec(operation, *symbolic[0], **symbolic[1])
         if _open_sizes(outputs) and not _open_sizes((args, kwargs)):
             # Some layers forget sizes that they could know (EinsumDense); running their code on placeholders does not.
-            outputs = keras.Operation.compute_output_spec(operation, *args, **kwargs)
+            outputs = keras.Operation.compute_output_spec(operation, *symbolic[0], **symbolic[1])
         if not any(getattr(leaf, "sparse", False) for leaf in keras.tree.flatten((args, kwargs))):
             for leaf in keras.tree.flatten(outputs):
                 # Keras takes the product with a variable, which has no `sparse`, for a sparse tensor.
                 if isinstance(leaf, keras.KerasTensor):
                     leaf._sparse = False
         outermost = operation if len(self._stack) == 1 else self._outermost
-        name = self._numbered(_own_name(operation))
+        path = (*self.path, *self._called[:-1])
+        name = self._numbered(self._called[-1] if self._called else _own_name(operation), path)
         flat = [leaf for leaf in keras.tree.flatten(outputs) if leaf is not None]
-        self.records.append(RecordedCall(operation, args, kwargs, flat, self.path, name, outermost, reason))
+        self.records.append(RecordedCall(operation, args, kwargs, flat, path, name, outermost, reason))
         return outputs
 
-    def _numbered(self, name: str) -> str:
+    def _numbered(self, name: str, path: tuple[str, ...]) -> str:
         """The name, made unique among the calls of one opened layer."""
-        taken = self._calls.setdefault(self.path, {})
+        taken = self._calls.setdefault(path, {})
         number = taken[name] = taken.get(name, 0) + 1
         while number > 1 and f"{name}@{number}" in taken:  # a layer may itself be called "dense@2"
             number = taken[name] = number + 1
@@ -219,6 +272,11 @@ class Recorder:
     def weights_were_read(self) -> None:
         if self._stack:
             self._stack[-1].reads_weights = True
+
+
+def _symbolic(leaf: Any) -> Any:
+    """A symbolic tensor in place of what has its value in each run alone."""
+    return keras.KerasTensor(leaf.shape, leaf.dtype) if isinstance(leaf, LiveConstant) else leaf
 
 
 def _open_sizes(structure: Any) -> bool:

@@ -13,7 +13,7 @@ import keras
 from kerasexplain.foundation.errors import UnsupportedModelError, plain
 from kerasexplain.graph.graph import Graph, Node, OpenedCall, Shape, Value
 from kerasexplain.graph.primitives import Call, Opaque
-from kerasexplain.operations import describe, is_described
+from kerasexplain.operations import describe, is_closed, is_described
 from kerasexplain.operations.batches import moved_batch_axis
 
 # The expansions of cells are always there: what a process did before must not change a trace.
@@ -37,7 +37,7 @@ def trace(model: keras.Model, specification: Specification | None = None) -> Gra
     """
     specification = specification or Specification.of(model)
     symbolic = specification.symbolic()
-    recorder = Recorder(_keep, expansion, _refusal)
+    recorder = Recorder(_keep, expansion, _refusal, _translated)
     try:
         with recording(recorder), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Keras has to say, it said when the model was built
@@ -59,10 +59,19 @@ def trace(model: keras.Model, specification: Specification | None = None) -> Gra
 def trace_function(owner: Any, function: Callable[[Any], Any], specification: Specification) -> Graph:
     """The operations of a function of tensors, such as one step of a recurrent layer; `owner` is named in errors."""
     symbolic = specification.symbolic()
-    recorder = Recorder(_keep, expansion, _refusal)
+    recorder = Recorder(_keep, expansion, _refusal, _translated)
     with recording(recorder):
         outputs = recorder.run(function, symbolic)
     return _Builder(owner, recorder).graph(specification, symbolic, outputs)
+
+
+def _translated(recorder: Recorder, layer: Any, code: Callable[..., Any]) -> Callable[..., Any] | None:
+    """The function that runs instead of code that does not run on symbolic tensors, where the backend has one."""
+    if keras.backend.backend() != "tensorflow" or is_closed(layer):
+        return None
+    from kerasexplain.trace.tensorflow.function import by_tensorflow
+
+    return by_tensorflow(recorder, layer, code)
 
 
 def at_inference(model: keras.Model) -> dict[str, bool]:
@@ -167,7 +176,7 @@ class _Builder:
                 recorded.setdefault(record.region, []).append(i)
         for opened, indices in recorded.items():
             counts = [len(self._records[i].constants()) for i in indices]
-            region = Region(opened, tuple(counts), expansion)
+            region = Region(opened, tuple(counts), expansion, _translated)
             position = itertools.count()
             for i in indices:
                 self._constants[i] = [
@@ -199,7 +208,7 @@ class _Builder:
         return [
             Node(
                 name=self._unique_name(record.full_name),
-                type=type(record.operation).__name__,
+                type=getattr(record.operation, "shown_type", type(record.operation).__name__),
                 operation=record.operation,
                 primitive=Opaque(call, record.reason) if record.reason else call,
                 inputs=inputs,

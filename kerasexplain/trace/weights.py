@@ -10,17 +10,27 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from kerasexplain.graph.primitives import LiveConstant
-from kerasexplain.trace.recorder import Expand, Opened, Recorder, recording
+from kerasexplain.trace.recorder import Expand, Opened, Recorder, Translate, recording
 
 Tensor = Any
 
-_computed: contextvars.ContextVar[dict[Region, list[Tensor]] | None] = contextvars.ContextVar(
+_computed: contextvars.ContextVar[dict[Any, Any] | None] = contextvars.ContextVar(
     "kerasexplain_computed_weights", default=None
 )
+
+
+def computed(key: Any, compute: Callable[[], Any]) -> Any:
+    """The result of a computation on weights, under a key: once at most, where `computed_once` is active."""
+    known = _computed.get()
+    if known is None:
+        return compute()
+    if key not in known:
+        known[key] = compute()
+    return known[key]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -30,20 +40,21 @@ class Region:
     Attributes:
         opened: The call.
         counts: How many constants each operation that it calls has.
-        expand: As for the recorder.
+        expand, translate: As for the recorder.
     """
 
     opened: Opened
     counts: tuple[int, ...]
     expand: Expand
+    translate: Translate | None
 
     def constants(self) -> list[Tensor]:
         """The constants of all its operations, over the weights as they are now."""
-        known = _computed.get()
-        if known is not None and self in known:
-            return known[self]
+        return computed(self, self._constants)
+
+    def _constants(self) -> list[Tensor]:
         decisions = iter(self.opened.decisions)
-        recorder = Recorder(lambda *_: next(decisions, None), self.expand)
+        recorder = Recorder(lambda *_: next(decisions, None), self.expand, translate=self.translate)
         with recording(recorder):
             recorder.open(self.opened.layer, self.opened.args, self.opened.kwargs)
         found = [record.constants() for record in recorder.records]
@@ -52,10 +63,7 @@ class Region:
                 f"the code of the layer {self.opened.layer.name!r} ({type(self.opened.layer).__name__}) does not call "
                 "the same operations each time it runs, so its weights cannot be followed: make a new analyzer"
             )
-        tensors = [tensor for constants in found for tensor in constants]
-        if known is not None:
-            known[self] = tensors
-        return tensors
+        return [tensor for constants in found for tensor in constants]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,7 +81,7 @@ class Recomputed(LiveConstant):
 
 @contextlib.contextmanager
 def computed_once() -> Iterator[None]:
-    """While active, the code of each layer is run again once at most."""
+    """While active, what is made of weights is made once at most."""
     token = _computed.set({})
     try:
         yield

@@ -26,6 +26,14 @@ def of_the_backend(x: Tensor) -> Tensor:
     return jnp.cumsum(x, axis=-1) if BACKEND == "jax" else tf.cumsum(x, axis=-1)
 
 
+def untranslated(patch: Any) -> None:
+    """Makes the operation of `of_the_backend` one that no front end knows, where one does."""
+    if BACKEND == "tensorflow":
+        from kerasexplain.trace.tensorflow.table import TABLE
+
+        patch.delitem(TABLE, "Cumsum")
+
+
 def gradients(function: Callable[..., Tensor], *xs: Any, signal: Any = None) -> tuple[Tensor, list[Tensor]]:
     """The output of a function of tensors, and the gradients of its sum, or of its sum weighted by a signal.
 

@@ -12,7 +12,7 @@ from keras import ops
 from kerasexplain.graph.domains import NONNEGATIVE, Interval
 from kerasexplain.graph.elementwise import Elementwise
 from kerasexplain.graph.maximum import maximum_of_operands, minimum_of_operands
-from kerasexplain.graph.primitives import Call, LiveConstant, Mixing, Nonlinear, Primitive, Product, Scale
+from kerasexplain.graph.primitives import Call, LiveConstant, Mixing, Nonlinear, Primitive, Product, Scale, now
 from kerasexplain.operations.catalogue import describes, opaque
 from kerasexplain.operations.layers import affine_constant, operand_positions
 
@@ -77,7 +77,7 @@ def _multiply(call: Call) -> Primitive:
         constant = constant_operand(call)
         if _has_batch_axis(call, constant):
             return opaque(call, f"the constant it multiplies by has a batch axis of its own (shape {constant.shape})")
-        return Scale(call.function(), _bounds(constant))
+        return _scale(call, constant, _bounds(constant))
     if len(call.inputs) == 1:
         return Elementwise(call.function(), range=NONNEGATIVE, keeps_sign=True)  # x * x
     return Product(call.function(), elementwise=True)
@@ -95,7 +95,18 @@ def _divide(call: Call) -> Primitive:
     bounds = _bounds(constant)
     known = bounds.low > 0 or bounds.high < 0
     factor = Interval(1.0 / bounds.high, 1.0 / bounds.low) if known and math.isfinite(bounds.high) else Interval()
-    return Scale(call.function(), factor)
+    return _scale(call, constant, factor, reciprocal=True)
+
+
+def _scale(call: Call, constant: Any, factor: Interval, reciprocal: bool = False) -> Scale:
+    if isinstance(constant, np.ndarray):
+        return Scale(call.function(), factor)
+
+    def weight() -> Any:
+        value = ops.convert_to_tensor(now(constant))
+        return 1.0 / value if reciprocal else value
+
+    return Scale(call.function(), factor, weight, tuple(constant.shape))
 
 
 @describes("ops.Power")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,8 @@ from keras import ops
 from kerasexplain.graph.linear import Linear
 from kerasexplain.graph.primitives import Call, Mixing, Primitive, Product, now
 from kerasexplain.operations.batches import MIXES
-from kerasexplain.operations.catalogue import describes, opaque
+from kerasexplain.operations.catalogue import describes, describes_class, opaque
+from kerasexplain.operations.convolutions import GroupedConvolution, TransposedConvolution
 
 Tensor = Any
 
@@ -63,7 +65,10 @@ def _matmul(call: Call) -> Primitive:
     along_batch = of_constant > 2 and (of_constant > of_x or (of_constant == of_x and constant.shape[0] != 1))
     if in_a_matrix or along_batch:
         return opaque(call, MIXES)
-    return _of_two(call, more_axes=-1 if of_constant == 1 else 0)
+    linear = _of_two(call, more_axes=-1 if of_constant == 1 else 0)
+    if not isinstance(linear, Linear) or not first or of_constant != 2:
+        return linear
+    return dataclasses.replace(linear, scaled=lambda kernel, scale: kernel * scale, summed=(-1, 0))
 
 
 @describes("ops.Dot")
@@ -131,20 +136,35 @@ def _keeps_batch(call: Call, terms: list[str], output: str) -> bool:
     )
 
 
-@describes("ops.Conv", "ops.ConvTranspose", "ops.DepthwiseConv")
+@describes_class(GroupedConvolution)
+@describes_class(TransposedConvolution)
+@describes("ops.Conv", "ops.DepthwiseConv")
 def _convolution(call: Call) -> Primitive:
-    kernel = call.args[1] if len(call.args) > 1 else call.kwargs.get("kernel")
+    kernel = call.args[1] if len(call.args) > 1 else call.kwargs["kernel"]
     if not _is_activation(call, call.args[0]) or _is_activation(call, kernel):
         return opaque(call, "its kernel is an activation")
     linear = _of_two(call)
     if not isinstance(linear, Linear):
         return linear
-    return dataclasses.replace(linear, scaled=_PER_CHANNEL[type(call.operation).__name__])
+    kind = type(call.operation).__name__
+    channels = 1 if call.operation.data_format == "channels_first" else -1
+    in_one_group = kind == "Conv" and kernel.shape[-2] == call.inputs[0].shape[channels]
+    return dataclasses.replace(
+        linear,
+        scaled=_PER_CHANNEL[kind],
+        summed=(channels, -2) if in_one_group else None,
+        terms={
+            "Conv": math.prod(kernel.shape[:-1]),
+            "GroupedConvolution": math.prod(kernel.shape[:-1]),
+            "DepthwiseConv": math.prod(kernel.shape[:-2]),
+        }.get(kind),
+    )
 
 
 #: How output channels are found in a kernel.
 _PER_CHANNEL: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "Conv": lambda kernel, scale: kernel * scale,
-    "ConvTranspose": lambda kernel, scale: kernel * scale[:, None],
+    "GroupedConvolution": lambda kernel, scale: kernel * scale,
+    "TransposedConvolution": lambda kernel, scale: kernel * scale[:, None],
     "DepthwiseConv": lambda kernel, scale: kernel * ops.reshape(scale, kernel.shape[-2:]),
 }

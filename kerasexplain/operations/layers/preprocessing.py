@@ -48,7 +48,7 @@ def _normalization(call: Call) -> Primitive:
     return Affine(scale, lambda: ops.reshape(-layer.mean * scale(), shape[drop:]), shape[drop:])
 
 
-@describes("layers.Resizing")
+@describes("layers.Resizing", closed=True)
 def _resizing(call: Call) -> Primitive:
     return resampling(call, call.function())
 
@@ -65,7 +65,7 @@ def _center_crop(call: Call) -> Primitive:
     return Mixing(in_single_precision(call.function()))
 
 
-@describes("layers.RandomCrop")
+@describes("layers.RandomCrop", closed=True)
 def _random_crop(call: Call) -> Primitive:
     return opaque(call, "at inference its output has another shape than it says: use CenterCrop")
 
@@ -78,17 +78,17 @@ def _index_of(call: Call) -> Primitive:
     return opaque(call, f'output_mode="{mode}" has no rule: use "int", and CategoryEncoding behind it')
 
 
-@describes("layers.HashedCrossing", "layers.StringLookup", "layers.TextVectorization")
+@describes("layers.HashedCrossing", "layers.StringLookup", "layers.TextVectorization", closed=True)
 def _text(call: Call) -> Primitive:
     return opaque(call, "text has no relevance: explain the model behind it")
 
 
-@describes("layers.AutoContrast", "layers.ContrastLimitedAdaptiveHistogramEqualization")
+@describes("layers.AutoContrast", "layers.ContrastLimitedAdaptiveHistogramEqualization", closed=True)
 def _contrast(call: Call) -> Primitive:
     return opaque(call, "it stretches contrast by the image's own extremes: apply it before the model")
 
 
-@describes("layers.MaxNumBoundingBoxes")
+@describes("layers.MaxNumBoundingBoxes", closed=True)
 def _boxes(call: Call) -> Primitive:
     return opaque(call, "it takes bounding boxes, which are no activations")
 

@@ -1,0 +1,78 @@
+"""Products of matrices between two changes of shape, as TensorFlow multiplies tensors of more axes by a matrix."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from kerasexplain.compiler.written_out.scopes import is_bare, scope
+from kerasexplain.graph.graph import Graph, Node
+from kerasexplain.graph.linear import Linear
+from kerasexplain.graph.primitives import Routing
+
+Tensor = Any
+
+
+def join_changes_of_shape(graph: Graph) -> Graph:
+    """A product together with the changes of shape in front of it and behind it, in the code of one layer."""
+    producer, readers = graph.producer(), graph.sole_readers()
+    joined: dict[Node, Node | None] = {}
+    for product in graph.nodes:
+        behind = readers.get(product.outputs[0])
+        if not isinstance(product.primitive, Linear) or not is_bare(product) or behind is None:
+            continue
+        if not _changes_shape(behind, product) or product.primitive.bias is not None:
+            continue
+        before = producer.get(product.inputs[0])
+        if before is not None and not (_changes_shape(before, product) and product.inputs[0] in readers):
+            before = None
+        if before is None and product.inputs[0].fold != 1:
+            continue  # then it is the rows that are put together again
+        joined.update({behind: _between(before, product, behind), product: None})
+        if before is not None:
+            joined[before] = None
+    if not joined:
+        return graph
+    nodes = (joined.get(node, node) for node in graph.nodes)
+    return graph.replace(nodes=tuple(node for node in nodes if node is not None))
+
+
+def _changes_shape(node: Node, product: Node) -> bool:
+    moves = (
+        isinstance(node.primitive, Routing)
+        and node.type in ("ExpandDims", "Reshape", "Squeeze")
+        and len(node.inputs) == 1
+    )
+    return moves and is_bare(node) and scope(node) == scope(product)
+
+
+def _between(before: Node | None, product: Node, behind: Node) -> Node:
+    linear = product.primitive
+    assert isinstance(linear, Linear)
+    given, made = (before or product).inputs[0], behind.outputs[0]
+    last = given.shape[-1] == product.inputs[0].shape[-1], made.shape[-1] == product.outputs[0].shape[-1]
+    first = _function(before)
+
+    def multiply(x: Tensor, kernel: Tensor) -> Tensor:
+        return behind.primitive(linear.product(first(x), kernel))
+
+    of_both = dataclasses.replace(
+        linear,
+        product=multiply,
+        more_axes=len(made.shape) - len(given.shape),
+        summed=linear.summed if all(last) else None,
+        scaled=linear.scaled if last[1] else None,
+    )
+    return dataclasses.replace(
+        product,
+        primitive=of_both,
+        inputs=(given,),
+        outputs=(made,),
+        absorbed=(*product.absorbed, *(node.name for node in (before, behind) if node is not None)),
+        gives=behind.result,
+    )
+
+
+def _function(before: Node | None) -> Callable[[Tensor], Tensor]:
+    return (lambda x: x) if before is None else before.primitive

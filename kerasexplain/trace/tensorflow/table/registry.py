@@ -1,0 +1,41 @@
+"""The table of TensorFlow's operations: how each is said by `keras.ops`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from kerasexplain.trace.tensorflow.values import Weight, is_constant
+
+#: By the type of the operation: a function of the operation and its operands.
+TABLE: dict[str, Callable[..., Any]] = {}
+
+
+def translates(*types: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Registers a function of an operation and its operands for types of operations."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        for kind in types:
+            assert kind not in TABLE, kind
+            TABLE[kind] = function
+        return function
+
+    return register
+
+
+def word(op: Any, name: str) -> str:
+    """An attribute that is text."""
+    value = op.get_attr(name)
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def number(value: Any) -> Any:
+    """A constant of one entry as a number, as `keras.ops` wants those; everything else as it is."""
+    return value.item() if is_constant(value) and np.size(value) == 1 and np.ndim(value) == 0 else value
+
+
+def changed(value: Any, function: Callable[[Any], Any]) -> Any:
+    """A constant, a weight or a symbolic tensor, changed by a function of arrays, tensors and symbolic tensors."""
+    return value.then(function) if isinstance(value, Weight) else function(value)

@@ -1,0 +1,158 @@
+"""Code that writes out what a layer or a function of Keras does has the relevance of that layer or function."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from helpers.opening import conserves
+from helpers.small_models import random
+from keras import layers, ops
+
+from kerasexplain import create_analyzer
+
+X = random(3, 6)
+ANALYZERS = ("lrp.epsilon", "lrp.z_plus", "lrp.bias_as_input")
+
+
+def _layer(function: Callable[[Any], Any]) -> layers.Layer:
+    class Of(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return function(x)
+
+    return Of()
+
+
+def _between(layer: layers.Layer) -> keras.Model:
+    inputs = keras.Input((6,))
+    return keras.Model(inputs, layers.Dense(2)(layer(layers.Dense(5)(inputs))))
+
+
+def _same(one: keras.Model, other: keras.Model, x: np.ndarray) -> None:
+    other.set_weights(one.get_weights())
+    for name in ANALYZERS:
+        expected, found = (create_analyzer(name, model).analyze(x, 1) for model in (one, other))
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-6 * np.abs(expected).max(), err_msg=name)
+
+
+def _gelu(x: Any) -> Any:
+    return 0.5 * x * (1.0 + ops.erf(x / math.sqrt(2.0)))
+
+
+def _soft_shrink(x: Any) -> Any:
+    return ops.where(x > 0.5, x - 0.5, ops.where(x < -0.5, x + 0.5, ops.zeros_like(x)))
+
+
+FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "gelu": _gelu,
+    "hard_silu": lambda x: x * ops.clip(x / 6.0 + 0.5, 0.0, 1.0),
+    "leaky_relu": lambda x: ops.relu(x) - 0.2 * ops.relu(-x),
+    "mish": lambda x: x * ops.tanh(ops.softplus(x)),
+    "silu": lambda x: x * ops.sigmoid(x),
+    "soft_shrink": _soft_shrink,
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_an_activation_that_is_written_out_is_the_activation(name: str) -> None:
+    written = _between(_layer(FUNCTIONS[name]))
+    _same(_between(layers.Activation(name)), written, X)
+    assert len(create_analyzer("lrp.epsilon", written).rows) == 3
+
+
+def test_what_is_read_elsewhere_too_is_no_part_of_a_function() -> None:
+    def twice(x: Any) -> Any:
+        gate = ops.sigmoid(x)
+        return ops.concatenate([x * gate, gate], axis=-1)
+
+    conserves(_between(_layer(twice)), X, 1)
+    types = [row.type for row in create_analyzer("lrp.epsilon", _between(_layer(twice))).rows]
+    assert "Sigmoid" in types
+
+
+class Frozen(layers.Layer):
+    """BatchNormalization with its statistics as weights, written out."""
+
+    def build(self, shape: Any) -> None:
+        names = ("gamma", "beta", "moving_mean", "moving_variance")
+        given = [self.add_weight(shape=shape[-1:], name=name, initializer="ones") for name in names]
+        self.gamma, self.beta, self.mean, self.variance = given
+
+    def call(self, x: Any) -> Any:
+        scale = self.gamma * ops.rsqrt(self.variance + 1e-3)
+        return (x - self.mean) * scale + self.beta
+
+
+@pytest.mark.parametrize("linear", [layers.Dense, layers.Conv1D, layers.Conv1DTranspose])
+def test_normalisation_that_is_written_out_is_folded_as_the_layer_is(linear: Any) -> None:
+    def model(norm: layers.Layer) -> keras.Model:
+        inputs = keras.Input((5, 4))
+        x = linear(6, **({} if linear is layers.Dense else {"kernel_size": 2}))(inputs)
+        return keras.Model(inputs, layers.Dense(2)(layers.Flatten()(layers.ReLU()(norm(x)))))
+
+    one, other = model(layers.BatchNormalization()), model(Frozen())
+    rng = np.random.default_rng(0)
+    for weight in one.weights:
+        weight.assign(np.asarray(weight) + rng.uniform(0.1, 0.5, weight.shape))
+    _same(one, other, random(3, 5, 4))
+    assert len(create_analyzer("lrp.epsilon", other).rows) == len(create_analyzer("lrp.epsilon", one).rows)
+
+
+def test_numbers_behind_a_linear_operation_are_no_normalisation() -> None:
+    def model(scaled: Callable[[Any], Any]) -> keras.Model:
+        return _between(_layer(scaled))
+
+    rows = create_analyzer("lrp.epsilon", model(lambda x: 2.0 * x + 1.0)).rows
+    assert [row.type for row in rows] == ["Dense", "Multiply", "Add", "Dense"]
+
+
+class Cell(layers.Layer):
+    """The cell of an LSTM, written out, with pieces of the products added."""
+
+    def __init__(self, units: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.units, self.state_size = units, [units, units]
+
+    def build(self, shape: Any) -> None:
+        gates = 4 * self.units
+        self.kernel = self.add_weight(shape=(shape[-1], gates), name="kernel")
+        self.recurrent = self.add_weight(shape=(self.units, gates), name="recurrent")
+        self.bias = self.add_weight(shape=(gates,), name="bias")
+
+    def call(self, x: Any, states: Any) -> Any:
+        h, c = states
+        of_x = ops.split(ops.matmul(x, self.kernel) + self.bias, 4, axis=-1)
+        of_h = ops.split(ops.matmul(h, self.recurrent), 4, axis=-1)
+        i, f, g, o = (a + b for a, b in zip(of_x, of_h, strict=True))
+        c = ops.sigmoid(f) * c + ops.sigmoid(i) * ops.tanh(g)
+        h = ops.sigmoid(o) * ops.tanh(c)
+        return h, [h, c]
+
+
+def test_a_recurrent_cell_that_is_written_out_has_the_relevance_of_keras_own() -> None:
+    inputs = keras.Input((4, 3))
+
+    def model(recurrent: layers.Layer) -> keras.Model:
+        return keras.Model(inputs, layers.Dense(2)(recurrent(inputs)))
+
+    _same(model(layers.LSTM(5)), model(layers.RNN(Cell(5))), random(3, 4, 3))
+
+
+def test_a_transposed_convolution_by_an_operation_is_that_of_the_layer() -> None:
+    class Up(layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.kernel = self.add_weight(shape=(3, 3, 4, shape[-1]), name="kernel")
+
+        def call(self, x: Any) -> Any:
+            return ops.conv_transpose(x, self.kernel, strides=2, padding="same")
+
+    def model(up: layers.Layer) -> keras.Model:
+        inputs = keras.Input((4, 4, 2))
+        return keras.Model(inputs, layers.Dense(2)(layers.Flatten()(up(inputs))))
+
+    one = model(layers.Conv2DTranspose(4, 3, strides=2, padding="same", use_bias=False))
+    _same(one, model(Up()), random(3, 4, 4, 2))
