@@ -138,6 +138,8 @@ def test_operations_of_a_saved_model_are_called_as_the_layers(tmp_path: pathlib.
     assert analyzer.rows[0].convolution
     assert analyzer.rows[0].first
     assert analyzer.rows[-1].last
+    images = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
+    assert analyzer.explain(images, layers=["bn", "act", "head"]).layers["act"].shape == (2, 6, 6, 4)
 
 
 @pytest.mark.slow("architectures of keras.applications, whole")
