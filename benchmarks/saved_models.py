@@ -2,7 +2,7 @@
 
     python -m benchmarks.saved_models                        # relevance of every architecture, in double precision
     python -m benchmarks.saved_models ResNet50 MobileNetV2   # of some
-    python -m benchmarks.saved_models --seconds ResNet50     # and what an analysis costs, in single precision
+    python -m benchmarks.saved_models --seconds ResNet50 transformer recurrent     # the cost, in single precision
 
 For each architecture, with random weights, biases and statistics: the largest difference of the relevance under three
 analyzers, relative to the largest relevance; how many operations the graphs of both have; and with `--seconds` the
@@ -34,6 +34,33 @@ def architectures() -> list[str]:
     return sorted(name for name in vars(keras.applications) if name[0].isupper())
 
 
+def transformer() -> Any:
+    """Four blocks on 32 tokens of 64 numbers."""
+    import keras
+    from keras import layers
+
+    x = inputs = keras.Input((32, 64))
+    for _ in range(4):
+        y = layers.LayerNormalization()(x)
+        x = layers.Add()([x, layers.MultiHeadAttention(4, 16)(y, y)])
+        y = layers.Dense(64)(layers.Dense(256, activation="gelu")(layers.LayerNormalization()(x)))
+        x = layers.Add()([x, y])
+    return keras.Model(inputs, layers.Dense(10)(layers.GlobalAveragePooling1D()(x)))
+
+
+def recurrent() -> Any:
+    """Two LSTM layers on 20 steps: a loop in one graph, its steps one after the other in the other."""
+    import keras
+    from keras import layers
+
+    inputs = keras.Input((20, 16))
+    x = layers.LSTM(64)(layers.LSTM(64, return_sequences=True)(inputs))
+    return keras.Model(inputs, layers.Dense(10)(x))
+
+
+OTHERS = {"transformer": transformer, "recurrent": recurrent}
+
+
 def pair(name: str, size: int) -> tuple[Any, Any]:
     """A model, and the same from a SavedModel."""
     import keras
@@ -41,7 +68,10 @@ def pair(name: str, size: int) -> tuple[Any, Any]:
 
     from kerasexplain import compat
 
-    model = getattr(keras.applications, name)(weights=None, input_shape=(size, size, 3), classes=10)
+    if name in OTHERS:
+        model = OTHERS[name]()
+    else:
+        model = getattr(keras.applications, name)(weights=None, input_shape=(size, size, 3), classes=10)
     rng = np.random.default_rng(0)
     for weight in model.weights:
         if any(part in weight.path for part in ("moving", "gamma", "beta", "bias")):
@@ -59,9 +89,10 @@ def differences(name: str) -> tuple[list[float], tuple[int, int]]:
     from kerasexplain import create_analyzer
 
     size = SIZES.get(name, 32)
+    keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
     model, saved = pair(name, size)
-    x = np.random.default_rng(0).uniform(0, 255, (2, size, size, 3))
+    x = np.random.default_rng(0).uniform(0, 255, (2, *model.inputs[0].shape[1:]))
     found, rows = [], (0, 0)
     for analyzer in ANALYZERS:
         one, other = (create_analyzer(analyzer, each) for each in (model, saved))
@@ -78,10 +109,12 @@ def times(name: str, analyzer: str, size: int, repeats: int) -> dict[str, list[f
 
     from kerasexplain import create_analyzer
 
+    keras.config.set_floatx("float32")
     keras.config.set_dtype_policy("float32")
-    x = np.random.default_rng(0).uniform(0, 255, (8, size, size, 3)).astype("float32")
+    both = pair(name, size)
+    x = np.random.default_rng(0).uniform(0, 1, (8, *both[0].inputs[0].shape[1:])).astype("float32")
     runs = {}
-    for kind, model in zip(("keras", "saved"), pair(name, size), strict=True):
+    for kind, model in zip(("keras", "saved"), both, strict=True):
         runs[kind] = functools.partial(create_analyzer(analyzer, model, verify=False).analyze, x, 0)
         runs[kind]()
     return in_turns({kind: functools.partial(seconds, run) for kind, run in runs.items()}, repeats)

@@ -48,6 +48,8 @@ class SavedModel(keras.Model):
 
     def call(self, inputs: Any) -> Any:
         given = inputs if isinstance(inputs, dict) else dict(zip(self._given, keras.tree.flatten(inputs), strict=True))
+        # As Keras casts what its layers are given.
+        given = {name: keras.ops.cast(x, self._given[name].dtype) for name, x in given.items()}
         positional = [given[name] for name in self._by_position]
         outputs = self.function(*positional) if positional else self.function(**given)
         flat = tf.nest.flatten(outputs)
