@@ -151,13 +151,15 @@ class Recorder:
     def _run(self, layer: Any, body: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if len(self._stack) == 1:
             self._outermost = layer
-        path, start, decided = self.path, len(self.records), len(self._decisions)
+        path, start, decided = (*self.path, *self._called[:-1]), len(self.records), len(self._decisions)
         counts = dict(self._calls.get(path, {}))
-        name = self._numbered(_own_name(layer), path) if self._stack else ""
+        own = self._called[-1] if self._called else _own_name(layer)
+        name = self._numbered(own, path) if self._stack else ""
         opened = Opened(layer, args, kwargs, "/".join([*path, name]))
         self._stack.append(opened)
         try:
-            outputs = body(*args, **kwargs)
+            with self.named(()):
+                outputs = body(*args, **kwargs)
         except BaseException:
             del self.records[start:]
             inside = tuple(opened.name.split("/")) if opened.name else ()

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import ops
 
-from kerasexplain.operations.convolutions import GroupedConvolution
+from kerasexplain.operations.convolutions import GroupedConvolution, TransposedConvolution
 from kerasexplain.trace.tensorflow.table.registry import changed, translates, word
 from kerasexplain.trace.tensorflow.values import UntranslatableError, is_symbolic, target_shape
 
@@ -93,18 +93,11 @@ def _transposed_convolution(op: Any, sizes: Any, kernel: Tensor, x: Tensor) -> T
     wanted = wanted[2:] if _channels_first(op) else wanted[1:-1]
     size = [(k - 1) * rate + 1 for k, rate in zip(kernel.shape[: rank - 2], dilation, strict=True)]
     given = x.shape[2:] if _channels_first(op) else x.shape[1:-1]
-    y = ops.conv_transpose(
-        x,
-        kernel,
-        strides=strides,
-        padding=padding,
-        output_padding=_output_padding(wanted, given, size, strides, padding) if -1 not in wanted else None,
-        data_format=_format(op),
-        dilation_rate=dilation,
-    )
+    more = _output_padding(wanted, given, size, strides, padding) if -1 not in wanted else None
+    y = TransposedConvolution(strides, padding, more, _format(op), dilation)(x, kernel)
     found = tuple(y.shape[2:] if _channels_first(op) else y.shape[1:-1])
     if -1 not in wanted and found != wanted:
-        raise UntranslatableError(f"it gives the size {wanted}, and ops.conv_transpose {found}")
+        raise UntranslatableError(f"it gives the size {wanted}, and keras.ops.conv_transpose {found}")
     return y
 
 
