@@ -102,10 +102,11 @@ def as_function_layer(layer: dict[str, Any]) -> None:
     if len(nodes) > 1:
         raise UnsupportedModelError(f"the layer {own['name']!r} ({layer['class_name']}) is called several times")
     tensors: list[list[Any]] = []
-    node = [nodes[0]] if _is_reference(nodes[0]) else nodes[0]  # of one tensor, or of a list of them
+    single = _is_reference(nodes[0]) or nodes[0][:1] == ["_CONSTANT_VALUE"]
+    node = [nodes[0]] if single else nodes[0]  # of one tensor, or of a list of them
     entries, kwargs = [_reference(entry, tensors) for entry in node], {}
     for entry in node:
-        if _is_reference(entry) and len(entry) > 3:
+        if isinstance(entry, list) and len(entry) > 3 and isinstance(entry[3], dict):
             kwargs.update({key: _reference(value, tensors) for key, value in entry[3].items() if key != "name"})
     first = entries[0] if len(entries) == 1 else entries
     layer["class_name"] = TensorFlowFunction.__name__
@@ -126,6 +127,7 @@ def _is_reference(entry: Any) -> bool:
         isinstance(entry, list)
         and len(entry) in (3, 4)
         and isinstance(entry[0], str)
+        and entry[0] != "_CONSTANT_VALUE"
         and all(isinstance(number, int) for number in entry[1:3])
     )
 

@@ -147,14 +147,14 @@ def detach_normalizers(graph: Graph) -> Graph:
     """
     producer = graph.producer()
 
-    def normalizes(value: Value) -> bool:
+    def normalizes(value: Value, wholly: bool = False) -> bool:
         node = producer.get(value)
         while node is not None and _hands_on_a_scale(node):
             node = producer.get(node.inputs[0])
         if node is None:
             return False
         if isinstance(node.primitive, Product) and node.primitive.elementwise:
-            return any(map(normalizes, node.inputs))
+            return (all if wholly else any)(normalizes(operand, wholly) for operand in node.inputs)
         return isinstance(node.primitive, Opaque) and type(node.operation).__name__ in _NORMALIZING
 
     nodes = []
@@ -164,6 +164,8 @@ def detach_normalizers(graph: Graph) -> Graph:
             scales = {i for i, value in enumerate(node.inputs) if normalizes(value)}
             divisors = set() if product.denominator is None else {product.denominator}
             scales |= divisors
+            if len(scales) == len(node.inputs):  # one of them has been normalised itself
+                scales = {i for i, value in enumerate(node.inputs) if normalizes(value, wholly=True)} | divisors
             # Where all of it could be a scale, a root over a root, what is divided is the activation.
             node = dataclasses.replace(node, detached=frozenset(scales if len(scales) < len(node.inputs) else divisors))
         nodes.append(node)

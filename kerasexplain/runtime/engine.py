@@ -9,7 +9,7 @@ import keras
 from kerasexplain.backend import check_eager
 from kerasexplain.compiler.options import Options
 from kerasexplain.compiler.pipeline import Pipelines
-from kerasexplain.foundation.errors import UnsupportedModelError
+from kerasexplain.foundation.errors import InputError, UnsupportedModelError
 from kerasexplain.runtime.batch_size import BatchSize, BatchSizes
 from kerasexplain.runtime.inputs import as_arrays, by_input, check_example
 from kerasexplain.runtime.method import Method
@@ -67,6 +67,9 @@ class Engine:
     def pipelines_for(self, x: Any) -> Pipelines:
         """The pipelines for inputs like x, of which some models need one to be traced."""
         check_eager()
+        if getattr(self._model, "takes_names", False) and isinstance(x, (list, tuple)):
+            names = [tensor.name for tensor in self._model.inputs]
+            raise InputError(f"the inputs of the signature have names and no order: pass a dict of {names}, not a list")
         if self._found is None and self._known is None and needs_example(self._model):
             return self.pipelines(as_arrays(x))
         pipelines = self.pipelines()

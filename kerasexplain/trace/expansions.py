@@ -35,7 +35,10 @@ def expands(*keys: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 def expansion(operation: Any) -> Callable[..., Any] | None:
     """The function that runs instead of an operation; None for most."""
-    return _EXPANSIONS.get(catalogue_key(operation) or "")
+    key = catalogue_key(operation) or ""
+    if key == "ops.Clip" and not any(map(ops.is_tensor, (operation.x_min, operation.x_max))):
+        return None
+    return _EXPANSIONS.get(key)
 
 
 @expands("ops.DotProductAttention")
@@ -209,6 +212,12 @@ def _select(operation: Any, condlist: list[Tensor], choicelist: list[Tensor], de
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
         chosen = ops.where(condition, choice, chosen)
     return chosen
+
+
+@expands("ops.Clip")
+def _bounded(operation: Any, x: Tensor) -> Tensor:
+    """Bounds that are computed, as operands: they are those of each run then."""
+    return ops.minimum(ops.maximum(x, operation.x_min), operation.x_max)
 
 
 @expands("ops.Inner")

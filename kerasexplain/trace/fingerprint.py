@@ -25,6 +25,11 @@ _BESIDE = {
 _OF_KERAS = ("quantization_mode", "activation", "mean", "variance")
 
 
+def _is_held(value: Any) -> bool:
+    """Whether it is told by identity; variables of the backend itself are among that."""
+    return isinstance(value, _HELD) or (hasattr(type(value), "assign") and hasattr(type(value), "dtype"))
+
+
 class Fingerprint:
     """A fingerprint of all that decides, besides the weights' values, what the layers of a model compute.
 
@@ -69,7 +74,7 @@ class _Layer:
             self._count = len(own)
         for name, value in self._attributes.items():
             now = own.get(name)
-            if now is not value and (isinstance(value, _HELD) or isinstance(now, _HELD) or now != value):
+            if now is not value and (_is_held(value) or _is_held(now) or now != value):
                 return False
         return True
 
@@ -87,7 +92,7 @@ def _attributes(layer: keras.layers.Layer) -> dict[str, Any]:
     found = {
         name: value
         for name, value in own
-        if name[0] != "_" and name not in _BESIDE and (type(value) in _DECISIVE or isinstance(value, _HELD))
+        if name[0] != "_" and name not in _BESIDE and (type(value) in _DECISIVE or _is_held(value))
     }
     if not type(layer).__module__.startswith("keras."):
         of_keras = _private_to_keras()

@@ -238,6 +238,12 @@ class Recorder:
                 f"the operation {type(operation).__name__!r} is given functions that close over tensors, which have no "
                 "values while they are traced: choose by ops.where, or pass the tensors as arguments"
             )
+        held = [name for name, value in vars(operation).items() if is_constant_tensor(value)]
+        if held and not isinstance(operation, keras.layers.Layer):
+            raise UnsupportedModelError(
+                f"the operation {type(operation).__name__!r} keeps {' and '.join(held)}, which is computed, as it is "
+                "when the model is traced: use one that takes it as an operand, such as ops.where or ops.maximum"
+            )
         return self._record(operation, args, kwargs, "")
 
     def _record(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any], reason: str) -> Any:

@@ -16,7 +16,7 @@ from keras import layers, ops
 from kerasexplain import create_analyzer
 
 X = random(3, 6)
-ANALYZERS = ("lrp.epsilon", "lrp.z_plus", "lrp.bias_as_input")
+ANALYZERS = ("lrp.epsilon", "lrp.z_plus", "lrp.bias_as_input", "lrp.alpha_2_beta_1")
 
 
 def _layer(function: Callable[[Any], Any]) -> layers.Layer:
@@ -100,6 +100,39 @@ def test_normalisation_that_is_written_out_is_folded_as_the_layer_is(linear: Any
         weight.assign(np.asarray(weight) + rng.uniform(0.1, 0.5, weight.shape))
     _same(one, other, random(3, 5, 4))
     assert len(create_analyzer("lrp.epsilon", other).rows) == len(create_analyzer("lrp.epsilon", one).rows)
+
+
+def test_a_product_between_two_changes_of_shape_is_that_of_the_layer() -> None:
+    class Between(layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.kernel = self.add_weight(shape=(6, 3), name="kernel")
+            self.bias = self.add_weight(shape=(3,), name="bias")
+
+        def call(self, x: Any) -> Any:
+            y = ops.matmul(ops.reshape(x, (-1, 6)), self.kernel)
+            return ops.reshape(y, (-1, 4, 3)) + self.bias
+
+    def model(layer: layers.Layer) -> keras.Model:
+        inputs = keras.Input((4, 6))
+        return keras.Model(inputs, layers.Dense(2)(layers.Flatten()(layer(inputs))))
+
+    _same(model(layers.Dense(3)), model(Between()), random(3, 4, 6))
+
+
+def test_bounds_that_are_computed_from_weights_are_live() -> None:
+    class Bounded(layers.Layer):
+        def build(self, shape: Any) -> None:
+            self.bound = self.add_weight(shape=(), initializer="ones")
+
+        def call(self, x: Any) -> Any:
+            return ops.clip(x, -0.5 * self.bound, 0.5 * self.bound)
+
+    model = _between(Bounded())
+    analyzer = create_analyzer("lrp.epsilon", model)
+    before = analyzer.analyze(X, 0)
+    model.layers[2].bound.assign(0.1)
+    assert np.abs(analyzer.analyze(X, 0) - before).max() > 1e-4
+    np.testing.assert_allclose(analyzer.analyze(X, 0), create_analyzer("lrp.epsilon", model).analyze(X, 0), atol=1e-6)
 
 
 def test_numbers_behind_a_linear_operation_are_no_normalisation() -> None:

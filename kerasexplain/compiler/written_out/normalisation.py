@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -94,4 +95,10 @@ def plus(linear: Linear, offset: Callable[[], Tensor], shape: tuple[int, ...]) -
         axis = linear.bias_axis
         own = shape if axis is None else (int(np.prod(shape)),)
         return dataclasses.replace(linear, bias=lambda: ops.reshape(offset(), own), bias_shape=own)
-    return dataclasses.replace(linear, bias=lambda: bias() + ops.reshape(offset(), ops.shape(bias())))
+
+    def both() -> Tensor:
+        one, other = bias(), offset()
+        dtype = keras.backend.result_type(one.dtype, other.dtype)
+        return ops.cast(one, dtype) + ops.cast(ops.reshape(other, ops.shape(one)), dtype)
+
+    return dataclasses.replace(linear, bias=both)

@@ -39,12 +39,11 @@ def join_changes_of_shape(graph: Graph) -> Graph:
 
 
 def _changes_shape(node: Node, product: Node) -> bool:
-    moves = (
-        isinstance(node.primitive, Routing)
-        and node.type in ("ExpandDims", "Reshape", "Squeeze")
-        and len(node.inputs) == 1
-    )
-    return moves and is_bare(node) and scope(node) == scope(product)
+    if node.type not in ("ExpandDims", "Reshape", "Squeeze") or len(node.inputs) != 1:
+        return False
+    one, other = scope(node), scope(product)
+    same = one == other or one.startswith(f"{other}/") or not other
+    return same and isinstance(node.primitive, Routing) and is_bare(node)
 
 
 def _between(before: Node | None, product: Node, behind: Node) -> Node:
@@ -61,7 +60,8 @@ def _between(before: Node | None, product: Node, behind: Node) -> Node:
         linear,
         product=multiply,
         more_axes=len(made.shape) - len(given.shape),
-        summed=linear.summed if all(last) else None,
+        # With another number of channels, what changes the shape in front of it would not fit.
+        summed=linear.summed if before is None and all(last) else None,
         scaled=linear.scaled if last[1] else None,
     )
     return dataclasses.replace(

@@ -69,13 +69,22 @@ def _traced(
         graph = tf.function(traced, autograph=False).get_concrete_function(*specs).graph
         return graph, calls, result[-1]
 
+    eagerly = tf.config.functions_run_eagerly()
     try:
+        try:
+            # Functions of the user's that were traced before are run again, so that the calls of layers in them show.
+            tf.config.run_functions_eagerly(True)
+            return trace(autograph=False)
+        except Exception:
+            tf.config.run_functions_eagerly(False)
         try:
             return trace(autograph=False)
         except tf.errors.OperatorNotAllowedInGraphError:
             return trace(autograph=True)  # it reads the sources, and warns where it finds none
     except Exception as error:
         raise UntraceableError(f"TensorFlow cannot trace its code ({type(error).__name__}: {plain(error)})") from error
+    finally:
+        tf.config.run_functions_eagerly(eagerly)
 
 
 def _as_tensor(leaf: Any) -> Any:

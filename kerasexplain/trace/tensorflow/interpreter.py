@@ -40,6 +40,7 @@ from kerasexplain.trace.tensorflow.values import (
 #: Of a constant that stands for a copy per sample these make another, sample by sample.
 _SAMPLE_BY_SAMPLE = (
     *("AddV2", "BiasAdd", "Cast", "Identity", "MatMul", "Mul", "Neg", "Relu", "Sigmoid", "Sub", "Tanh", "ZerosLike"),
+    *("Equal", "Greater", "GreaterEqual", "Less", "LessEqual", "LogicalAnd", "LogicalNot", "LogicalOr", "NotEqual"),
     *("Maximum", "Minimum", "OnesLike", "RealDiv", "Exp", "Softplus", "Rsqrt", "Sqrt", "Square", "StopGradient"),
 )
 #: In these a constant per sample need not be repeated.
@@ -170,7 +171,9 @@ def _is_known(value: Any) -> bool:
 
 
 def _cuts_samples(op: Any, operands: list[Any]) -> bool:
-    """Whether an operation takes a part of every sample."""
+    """Whether an operation takes a part of every sample, or computes along another axis."""
+    if op.type in ("Cumsum", "ExpandDims") and isinstance(operands[0], Spread):
+        return integers(operands[1], "axis")[0] % (len(operands[0].shape) + (op.type == "ExpandDims")) != 0
     if op.type in ("Split", "SplitV"):
         x, axis = (operands[1], operands[0]) if op.type == "Split" else (operands[0], operands[2])
         return isinstance(x, Spread) and integers(axis, "axis")[0] % len(x.shape) != 0

@@ -38,6 +38,11 @@ class SavedModel(keras.Model):
         self.built = True
 
     @property
+    def takes_names(self) -> bool:
+        """Whether it has several inputs, which have names and no order."""
+        return len(self._given) > 1
+
+    @property
     def inputs(self) -> list[Any]:
         """The inputs, as symbolic tensors."""
         return list(self._given.values())

@@ -10,7 +10,7 @@ import tensorflow as tf
 from kerasexplain.graph.primitives import Call, Primitive
 from kerasexplain.operations.catalogue import describes_class, opaque
 from kerasexplain.trace.tensorflow.raw import raw, said
-from kerasexplain.trace.tensorflow.values import Handle, UntranslatableError
+from kerasexplain.trace.tensorflow.values import Handle, UntranslatableError, is_sizes
 
 #: What of keras.ops does what an operation does that is not translated.
 _INSTEAD = {
@@ -21,7 +21,6 @@ _INSTEAD = {
     "FractionalMaxPool": "ops.max_pool",
     "GatherNd": "ops.take_along_axis",
     "ImageProjectiveTransformV3": "ops.image.affine_transform",
-    "LRN": "ops.normalize",
     "MaxPoolWithArgmax": "ops.max_pool",
     "ScatterNd": "ops.where",
     "SegmentSum": "ops.matmul with a constant matrix",
@@ -47,7 +46,10 @@ class TensorFlowOperation(keras.Operation):
         given = list(operands)
         for position, resource in sorted(self._resources.items()):
             given.insert(position, resource.tensor)
-        outputs = self._run(*given)
+        # It may take no other precision than that of the model's own code.
+        given = [_as(x, like.dtype) for x, like in zip(given, self.op.inputs, strict=True)]
+        real = [x.dtype for x in operands if getattr(x.dtype, "is_floating", False)]
+        outputs = tf.nest.map_structure(lambda y: _as(y, real[0]) if real else y, self._run(*given))
         return list(outputs) if isinstance(outputs, tuple) else outputs
 
 
@@ -59,6 +61,12 @@ def _unknown(call: Call) -> Primitive:
     return opaque(call, f"the TensorFlow operation {said(op)} is not translated: {way_out}")
 
 
+def _as(x: Any, dtype: Any) -> Any:
+    """Real numbers in another precision."""
+    differs = dtype.is_floating and getattr(x.dtype, "is_floating", False) and x.dtype != dtype
+    return tf.cast(x, dtype) if differs else x
+
+
 def kept(op: Any, operands: list[Any]) -> Any:
     """An operation that is not translated, run on symbolic tensors."""
     if any(x.dtype == tf.string for x in (*op.inputs, *op.outputs)):
@@ -66,6 +74,10 @@ def kept(op: Any, operands: list[Any]) -> Any:
             "it reads text, which has no relevance: look it up in front of the model, and explain the rest, from the "
             "first numbers on"
         )
+    if any(map(is_sizes, operands)):
+        raise UntranslatableError("it takes a size that is not known when the model is traced")
+    if op.op_def.is_stateful and op.type not in ("EagerPyFunc", "PyFunc"):
+        raise UntranslatableError("it gives something else in each run, or reads a resource")
     if op.type in ("EagerPyFunc", "PyFunc", "PyFuncStateless"):
         raise UntranslatableError("it runs a function of Python, which no graph can look into: write it by keras.ops")
     resources = {i: value for i, value in enumerate(operands) if isinstance(value, Handle)}

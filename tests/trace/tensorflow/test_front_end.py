@@ -83,6 +83,40 @@ def test_layers_in_code_of_tensorflow_stay_layers() -> None:
     assert set(analyzer.explain(IMAGES, layers=["first", "edges/Conv2D"]).layers) == {"first", "edges/Conv2D"}
 
 
+def test_layers_in_a_function_that_was_traced_before_stay_layers() -> None:
+    model = _mixed()
+    first, second = (create_analyzer("lrp.epsilon", model) for _ in range(2))
+    assert [row.name for row in second.rows] == [row.name for row in first.rows]
+
+
+def test_a_variable_of_tensorflow_that_is_replaced_is_noticed() -> None:
+    class Scaled(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = tf.Variable(np.ones(6, "float32"))
+
+        def call(self, x: Any) -> Any:
+            return tf.tanh(x * self.scale)
+
+    layer = Scaled()
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, layers.Dense(2)(layer(inputs)))
+    analyzer = create_analyzer("lrp.epsilon", model)
+    before = analyzer.analyze(X, 0)
+    layer.scale = tf.Variable(np.full(6, 0.3, "float32"))
+    after = analyzer.analyze(X, 0)
+    assert np.abs(after - before).max() > 1e-3
+    np.testing.assert_allclose(after, create_analyzer("lrp.epsilon", model).analyze(X, 0), atol=1e-6)
+
+
+def test_operations_of_single_precision_in_a_model_of_double_precision_have_a_gradient() -> None:
+    inputs = keras.Input((4, 4, 6), dtype="float64")
+    normed = layers.Lambda(lambda x: tf.cast(tf.nn.lrn(tf.cast(x, tf.float32)), tf.float64), dtype="float64")(inputs)
+    outputs = layers.Dense(2, dtype="float64")(layers.Flatten(dtype="float64")(normed))
+    model = keras.Model(inputs, outputs)
+    assert np.isfinite(create_analyzer("integrated_gradients", model).analyze(random(2, 4, 4, 6))).all()
+
+
 def test_it_conserves_and_takes_every_batch_without_another_trace() -> None:
     model = _mixed()
     conserves(model, IMAGES, 1)

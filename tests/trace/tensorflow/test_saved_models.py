@@ -14,7 +14,7 @@ from keras import layers, ops
 from kerasexplain import compat, create_analyzer
 
 pytestmark = pytest.mark.tensorflow("SavedModels are TensorFlow's")
-ANALYZERS = ("lrp.epsilon", "lrp.epsilon_plus", "lrp.bias_as_input")
+ANALYZERS = ("lrp.epsilon", "lrp.epsilon_plus", "lrp.bias_as_input", "lrp.alpha_2_beta_1", "lrp.gamma")
 DOUBLE: dict[str, Any] = {"dtype": "float64"}
 
 
@@ -78,7 +78,20 @@ def _all_kinds_of_layers() -> keras.Model:
     return keras.Model(inputs, layers.Dense(2, **DOUBLE)(layers.Flatten(**DOUBLE)(x)))
 
 
-MODELS = (_convolutional, _transformer, _recurrent, _u_net, _siamese, _all_kinds_of_layers)
+def _patches() -> keras.Model:
+    class Patches(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return ops.reshape(ops.image.extract_patches(x, (4, 4)), (-1, 4, 32))
+
+    inputs = keras.Input((8, 8, 2), **DOUBLE)
+    x = layers.Dense(4, **DOUBLE)(Patches(**DOUBLE)(inputs))
+    x = layers.Conv1DTranspose(3, 3, strides=2, padding="same", **DOUBLE)(x)
+    x = layers.LayerNormalization(**DOUBLE)(layers.UnitNormalization(**DOUBLE)(x))
+    x = layers.MultiHeadAttention(2, 3, **DOUBLE)(x, x, use_causal_mask=True)
+    return keras.Model(inputs, layers.Dense(2, **DOUBLE)(layers.Flatten(**DOUBLE)(x)))
+
+
+MODELS = (_convolutional, _transformer, _recurrent, _u_net, _siamese, _all_kinds_of_layers, _patches)
 
 
 def _with_random_weights(model: keras.Model) -> keras.Model:

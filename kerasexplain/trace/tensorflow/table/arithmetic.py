@@ -154,7 +154,10 @@ def _bias_add(op: Any, x: Tensor, bias: Tensor) -> Tensor:
 
 @translates("ClipByValue")
 def _clip(op: Any, x: Tensor, low: Any, high: Any) -> Tensor:
-    return ops.clip(x, number(low), number(high))
+    low, high = number(low), number(high)
+    if all(isinstance(bound, (int, float)) for bound in (low, high)):
+        return ops.clip(x, low, high)
+    return ops.minimum(ops.maximum(x, low), high)
 
 
 @translates("Select", "SelectV2")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import string
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from kerasexplain.operations.convolutions import GroupedConvolution, TransposedConvolution
 from kerasexplain.trace.tensorflow.table.registry import changed, translates, word
-from kerasexplain.trace.tensorflow.values import UntranslatableError, is_symbolic, target_shape
+from kerasexplain.trace.tensorflow.values import UntranslatableError, is_constant, is_symbolic, target_shape
 
 Tensor = Any
 
@@ -76,11 +78,21 @@ def convolved(op: Any, x: Tensor, kernel: Tensor, dilation: tuple[int, ...] | No
         "data_format": _format(op),
         "dilation_rate": dilation,
     }
+    if op.type == "Conv2D" and is_constant(kernel) and _takes_patches(kernel) and not _channels_first(op):
+        return ops.image.extract_patches(
+            x, kernel.shape[:2], strides=strides, dilation_rate=dilation, padding=padding, data_format=_format(op)
+        )
     if op.type == "DepthwiseConv2dNative":
         return ops.depthwise_conv(x, kernel, **how)
     if kernel.shape[-2] != x.shape[1 if _channels_first(op) else -1]:
         return GroupedConvolution(**how)(x, kernel)
     return ops.conv(x, kernel, **how)
+
+
+def _takes_patches(kernel: Any) -> bool:
+    """Whether a kernel gives the numbers of each window one after the other, as Keras takes patches."""
+    count = math.prod(kernel.shape[:-1])
+    return kernel.shape[-1] == count and np.array_equal(kernel.reshape(count, count), np.eye(count))
 
 
 @translates("Conv2DBackpropInput", "Conv3DBackpropInputV2")

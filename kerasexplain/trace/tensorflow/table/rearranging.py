@@ -196,6 +196,8 @@ def _pad(op: Any, x: Tensor, paddings: Any, fill: Any = None) -> Tensor:
     widths = np.reshape(integers(paddings, "widths"), (-1, 2)).tolist()
     if op.type == "MirrorPad":
         return ops.pad(x, widths, mode=word(op, "mode").lower())
+    if fill is not None and not is_constant(fill):
+        raise UntranslatableError("it pads with a number that is computed")
     return ops.pad(x, widths) if fill is None or number(fill) == 0 else ops.pad(x, widths, constant_values=number(fill))
 
 
