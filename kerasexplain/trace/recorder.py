@@ -8,11 +8,8 @@ own `call` runs, after Keras' preamble (masks, `training`, casts), and what it c
 from __future__ import annotations
 
 import contextlib
-import contextvars
 import dataclasses
 import re
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -277,6 +274,11 @@ class Recorder:
         taken.setdefault(unique, 1)
         return unique
 
+    @property
+    def has_read_weights(self) -> bool:
+        """Whether the code that is running has read the value of a variable."""
+        return bool(self._stack) and self._stack[-1].reads_weights
+
     def weights_were_read(self) -> None:
         if self._stack:
             self._stack[-1].reads_weights = True
@@ -327,76 +329,3 @@ def _why_not(error: BaseException) -> str:
 def _first_line(error: BaseException) -> str:
     text = plain(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-_active: contextvars.ContextVar[Recorder | None] = contextvars.ContextVar("kerasexplain_recorder", default=None)
-_patching = threading.RLock()
-#: Between a variable and a symbolic tensor, Keras leaves them to the backend, which knows no symbolic tensors.
-_OPERATORS = tuple(f"__{name}__" for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"))
-
-
-class _Watch(keras.StatelessScope):
-    """Lets code read variables and change none; what reads one's value directly is noted."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        super().__init__(initialize_variables=False)
-        self._recorder = recorder
-
-    def get_current_value(self, variable: Any) -> Any:
-        self._recorder.weights_were_read()
-        value = super().get_current_value(variable)
-        if value is None and self.original_scope is not None:
-            value = self.original_scope.get_current_value(variable)
-        return value
-
-
-@contextlib.contextmanager
-def recording(recorder: Recorder) -> Iterator[None]:
-    """While active, symbolic calls of this thread are written down; no Keras node is made, and no model changes."""
-    layer_module = sys.modules[keras.layers.Layer.__module__]
-    variable = next(kind for kind in keras.Variable.__mro__ if _OPERATORS[0] in vars(kind))
-    with _patching, contextlib.ExitStack() as stack:
-        for owner, name, replacement in (
-            (keras.layers.Layer, "symbolic_call", _layer_call(keras.layers.Layer.symbolic_call)),
-            (keras.Operation, "symbolic_call", _operation_call(keras.Operation.symbolic_call)),
-            (layer_module, "Node", _node(layer_module.Node)),  # type: ignore[attr-defined]
-            *((variable, name, _operator(getattr(variable, name))) for name in _OPERATORS),
-        ):
-            stack.callback(setattr, owner, name, getattr(owner, name))
-            setattr(owner, name, replacement)
-        token = _active.set(recorder)
-        stack.callback(_active.reset, token)
-        with _Watch(recorder):
-            yield
-
-
-def _layer_call(original: Any) -> Any:
-    def symbolic_call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        recorder = _active.get()
-        return original(self, *args, **kwargs) if recorder is None else recorder.layer(self, args, kwargs)
-
-    return symbolic_call
-
-
-def _operation_call(original: Any) -> Any:
-    def symbolic_call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        recorder = _active.get()
-        return original(self, *args, **kwargs) if recorder is None else recorder.operation(self, args, kwargs)
-
-    return symbolic_call
-
-
-def _node(original: Any) -> Any:
-    def node(*args: Any, **kwargs: Any) -> Any:
-        return original(*args, **kwargs) if _active.get() is None else None
-
-    return node
-
-
-def _operator(original: Any) -> Any:
-    def operator(self: Any, other: Any) -> Any:
-        if _active.get() is not None and isinstance(other, keras.KerasTensor):
-            return NotImplemented  # Python then asks the symbolic tensor, which records it
-        return original(self, other)
-
-    return operator

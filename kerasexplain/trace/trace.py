@@ -19,7 +19,8 @@ from kerasexplain.operations.batches import moved_batch_axis
 # The expansions of cells are always there: what a process did before must not change a trace.
 from kerasexplain.trace import cells  # noqa: F401
 from kerasexplain.trace.expansions import expansion, reads_masks
-from kerasexplain.trace.recorder import Opened, RecordedCall, Recorder, is_constant_tensor, recording
+from kerasexplain.trace.recorder import Opened, RecordedCall, Recorder, is_constant_tensor
+from kerasexplain.trace.recording import recording
 from kerasexplain.trace.specification import Specification, output_names
 from kerasexplain.trace.weights import Recomputed, Region
 

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from kerasexplain.graph.primitives import LiveConstant
-from kerasexplain.trace.recorder import Expand, Opened, Recorder, Translate, recording
+from kerasexplain.trace.recorder import Expand, Opened, Recorder, Translate
+from kerasexplain.trace.recording import recording
 
 Tensor = Any
 

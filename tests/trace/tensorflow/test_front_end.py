@@ -292,3 +292,25 @@ def test_activations_by_tensorflow_are_those_of_keras(activation: str) -> None:
 def test_what_is_random_is_no_constant() -> None:
     with pytest.raises(UnsupportedModelError, match=r"RandomStandardNormal.* gives something else in each run"):
         create_analyzer("lrp.epsilon", _of(lambda x: tf.nn.relu(x) + 1e-9 * tf.random.normal((6,))))
+
+
+@pytest.mark.parametrize("how", ["cond", "keras", "if", "float"])
+def test_code_that_goes_by_the_value_of_a_variable_is_refused(how: str) -> None:
+    class Deciding(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.switch = self.add_weight(shape=(), initializer="ones")
+            self.dense = layers.Dense(2)
+
+        def call(self, x: Any) -> Any:
+            if how in ("cond", "keras"):
+                choose = tf.cond if how == "cond" else keras.ops.cond
+                return self.dense(choose(self.switch > 0, lambda: 2 * x, lambda: 3 * x))
+            if how == "if":
+                return self.dense(2 * x if self.switch > 0 else 3 * x)
+            return self.dense(x * float(keras.ops.convert_to_tensor(self.switch)))
+
+    model = Deciding()
+    model(X)
+    with pytest.raises(UnsupportedModelError, match="value"):
+        create_analyzer("lrp.epsilon", model, example=X)
