@@ -58,7 +58,7 @@ def recording(recorder: Recorder) -> Iterator[None]:
 
 
 def _of_numbers() -> Iterator[tuple[Any, str, Any]]:
-    """What Python decides and counts by, of tensors that are there: a trace keeps what a weight was then, silently.
+    """The methods that Python decides and counts by: of a weight, a trace would keep what it was then, silently.
 
     TensorFlow alone has another way to trace such code, and its tensors can be told so.
     """
