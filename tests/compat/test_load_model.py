@@ -29,6 +29,7 @@ NEEDS_THE_PYTHON_OF_THE_FILE = pytest.mark.skipif(
 FILES = [
     *("bigru", "conv", "cudnngru", "cudnnlstm", "lstm", "mask"),
     pytest.param("tfop", marks=NEEDS_TENSORFLOW),
+    pytest.param("const", marks=NEEDS_TENSORFLOW),
     pytest.param("lambda", marks=[NEEDS_TENSORFLOW, NEEDS_THE_PYTHON_OF_THE_FILE]),
 ]
 

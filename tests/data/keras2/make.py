@@ -30,6 +30,12 @@ def models_of_sequences() -> Iterator[tuple[str, keras.Model]]:
     yield "mask", keras.Sequential([*masked, layers.Dense(2)])
 
 
+def models_of_numbers() -> Iterator[tuple[str, keras.Model]]:
+    inputs = keras.Input((6,))
+    x = (2.0 - inputs) * (1.0 + layers.Dense(6)(inputs) ** 2)
+    yield "const", keras.Model(inputs, layers.Dense(2)(x))
+
+
 def models_of_images() -> Iterator[tuple[str, keras.Model]]:
     inputs = keras.Input((8, 8, 3))
     x = layers.BatchNormalization()(layers.SeparableConv2D(4, 3, activation="relu")(inputs))
@@ -59,7 +65,9 @@ def main(folder: pathlib.Path) -> None:
     rng = np.random.default_rng(0)
     sequences = rng.normal(size=(3, 7, 5)).astype("float32")
     images = rng.normal(size=(2, 8, 8, 3)).astype("float32")
-    for models, x in ((models_of_sequences(), sequences), (models_of_images(), images)):
+    numbers = rng.normal(size=(3, 6)).astype("float32")
+    kinds = ((models_of_sequences(), sequences), (models_of_images(), images), (models_of_numbers(), numbers))
+    for models, x in kinds:
         for name, model in models:
             save(folder, name, model, model, x)
     for name, layer, plain in models_of_cudnn():
