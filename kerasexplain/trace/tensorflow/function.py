@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kerasexplain.foundation.errors import plain
@@ -109,12 +110,12 @@ def _captured(graph: Any, layer: Any) -> list[Any]:
         value = variable.value
         if isinstance(value, tf.Variable):
             by_handle.setdefault(id(value.handle), value)
-    found = []
+    found: list[Any] = []
     for outside, _ in graph.captures:
         if outside.dtype == tf.resource:
             found.append(Handle(outside, by_handle.get(id(outside))))
         elif hasattr(outside, "numpy"):
-            found.append(outside.numpy())
+            found.append(np.asarray(outside))
         else:
             raise UntranslatableError("its code reads a tensor of another trace")
     return found

@@ -195,7 +195,7 @@ def _computed(op: Any, operands: list[Any]) -> list[Any]:
             results = tf.nest.flatten(function(*operands))
         if any(result.dtype in (tf.resource, tf.variant) for result in results):
             raise UntranslatableError(f"the TensorFlow operation {said(op)} holds something other than numbers")
-        return [result.numpy() for result in results]
+        return [np.asarray(result) for result in results]
     if len(op.outputs) == 1:
         return [weight(function, *operands)]
     return [weight(lambda *xs, i=i: tf.nest.flatten(function(*xs))[i], *operands) for i in range(len(op.outputs))]

@@ -27,7 +27,8 @@ _UNARY: dict[str, Callable[[Tensor], Tensor]] = {
     "Cosh": ops.cosh,
     "Elu": ops.elu,
     "Erf": ops.erf,
-    "Erfc": ops.erfc,
+    # Keras has it from 3.14 on.
+    "Erfc": getattr(ops, "erfc", lambda x: ops.subtract(1.0, ops.erf(x))),
     "Erfinv": ops.erfinv,
     "Exp": ops.exp,
     "Expm1": ops.expm1,

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from kerasexplain.operations.convolutions import GroupedConvolution, TransposedConvolution
-from kerasexplain.trace.tensorflow.table.registry import changed, translates, word
+from kerasexplain.trace.tensorflow.table.registry import changed, one, translates, word
 from kerasexplain.trace.tensorflow.values import UntranslatableError, is_constant, is_symbolic, target_shape
 
 Tensor = Any
@@ -80,7 +80,12 @@ def convolved(op: Any, x: Tensor, kernel: Tensor, dilation: tuple[int, ...] | No
     }
     if op.type == "Conv2D" and is_constant(kernel) and _takes_patches(kernel) and not _channels_first(op):
         return ops.image.extract_patches(
-            x, kernel.shape[:2], strides=strides, dilation_rate=dilation, padding=padding, data_format=_format(op)
+            x,
+            tuple(kernel.shape[:2]),
+            strides=None if strides == tuple(kernel.shape[:2]) else one(strides),  # Keras 3.12 knows no others
+            dilation_rate=one(dilation),
+            padding=padding,
+            data_format=_format(op),
         )
     if op.type == "DepthwiseConv2dNative":
         return ops.depthwise_conv(x, kernel, **how)

@@ -39,3 +39,8 @@ def number(value: Any) -> Any:
 def changed(value: Any, function: Callable[[Any], Any]) -> Any:
     """A constant, a weight or a symbolic tensor, changed by a function of arrays, tensors and symbolic tensors."""
     return value.then(function) if isinstance(value, Weight) else function(value)
+
+
+def one(sizes: tuple[int, ...]) -> Any:
+    """A size for all axes as one number, which is what Keras takes up to 3.13."""
+    return sizes[0] if len(set(sizes)) == 1 else sizes

@@ -10,7 +10,7 @@ from keras import ops
 
 from kerasexplain.graph.primitives import Call, Mixing, Primitive, Routing
 from kerasexplain.operations.catalogue import describes_class
-from kerasexplain.trace.tensorflow.table.registry import translates, word
+from kerasexplain.trace.tensorflow.table.registry import one, translates, word
 from kerasexplain.trace.tensorflow.values import UntranslatableError, integers
 
 Tensor = Any
@@ -63,7 +63,12 @@ def _blocks(op: Any, x: Tensor, function: Any) -> Tensor:
 def _patches(op: Any, x: Tensor) -> Tensor:
     size, strides, rates = (tuple(op.get_attr(name)[1:3]) for name in ("ksizes", "strides", "rates"))
     return ops.image.extract_patches(
-        x, size, strides=strides, dilation_rate=rates, padding=word(op, "padding").lower(), data_format="channels_last"
+        x,
+        size,
+        strides=one(strides),
+        dilation_rate=one(rates),
+        padding=word(op, "padding").lower(),
+        data_format="channels_last",
     )
 
 
