@@ -433,8 +433,8 @@ OF_IMAGES = [
         lambda x: ((x * 0.5 + x) * 0.5 + x) * 0.5 + x,
     ),
 ]
-#: Keras has no operations for these up to 3.13.
-MISSING = () if hasattr(ops, "depth_to_space") else ("SpaceToDepth", "DepthToSpace")
+#: Keras has no operations for these up to 3.13, or they do not run on symbolic tensors.
+MISSING = () if hasattr(ops, "depth_to_space") else ("SpaceToDepth", "DepthToSpace", "ExtractImagePatches")
 OF_IMAGES = [case for case in OF_IMAGES if not set(MISSING) & set(case.types)]
 #: Functions of (batch, 4, 4, 4, 2).
 OF_VOLUMES = [
