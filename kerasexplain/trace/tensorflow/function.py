@@ -31,15 +31,15 @@ def by_tensorflow(recorder: Recorder, layer: Any, code: Callable[..., Any]) -> C
         leaves = [leaf for leaf in keras.tree.flatten((args, kwargs)) if isinstance(leaf, keras.KerasTensor)]
         symbolic = list({id(leaf): leaf for leaf in leaves}.values())
         graph, calls, result = _traced(code, args, kwargs, symbolic)
+        outputs = [leaf for leaf in keras.tree.flatten(result) if isinstance(leaf, tf.Tensor)]
+        wanted = [_in(graph, output) for output in outputs]  # which may capture another
         captured = _captured(graph, layer)
         names = Names(
             value.variable.name for value in captured if isinstance(value, Handle) and value.variable is not None
         )
         interpreter = Interpreter(recorder, symbolic, calls, names)
-        outputs = [leaf for leaf in keras.tree.flatten(result) if isinstance(leaf, tf.Tensor)]
         with computed_once():  # what is computed here is none of what a run around this trace may use
-            given = [*symbolic, *captured]
-            found = interpreter.run(graph, given, [_in(graph, output) for output in outputs])
+            found = interpreter.run(graph, [*symbolic, *captured], wanted)
             found = [interpreter.materialized(value) for value in found]
         values = {id(tensor): value for tensor, value in zip(outputs, found, strict=True)}
         return keras.tree.map_structure(

@@ -42,7 +42,12 @@ class Names:
         for parts in scoped:
             for depth, part in enumerate(parts):
                 inside[parts[:depth]][part] = None
-        names = {scope: self._without_numbers(list(children)) for scope, children in inside.items()}
+        names: dict[Path, dict[str, str]] = {}
+        for scope in sorted(inside, key=len):
+            around = names.get(scope[:-1], {}) if scope else {}
+            names[scope] = self._without_numbers(
+                list(inside[scope]), bool(scope) and around.get(scope[-1]) != scope[-1]
+            )
         # Of a scope that everything is in, no name needs to tell.
         outermost = inside.get((), {})
         dropped = 1 if len(outermost) == 1 and len(inside.get(tuple(outermost), {})) > 1 else 0
@@ -52,10 +57,16 @@ class Names:
             found[parts] = said[dropped:]
         return found
 
-    def _without_numbers(self, children: list[str]) -> dict[str, str]:
-        """The scopes in one scope, without the numbers that TensorFlow put behind their names."""
+    def _without_numbers(self, children: list[str], within: bool) -> dict[str, str]:
+        """The scopes in one scope, without the numbers that TensorFlow put behind their names.
+
+        Args:
+            children: Their names.
+            within: Whether there was a number behind the name of the scope that they are in.
+        """
         stripped = {name: _NUMBER.sub("", name) for name in children}
         counted = any(stripped[name] in self._layers and name not in self._layers for name in children)
+        counted = counted or (within and all(stripped[name] != name for name in children))
         times = collections.Counter(stripped.values())
         return {name: stripped[name] if counted and times[stripped[name]] == 1 else name for name in children}
 
