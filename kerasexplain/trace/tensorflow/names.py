@@ -66,7 +66,7 @@ class Names:
         """
         stripped = {name: _NUMBER.sub("", name) for name in children}
         counted = any(stripped[name] in self._layers and name not in self._layers for name in children)
-        counted = counted or (within and all(stripped[name] != name for name in children))
+        counted = counted or within
         times = collections.Counter(stripped.values())
         return {name: stripped[name] if counted and times[stripped[name]] == 1 else name for name in children}
 
