@@ -33,7 +33,11 @@ class Names:
         if renamed is None:
             renamed = self._renamed[id(op.graph)] = self._scopes(op.graph)
         scopes = renamed[parts[:-1]]
-        return (*scopes, parts[-1]) if scopes[: len(prefix)] == prefix else (*prefix, *scopes, parts[-1])
+        # A graph inside of another may repeat the scopes around it, with one in front that has been left out there.
+        for begin in range(len(scopes) + 1):
+            if scopes[begin : begin + len(prefix)] == prefix:
+                return (*scopes[begin:], parts[-1])
+        return (*prefix, *scopes, parts[-1])
 
     def _scopes(self, graph: Any) -> dict[Path, Path]:
         """The name of each scope of a graph."""
