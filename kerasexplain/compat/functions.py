@@ -8,6 +8,8 @@ import keras
 
 from kerasexplain.foundation.errors import UnsupportedModelError
 
+#: The classes of layers that Keras 2 made of them.
+OF_KERAS_2 = ("SlicingOpLambda", "TFOpLambda")
 #: Where functions of numbers are; what reads files or runs code is elsewhere.
 _MODULES = ("image", "linalg", "math", "nn", "signal")
 _ROOT = (

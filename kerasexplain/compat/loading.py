@@ -16,12 +16,12 @@ from typing import Any
 import h5py
 import keras
 
+from kerasexplain.compat.functions import OF_KERAS_2, TensorFlowFunction
 from kerasexplain.compat.lambdas import functions_with
 from kerasexplain.compat.upgrading import classes_in, upgraded
 from kerasexplain.compat.weights import convert_weights, rename_layers
 from kerasexplain.foundation.errors import UnsupportedModelError, plain
 
-_OF_TENSORFLOW = ("SlicingOpLambda", "TFOpLambda", "TensorFlowFunction")
 #: What the files of Keras end in.
 SUFFIXES = (".keras", ".h5", ".hdf5")
 
@@ -151,10 +151,10 @@ def _of_h5(path: pathlib.Path, objects: dict[str, Any], allow_lambda: bool) -> k
             "and save it again (docs/old-models.md)"
         )
     config = json.loads(text)
-    if any(kind in _OF_TENSORFLOW for kind in classes_in(config)):
+    if not classes_in(config).isdisjoint((*OF_KERAS_2, TensorFlowFunction.__name__)):
         _check_backend("a model that calls functions of TensorFlow")
     changes = upgraded(config)
-    if not changes.any:
+    if config == json.loads(text):
         return _loaded(path, objects, allow_lambda)
     with tempfile.TemporaryDirectory() as folder:
         copy = pathlib.Path(folder) / "model.h5"
@@ -163,7 +163,7 @@ def _of_h5(path: pathlib.Path, objects: dict[str, Any], allow_lambda: bool) -> k
             file.attrs["model_config"] = json.dumps(config)
             rename_layers(file["model_weights"], changes.names)
             convert_weights(file["model_weights"], changes.cudnn)
-        return _loaded(copy, {**changes.objects, **objects}, allow_lambda)
+        return _loaded(copy, {TensorFlowFunction.__name__: TensorFlowFunction, **objects}, allow_lambda)
 
 
 def _said(error: Exception) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from kerasexplain.compat.functions import TensorFlowFunction, as_function_layer
+from kerasexplain.compat.functions import OF_KERAS_2, as_function_layer
 from kerasexplain.foundation.errors import UnsupportedModelError
 
 #: Of layers with two kernels, these said nothing.
@@ -26,12 +26,10 @@ _OF_CUDNN = {"CuDNNLSTM": "LSTM", "CuDNNGRU": "GRU"}
 
 @dataclasses.dataclass
 class Changes:
-    """The changes: names, layers that were CuDNN's, and the classes that the configuration needs now."""
+    """The changes that weights have to follow: names, and layers that were CuDNN's."""
 
-    any: bool = False
     names: dict[str, str] = dataclasses.field(default_factory=dict)
     cudnn: dict[str, str] = dataclasses.field(default_factory=dict)
-    objects: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def upgraded(config: dict[str, Any]) -> Changes:
@@ -42,34 +40,31 @@ def upgraded(config: dict[str, Any]) -> Changes:
     """
     changes = Changes()
     if isinstance(config.get("config"), list):  # the layers of a Sequential model, in Keras before 2.2.3
-        changes.any, config["config"] = True, {"name": "sequential", "layers": config["config"]}
+        config["config"] = {"name": "sequential", "layers": config["config"]}
     names = [layer["config"].get("name") for _, layer in _layers(config, "")]
     changes.names = _without_slashes([name for name in names if isinstance(name, str)])
-    changes.any = bool(changes.names)
     _rename(config, changes.names)  # a name with a slash is none in Keras 3
     for outermost, layer in _layers(config, ""):
         kind, own = layer["class_name"], layer["config"]
         if outermost and "module" not in layer and hasattr(keras.layers, kind):
             # Within another layer it is found by its module, which Keras has written since 2.12.
-            changes.any, layer["module"], layer["registered_name"] = True, "keras.layers", None
+            layer["module"], layer["registered_name"] = "keras.layers", None
         if own.get("output_shape_type") in ("lambda", "function", "raw") and kind == "Lambda":
-            changes.any, own["output_shape"] = True, None
+            own["output_shape"] = None
         if kind in _OF_CUDNN:
-            changes.any, changes.cudnn[outermost or own["name"]] = True, kind
+            changes.cudnn[outermost or own["name"]] = kind
             layer["class_name"] = _OF_CUDNN[kind]
             own.update(activation="tanh", recurrent_activation="sigmoid")
             own.update({"reset_after": True} if kind == "CuDNNGRU" else {})
         elif kind == "ThresholdedReLU":
-            changes.any, layer["class_name"], own["threshold"] = True, "ReLU", own.pop("theta", 1.0)
-        elif kind in ("TFOpLambda", "SlicingOpLambda"):
-            changes.any, changes.objects[TensorFlowFunction.__name__] = True, TensorFlowFunction
+            layer["class_name"], own["threshold"] = "ReLU", own.pop("theta", 1.0)
+        elif kind in OF_KERAS_2:
             as_function_layer(layer)
         for name, idle in _GONE.get(layer["class_name"], {}).items():
             if name in own:
-                changes.any = True
                 _check_idle(layer, name, own.pop(name), idle)
         if kind == "BatchNormalization" and isinstance(own.get("axis"), list) and len(own["axis"]) == 1:
-            changes.any, own["axis"] = True, own["axis"][0]
+            own["axis"] = own["axis"][0]
     return changes
 
 

@@ -102,8 +102,8 @@ def row_named(rows: Sequence[Row], name: Any, *, exact: bool = False) -> Row:
             return ending[0]
         if ending:
             raise ValueError(f"several operations are named {name!r}: say which of {[row.name for row in ending]}")
-    for named in ({row.node.result: row for row in rows}, {row.name: row for row in rows}):
-        inside = [row for full, row in named.items() if full.startswith(f"{name}/")]
+    for known in (giving, running):
+        inside = [row for full, row in known.items() if full.startswith(f"{name}/")]
         read = {value for row in inside for value in row.node.inputs}
         leaving = [row for row in inside if read.isdisjoint(row.node.outputs)]
         if len(leaving) == 1:  # of a layer that was opened, the operation that gives its output

@@ -179,13 +179,7 @@ def test_a_concrete_function_of_named_tensors_is_a_model(x: np.ndarray) -> None:
     np.testing.assert_allclose(relevance.sum(1), module.score(x)["scores"][:, 0], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        "ab",
-        pytest.param("ba"),
-    ],
-)
+@pytest.mark.parametrize("names", ["ab", "ba"])
 def test_inputs_may_be_in_any_order(names: str, x: np.ndarray) -> None:
     scope = {"tf": tf}
     score = eval(f"lambda *, {', '.join(names)}: {{'y': tf.concat([3.0 * a, b], 1)}}", scope)
@@ -214,13 +208,7 @@ def test_a_concrete_function_of_tensors_by_position_is_a_model(x: np.ndarray) ->
     np.testing.assert_allclose(relevance.sum(1), module.score(x)["scores"][:, 0], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        "ab",
-        pytest.param("ba"),
-    ],
-)
+@pytest.mark.parametrize("names", ["ab", "ba"])
 def test_tensors_by_position_are_told_apart_by_their_names(names: str, x: np.ndarray) -> None:
     specs = [tf.TensorSpec((None, 5), tf.float32, name=name) for name in "ab"]
     model = compat.as_model(tf.function(lambda a, b: a - 2 * b).get_concrete_function(*specs))

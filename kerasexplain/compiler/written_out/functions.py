@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from kerasexplain.compiler.rows import infer_domains
 from kerasexplain.compiler.written_out.scopes import is_bare, scope
-from kerasexplain.graph.domains import ANY, NONNEGATIVE, Interval
+from kerasexplain.graph.domains import ANY, NONNEGATIVE
 from kerasexplain.graph.elementwise import Elementwise
-from kerasexplain.graph.graph import Graph, Node, Value, evaluated, interpret
+from kerasexplain.graph.graph import Graph, Node, Value, interpret
 from kerasexplain.graph.primitives import Affine, Mixing, Primitive, Product, Routing, Scale, Source
 
 Tensor = Any
@@ -137,7 +137,7 @@ def _has_scalars(node: Node) -> bool:
 def _merged(last: Node, origin: Value, nodes: tuple[Node, ...]) -> Node | None:
     def function(x: Tensor) -> Tensor:
         values = {origin: x}
-        interpret(nodes, values, evaluated)
+        interpret(nodes, values)
         return values[last.outputs[0]]
 
     at_zero = float(ops.convert_to_numpy(function(ops.zeros((1,) * len(origin.shape), dtype=origin.dtype))).item())
@@ -148,8 +148,8 @@ def _merged(last: Node, origin: Value, nodes: tuple[Node, ...]) -> Node | None:
         function,
         homogeneous=all(map(_is_homogeneous, nodes)),
         at_zero=at_zero,
-        range=_range(nodes, origin, last.outputs[0], ANY),
-        keeps_sign=_range(nodes, origin, last.outputs[0], NONNEGATIVE).nonnegative,
+        range=infer_domains(nodes, {origin: ANY})[last.outputs[0]],
+        keeps_sign=infer_domains(nodes, {origin: NONNEGATIVE})[last.outputs[0]].nonnegative,
         smooth=analytic,
         analytic=analytic,
     )
@@ -174,11 +174,3 @@ def _is_homogeneous(node: Node) -> bool:
     if node.type == "Where":
         return False
     return part.homogeneous if isinstance(part, Elementwise) else isinstance(part, (Mixing, Scale))
-
-
-def _range(nodes: Sequence[Node], origin: Value, output: Value, of_origin: Interval) -> Interval:
-    domains = {origin: of_origin}
-    for node in nodes:
-        domain = node.primitive.domain(*(domains.get(value, ANY) for value in node.inputs))
-        domains.update(dict.fromkeys(node.outputs, domain))
-    return domains[output]

@@ -66,10 +66,6 @@ def with_normalisation(linear: Linear, chain: Sequence[Node]) -> Linear:
     return dataclasses.replace(linear, normalized=True)
 
 
-def _vector(constant: Tensor) -> Tensor:
-    return ops.reshape(constant, (-1,))
-
-
 def _times(linear: Linear, factor: Any) -> Linear:
     scaled, kernel, bias = linear.scaled, linear.kernel, linear.bias
     assert scaled is not None
@@ -81,7 +77,7 @@ def _times(linear: Linear, factor: Any) -> Linear:
 
     def scaled_kernel() -> Tensor:
         own = kernel()
-        return scaled(own, _vector(ops.cast(factor(), own.dtype)))
+        return scaled(own, ops.reshape(ops.cast(factor(), own.dtype), (-1,)))
 
     return dataclasses.replace(
         linear, kernel=scaled_kernel, is_derived=True, bias=None if bias is None else scaled_bias

@@ -154,7 +154,7 @@ class Interpreter:
     def materialized(self, value: Any) -> Any:
         """A constant per sample as a symbolic tensor: zeros of a batch's size, to which it is added."""
         if isinstance(value, StepsFirst):
-            return value.transposed(list(range(len(value.shape))))
+            return value.whole()
         if not isinstance(value, Spread):
             return value
         if not self._batched:

@@ -1,4 +1,4 @@
-"""SavedModels as Keras models: a signature of one, as a layer between inputs and outputs."""
+"""SavedModels as Keras models: a signature of one, over the variables that were loaded."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class SavedModel(keras.Model):
 
     @property
     def _inputs_struct(self) -> Any:
-        return dict(self._given) if len(self._given) > 1 else next(iter(self._given.values()))
+        return dict(self._given) if self.takes_names else next(iter(self._given.values()))
 
     def call(self, inputs: Any) -> Any:
         given = inputs if isinstance(inputs, dict) else dict(zip(self._given, keras.tree.flatten(inputs), strict=True))

@@ -134,7 +134,7 @@ def _sliced(op: Any, x: Any, *bounds: Any) -> Any:
 
     if not is_sizes(x):
         return None
-    return plain(x[slices_of(op, 1, *bounds)])
+    return plain(x[slices_of(op, *bounds)])
 
 
 @_sizes("Slice")

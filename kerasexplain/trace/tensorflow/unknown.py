@@ -76,9 +76,9 @@ def kept(op: Any, operands: list[Any]) -> Any:
         )
     if any(map(is_sizes, operands)):
         raise UntranslatableError("it takes a size that is not known when the model is traced")
-    if op.op_def.is_stateful and op.type not in ("EagerPyFunc", "PyFunc"):
-        raise UntranslatableError("it gives something else in each run, or reads a resource")
     if op.type in ("EagerPyFunc", "PyFunc", "PyFuncStateless"):
         raise UntranslatableError("it runs a function of Python, which no graph can look into: write it by keras.ops")
+    if op.op_def.is_stateful:
+        raise UntranslatableError("it gives something else in each run, or reads a resource")
     resources = {i: value for i, value in enumerate(operands) if isinstance(value, Handle)}
     return TensorFlowOperation(op, resources)(*(value for value in operands if not isinstance(value, Handle)))

@@ -143,7 +143,7 @@ class StepsFirst:
 
     @classmethod
     def stacked(cls, entries: list[Any]) -> StepsFirst:
-        """StepsFirst that were computed one by one."""
+        """Steps that were computed one by one."""
         like = next(entry for entry in entries if is_symbolic(entry))
         return cls(entries.__getitem__, (len(entries), *like.shape), like.dtype)
 
@@ -166,6 +166,10 @@ class StepsFirst:
     def batch_first(self) -> Any:
         """The tensor with the batch in front, the steps behind it."""
         return ops.stack(self.entries(), axis=1) if self._source is None else self._source
+
+    def whole(self) -> Any:
+        """One tensor, with the steps in front of the batch."""
+        return self.transposed(list(range(len(self.shape))))
 
     def transposed(self, order: list[int]) -> Any:
         """The tensor with its axes in that order."""

@@ -63,8 +63,6 @@ _UNARY: dict[str, Callable[[Tensor], Tensor]] = {
 }
 #: Functions of two.
 _BINARY: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "Add": ops.add,
-    "AddV2": ops.add,
     "Atan2": ops.arctan2,
     "Div": ops.divide,
     "DivNoNan": ops.divide_no_nan,
@@ -98,6 +96,7 @@ TABLE.update({kind: _unary(function) for kind, function in _UNARY.items()})
 TABLE.update({kind: _binary(function) for kind, function in _BINARY.items()})
 
 
+@translates("Add", "AddV2")
 def _sum_of_two(op: Any, x: Tensor, y: Tensor) -> Tensor:
     """Zeros, such as what a recurrent layer starts with, add nothing."""
     for zeros, other in ((x, y), (y, x)):
@@ -106,9 +105,6 @@ def _sum_of_two(op: Any, x: Tensor, y: Tensor) -> Tensor:
         if is_zero(zeros) and zeros.shape[1:] == tuple(other.shape[1:]) and zeros.shape[:1] == (1,):
             return other
     return ops.add(x, y)
-
-
-TABLE.update(dict.fromkeys(("Add", "AddV2"), _sum_of_two))
 
 
 @translates("LeakyRelu")

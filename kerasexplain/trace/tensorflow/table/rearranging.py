@@ -81,7 +81,7 @@ def _unstack(op: Any, x: Tensor) -> list[Tensor]:
     if isinstance(x, StepsFirst):
         if op.get_attr("axis") == 0:
             return x.entries()
-        x = x.transposed(list(range(len(x.shape))))
+        x = x.whole()
     return list(ops.unstack(x, num=op.get_attr("num"), axis=op.get_attr("axis")))
 
 
@@ -112,15 +112,15 @@ def _slice(op: Any, x: Tensor, begin: Any, size: Any) -> Tensor:
 
 @translates("StridedSlice")
 def _strided_slice(op: Any, x: Tensor, begin: Any, end: Any, strides: Any) -> Tensor:
-    key = slices_of(op, len(x.shape), begin, end, strides, shape=x.shape)
+    key = slices_of(op, begin, end, strides, shape=x.shape)
     if isinstance(x, StepsFirst):
         if len(key) and isinstance(key[0], int) and all(rest == slice(None) for rest in key[1:]):
             return x.step(key[0])
-        x = x.transposed(list(range(len(x.shape))))
+        x = x.whole()
     return x[key]
 
 
-def slices_of(op: Any, rank: int, begin: Any, end: Any, strides: Any, shape: Any = None) -> tuple[Any, ...]:
+def slices_of(op: Any, begin: Any, end: Any, strides: Any, shape: Any = None) -> tuple[Any, ...]:
     """The index, as Python writes it, that an operation takes a slice by."""
     masks = {name: op.get_attr(f"{name}_mask") for name in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")}
     starts, ends, steps = (np.ravel(bound).tolist() for bound in (begin, end, strides))
@@ -164,7 +164,7 @@ def _gather(op: Any, table: Any, indices: Any, axis: Any = 0) -> Tensor:
     (along,) = integers(axis, "axis")
     batched = op.get_attr("batch_dims") if op.type == "GatherV2" else 0
     if not batched:
-        return ops.take(table, _indices(indices), axis=along)
+        return ops.take(table, number(indices), axis=along)
     if batched == 1 and len(table.shape) == len(indices.shape) and along == len(table.shape) - 1 == 1:
         return ops.take_along_axis(table, indices, axis=along)
     if batched == 1 and along == 1 and len(indices.shape) == 2:
@@ -177,10 +177,6 @@ def _like(table: Any, indices: Any) -> tuple[Any, ...]:
     if None in (table.shape[0], *table.shape[2:]):
         raise UntranslatableError("it looks up for every sample of a batch whose size is open")
     return (table.shape[0], indices.shape[1], *table.shape[2:])
-
-
-def _indices(indices: Any) -> Any:
-    return number(indices) if is_constant(indices) else indices
 
 
 @translates("ResourceGather")
@@ -225,7 +221,7 @@ def _reverse(op: Any, x: Tensor, axis: Any) -> Tensor:
     if isinstance(x, StepsFirst):
         if axes == [0]:
             return x.reversed()
-        x = x.transposed(list(range(len(x.shape))))
+        x = x.whole()
     return ops.flip(x, axis=axes[0] if len(axes) == 1 else tuple(axes))
 
 
