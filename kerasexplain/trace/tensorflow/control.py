@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from kerasexplain.trace.tensorflow.table.registry import registers
 from kerasexplain.trace.tensorflow.values import (
     StepsFirst,
     UntranslatableError,
@@ -26,12 +27,7 @@ TABLE: dict[str, Callable[..., list[Any]]] = {}
 MOST_STEPS = 2000
 
 
-def _controls(*types: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        TABLE.update(dict.fromkeys(types, function))
-        return function
-
-    return register
+_controls = registers(TABLE)
 
 
 def _graph_of(op: Any, attribute: str) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from kerasexplain.trace.tensorflow.table.rearranging import slices_of
+from kerasexplain.trace.tensorflow.table.registry import registers
 from kerasexplain.trace.tensorflow.values import (
     Size,
     Spread,
@@ -25,12 +27,7 @@ from kerasexplain.trace.tensorflow.values import (
 TABLE: dict[str, Callable[..., Any]] = {}
 
 
-def _sizes(*types: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        TABLE.update(dict.fromkeys(types, function))
-        return function
-
-    return register
+_sizes = registers(TABLE)
 
 
 def _elementwise(compute: Callable[..., Any]) -> Callable[..., Any]:
@@ -130,8 +127,6 @@ def _joined(op: Any, *entries: Any) -> Any:
 
 @_sizes("StridedSlice")
 def _sliced(op: Any, x: Any, *bounds: Any) -> Any:
-    from kerasexplain.trace.tensorflow.table.rearranging import slices_of
-
     if not is_sizes(x):
         return None
     return plain(x[slices_of(op, *bounds)])

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 from keras import ops
 
-from kerasexplain.trace.tensorflow.table.registry import translates, word
+from kerasexplain.trace.tensorflow.table.registry import channels_first, translates
 from kerasexplain.trace.tensorflow.values import UntranslatableError, is_symbolic, weight
 
 Tensor = Any
@@ -17,8 +17,8 @@ Tensor = Any
 def _batch_normalization(op: Any, x: Tensor, scale: Any, offset: Any, mean: Any, variance: Any) -> Tensor:
     if op.get_attr("is_training") or any(map(is_symbolic, (scale, offset, mean, variance))):
         raise UntranslatableError("it normalises by the statistics of the batch, so that samples depend on each other")
-    epsilon, channels_first = op.get_attr("epsilon"), word(op, "data_format").startswith("NC")
-    spread = (-1, *[1] * (len(x.shape) - 2)) if channels_first else (-1,)
+    epsilon = op.get_attr("epsilon")
+    spread = (-1, *[1] * (len(x.shape) - 2)) if channels_first(op) else (-1,)
 
     def factor(scale: Tensor, variance: Tensor) -> Tensor:
         return tf.reshape(tf.math.rsqrt(variance + epsilon) * scale, spread)

@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from kerasexplain.operations.convolutions import GroupedConvolution, TransposedConvolution
-from kerasexplain.trace.tensorflow.table.registry import changed, one, translates, word
+from kerasexplain.trace.tensorflow.table.registry import changed, channels_first, data_format, one, translates, word
 from kerasexplain.trace.tensorflow.values import UntranslatableError, is_constant, is_symbolic, target_shape
 
 Tensor = Any
@@ -49,15 +49,7 @@ def _in_small_letters(equation: str) -> str:
 def _spatial(op: Any, name: str, rank: int) -> tuple[int, ...]:
     """The entries of an attribute that are for the axes of space."""
     entries = tuple(int(entry) for entry in op.get_attr(name))
-    return entries[2:] if _channels_first(op) else entries[1 : rank - 1]
-
-
-def _channels_first(op: Any) -> bool:
-    return word(op, "data_format").startswith("NC")
-
-
-def _format(op: Any) -> str:
-    return "channels_first" if _channels_first(op) else "channels_last"
+    return entries[2:] if channels_first(op) else entries[1 : rank - 1]
 
 
 @translates("Conv2D", "Conv3D", "DepthwiseConv2dNative")
@@ -75,21 +67,21 @@ def convolved(op: Any, x: Tensor, kernel: Tensor, dilation: tuple[int, ...] | No
     how: dict[str, Any] = {
         "strides": strides,
         "padding": padding,
-        "data_format": _format(op),
+        "data_format": data_format(op),
         "dilation_rate": dilation,
     }
-    if op.type == "Conv2D" and is_constant(kernel) and _takes_patches(kernel) and not _channels_first(op):
+    if op.type == "Conv2D" and is_constant(kernel) and _takes_patches(kernel) and not channels_first(op):
         return ops.image.extract_patches(
             x,
             tuple(kernel.shape[:2]),
             strides=None if strides == tuple(kernel.shape[:2]) else one(strides),  # Keras 3.12 knows no others
             dilation_rate=one(dilation),
             padding=padding,
-            data_format=_format(op),
+            data_format=data_format(op),
         )
     if op.type == "DepthwiseConv2dNative":
         return ops.depthwise_conv(x, kernel, **how)
-    if kernel.shape[-2] != x.shape[1 if _channels_first(op) else -1]:
+    if kernel.shape[-2] != x.shape[1 if channels_first(op) else -1]:
         return GroupedConvolution(**how)(x, kernel)
     return ops.conv(x, kernel, **how)
 
@@ -107,12 +99,12 @@ def _transposed_convolution(op: Any, sizes: Any, kernel: Tensor, x: Tensor) -> T
     rank, padding = len(x.shape), word(op, "padding").lower()
     strides, dilation = _spatial(op, "strides", rank), _spatial(op, "dilations", rank)
     wanted = target_shape(sizes)
-    wanted = wanted[2:] if _channels_first(op) else wanted[1:-1]
+    wanted = wanted[2:] if channels_first(op) else wanted[1:-1]
     size = [(k - 1) * rate + 1 for k, rate in zip(kernel.shape[: rank - 2], dilation, strict=True)]
-    given = x.shape[2:] if _channels_first(op) else x.shape[1:-1]
+    given = x.shape[2:] if channels_first(op) else x.shape[1:-1]
     more = _output_padding(wanted, given, size, strides, padding) if -1 not in wanted else None
-    y = TransposedConvolution(strides, padding, more, _format(op), dilation)(x, kernel)
-    found = tuple(y.shape[2:] if _channels_first(op) else y.shape[1:-1])
+    y = TransposedConvolution(strides, padding, more, data_format(op), dilation)(x, kernel)
+    found = tuple(y.shape[2:] if channels_first(op) else y.shape[1:-1])
     if -1 not in wanted and found != wanted:
         raise UntranslatableError(f"it gives the size {wanted}, and keras.ops.conv_transpose {found}")
     return y

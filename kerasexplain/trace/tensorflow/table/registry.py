@@ -9,20 +9,37 @@ import numpy as np
 
 from kerasexplain.trace.tensorflow.values import Weight, is_constant
 
+Function = Callable[..., Any]
 #: By the type of the operation: a function of the operation and its operands.
 TABLE: dict[str, Callable[..., Any]] = {}
 
 
-def translates(*types: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Registers a function of an operation and its operands for types of operations."""
+def registers(table: dict[str, Callable[..., Any]]) -> Callable[..., Callable[[Function], Function]]:
+    """A decorator that enters functions into a table, under types of operations."""
 
-    def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        for kind in types:
-            assert kind not in TABLE, kind
-            TABLE[kind] = function
-        return function
+    def under(*types: str) -> Callable[[Function], Function]:
+        def register(function: Function) -> Function:
+            for kind in types:
+                assert kind not in table, kind
+                table[kind] = function
+            return function
 
-    return register
+        return register
+
+    return under
+
+
+translates = registers(TABLE)
+
+
+def channels_first(op: Any) -> bool:
+    """Whether the channels are in front of the axes of space."""
+    return word(op, "data_format").startswith("NC")
+
+
+def data_format(op: Any) -> str:
+    """The same as Keras says it."""
+    return "channels_first" if channels_first(op) else "channels_last"
 
 
 def word(op: Any, name: str) -> str:

@@ -10,16 +10,15 @@ from keras import ops
 
 from kerasexplain.graph.primitives import Call, Mixing, Primitive, Routing
 from kerasexplain.operations.catalogue import describes_class
-from kerasexplain.trace.tensorflow.table.registry import one, translates, word
+from kerasexplain.trace.tensorflow.table.registry import channels_first, data_format, one, translates, word
 from kerasexplain.trace.tensorflow.values import UntranslatableError, integers
 
 Tensor = Any
 
 
 def _pool(op: Any, x: Tensor, size: Any, strides: Any) -> Tensor:
-    channels_first = word(op, "data_format").startswith("NC")
     size, strides = ([int(n) for n in entries] for entries in (size, strides))
-    size, strides = (n[2:] if channels_first else n[1:-1] for n in (size, strides))
+    size, strides = (n[2:] if channels_first(op) else n[1:-1] for n in (size, strides))
     padding = word(op, "padding").lower()
     if padding == "explicit":
         raise UntranslatableError("pooling with explicit padding has no counterpart: use ops.pad in front of it")
@@ -30,7 +29,7 @@ def _pool(op: Any, x: Tensor, size: Any, strides: Any) -> Tensor:
         pool_size=tuple(size),
         strides=tuple(strides),
         padding=padding,
-        data_format="channels_first" if channels_first else "channels_last",
+        data_format=data_format(op),
     )
 
 
