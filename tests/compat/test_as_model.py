@@ -70,6 +70,12 @@ def of_two_inputs() -> keras.Model:
     return keras.Model({"a": a, "b": b}, {"p": layers.Dense(2, name="p")(x), "q": layers.Dense(3, name="q")(x)})
 
 
+def assert_the_scores_of(module: Module, function: Any, x: np.ndarray) -> None:
+    np.testing.assert_allclose(compat.as_model(function).predict(x, verbose=0), module.score(x)["scores"], rtol=1e-5)
+    relevance = create_analyzer("lrp.epsilon", function, epsilon=1e-9).analyze(x, 0)
+    np.testing.assert_allclose(relevance.sum(1), module.score(x)["scores"][:, 0], rtol=1e-3, atol=1e-4)
+
+
 def test_an_exported_model_predicts_and_is_explained_as_it_is(tmp_path: pathlib.Path, x: np.ndarray) -> None:
     model = keras.Sequential([keras.Input((5,), name="x"), layers.Dense(4, activation="relu"), layers.Dense(3)])
     for bias in (layer.bias for layer in model.layers):
@@ -173,10 +179,7 @@ def test_a_concrete_function_of_named_tensors_is_a_model(x: np.ndarray) -> None:
         return {"scores": tf.nn.relu(x @ module.w) @ module.v}
 
     function = tf.function(score).get_concrete_function(x=IMAGES)
-    model = compat.as_model(function)
-    np.testing.assert_allclose(model.predict(x, verbose=0), module.score(x)["scores"], rtol=1e-5)
-    relevance = create_analyzer("lrp.epsilon", function, epsilon=1e-9).analyze(x, 0)
-    np.testing.assert_allclose(relevance.sum(1), module.score(x)["scores"][:, 0], rtol=1e-3, atol=1e-4)
+    assert_the_scores_of(module, function, x)
 
 
 @pytest.mark.parametrize("names", ["ab", "ba"])
@@ -203,9 +206,7 @@ def test_a_signature_itself_is_a_model(tmp_path: pathlib.Path, x: np.ndarray) ->
 def test_a_concrete_function_of_tensors_by_position_is_a_model(x: np.ndarray) -> None:
     module = Module()
     function = module.score.get_concrete_function()
-    np.testing.assert_allclose(compat.as_model(function).predict(x, verbose=0), module.score(x)["scores"], rtol=1e-5)
-    relevance = create_analyzer("lrp.epsilon", function, epsilon=1e-9).analyze(x, 0)
-    np.testing.assert_allclose(relevance.sum(1), module.score(x)["scores"][:, 0], rtol=1e-3, atol=1e-4)
+    assert_the_scores_of(module, function, x)
 
 
 @pytest.mark.parametrize("names", ["ab", "ba"])

@@ -50,7 +50,7 @@ def word(op: Any, name: str) -> str:
 
 def number(value: Any) -> Any:
     """A constant of one entry as a number, as `keras.ops` wants those; everything else as it is."""
-    return value.item() if is_constant(value) and np.size(value) == 1 and np.ndim(value) == 0 else value
+    return value.item() if is_constant(value) and np.ndim(value) == 0 else value
 
 
 def changed(value: Any, function: Callable[[Any], Any]) -> Any:
