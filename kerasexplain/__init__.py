@@ -39,10 +39,10 @@ _HOME = {
     "relevance_pass": "backend",
     "strategies": "evaluation.strategies.strategies",
 }
-_MODULES = ("callbacks", "compat", "matches", "metrics", "rules", "training", "visualize")
+_MODULES = ("callbacks", "compat", "matches", "metrics", "rules", "store", "training", "visualize")
 
 if TYPE_CHECKING:
-    from kerasexplain import callbacks, compat, matches, metrics, rules, training, visualize
+    from kerasexplain import callbacks, compat, matches, metrics, rules, store, training, visualize
     from kerasexplain.analyzer import Analyzer
     from kerasexplain.audit import Audit
     from kerasexplain.backend import relevance_pass
@@ -121,6 +121,7 @@ __all__ = [
     "register_rule",
     "relevance_pass",
     "rules",
+    "store",
     "strategies",
     "training",
     "visualize",

@@ -114,6 +114,8 @@ def _parser() -> argparse.ArgumentParser:
     pixels = "what the model takes pixels as, such as -1 1; by default they stay 0 to 255"
     explain.add_argument("--range", metavar=("LOW", "HIGH"), type=float, nargs=2, dest="pixels", help=pixels)
     explain.add_argument("--audit", action="store_true", help="show where the relevance went")
+    resume = "write --out FILE.h5 piece by piece, and go on with it after an interruption: for many inputs"
+    explain.add_argument("--resume", action="store_true", help=resume)
     size = "how many samples run at once; auto is as many as fit into memory"
     explain.add_argument("--batch-size", metavar="N|auto", type=batch_size, help=size)
     jit = "whether XLA compiles; by default on an accelerator only"
@@ -191,6 +193,8 @@ def _rules(options: argparse.Namespace) -> None:
 
 def _explain(options: argparse.Namespace) -> None:
     _check_out(options.out, options.tensorboard)
+    if options.resume and (options.out is None or options.out.suffix != ".h5" or options.tensorboard is not None):
+        raise ValueError("--resume writes a store: it takes --out FILE.h5, and no --tensorboard")
     labels = labels_of(options.labels) if options.labels else []
     target = _selection(options, labels)
     chosen = {"batch_size": options.batch_size, "jit_compile": options.jit}
@@ -199,6 +203,9 @@ def _explain(options: argparse.Namespace) -> None:
 
     if options.fit:
         analyzer.fit(samples(options.fit, analyzer.model, options.pixels)[0])
+    if options.resume:
+        _into_store(options, analyzer, target)
+        return
     x, names = samples(options.inputs, analyzer.model, options.pixels)
     if options.out is not None and options.out.suffix == ".png" and len(names) > MOST_ROWS:
         raise ValueError(f"{len(names)} inputs are too many for one image: let --out be a folder")
@@ -220,6 +227,21 @@ def _explain(options: argparse.Namespace) -> None:
     for written in (options.out, options.tensorboard):
         if written is not None:
             print(f"written: {written}")
+
+
+def _into_store(options: argparse.Namespace, analyzer: Analyzer, target: Any) -> None:
+    """Explains all inputs into a store, however many there are."""
+    from kerasexplain.cli.reading import stream
+    from kerasexplain.store import analyze_dataset
+
+    size = 32 if options.batch_size in (None, "auto") else options.batch_size
+    data, keys = stream(options.inputs, analyzer.model, options.pixels, size)
+    store = analyze_dataset(
+        analyzer, data, options.out, target=target, keys=keys, batch_size=size, resume=True, verbose=1
+    )
+    if options.audit:
+        print("\n".join(f"{name}: {value:.6g} (mean of {len(store)})" for name, value in store.totals().items()))
+    print(f"written: {options.out} ({len(store)} samples; kerasexplain.store.Store reads it)")
 
 
 def _analyzer(options: argparse.Namespace, chosen: dict[str, Any]) -> Analyzer:

@@ -58,6 +58,43 @@ def samples(
     return np.concatenate(batches), _unique(names)
 
 
+def stream(
+    paths: Sequence[pathlib.Path], model: keras.Model, pixels: Sequence[float] | None, size: int
+) -> tuple[Any, list[str]]:
+    """The same as a stream that reads files when they are needed, in batches of a size, and the path of each sample.
+
+    Raises:
+        FileNotFoundError, ValueError: As `samples`; of images when they are read.
+    """
+    if len(model.inputs) > 1:
+        return samples(paths, model, pixels)
+    shape = tuple(model.inputs[0].shape[1:])
+    files = _files(paths)
+    keys: list[str] = []
+    for path in files:
+        if path.suffix.lower() in ARRAYS:
+            counts = {name: len(batch) for name, batch in _batches(path, shape).items()}
+            keys.extend(f"{path}:{name}:{i}" for name, count in counts.items() for i in range(count))
+        else:
+            keys.append(str(path))
+
+    def rows() -> Iterator[np.ndarray]:
+        for path in files:
+            is_arrays = path.suffix.lower() in ARRAYS
+            for batch in _batches(path, shape).values() if is_arrays else [_image(path, shape)[None]]:
+                yield from _scaled(batch, pixels) if batch.dtype == np.uint8 else batch
+
+    def batches() -> Iterator[np.ndarray]:
+        coming = rows()
+        while part := list(itertools.islice(coming, size)):
+            shapes = sorted({row.shape for row in part})
+            if len(shapes) > 1:
+                raise ValueError(f"the inputs have different shapes, {shapes}: a store holds those of one")
+            yield np.stack(part)
+
+    return batches(), keys
+
+
 def _several_inputs(paths: Sequence[pathlib.Path], names: list[str]) -> tuple[dict[str, np.ndarray], list[str]]:
     if len(paths) > 1 or paths[0].suffix.lower() != ".npz":
         raise ValueError(f"the model has {len(names)} inputs: pass one .npz file that holds the arrays {names}")

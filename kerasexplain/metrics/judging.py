@@ -19,6 +19,7 @@ from kerasexplain.metrics.value import ExplainedValue
 from kerasexplain.runtime.inputs import as_array, as_arrays, by_input
 from kerasexplain.runtime.results import Progress
 from kerasexplain.runtime.streams import Batch, is_stream
+from kerasexplain.store import Store
 
 
 def judge(
@@ -48,8 +49,8 @@ def judge(
     name = name or (made.name if made is not None else "relevance")
     if value is None:
         value = ExplainedValue(model, Options()) if made is None else value_of(made)
-    if isinstance(relevance, Explanation) and target is None and not isinstance(relevance.neuron, str):
-        target = relevance.neuron
+    if isinstance(relevance, (Explanation, Store)) and target is None and not isinstance(relevance.neuron, str):
+        target = np.asarray(relevance.neuron)
     given = None if is_stream(x) else [np.asarray(part) for part in by_input(as_arrays(x), value.names(x))[0]]
     others = given if background is None else value.arrays(background)
     progress = Progress(None if given is None else len(given[0])) if verbose else None
@@ -137,16 +138,19 @@ def _maps(
         found = analyzer.explain(batch.structure(batch.arrays), neuron, batch_size=min(batch.count, size))
         return as_list(found.relevance, names), found.reference, False
     reference = None
-    if isinstance(relevance, Explanation):
+    if isinstance(relevance, (Explanation, Store)):
         reference, told = (_rows("relevance", part, batch) for part in (relevance.reference, relevance.explained))
         check_explained("the explanation", told, explained)
         relevance = relevance.relevance
-    part = as_arrays(relevance(batch.given) if callable(relevance) else relevance)
-    maps = as_list(part, names)
+    if callable(relevance):
+        part = relevance(batch.given)
+    else:  # an array in a file is read when it is sliced
+        in_arrays = all(hasattr(each, "shape") for each in keras.tree.flatten(relevance))
+        whole = relevance if in_arrays else as_arrays(relevance)
+        part = keras.tree.map_structure(lambda each: _rows("relevance", each, batch), whole)
+    maps = as_list(as_arrays(part), names)
     if len(maps) != len(names):
         raise InputError(f"relevance is an array for each input of the model, {list(names)}; got {len(maps)}")
-    if not callable(relevance):
-        maps = [_rows("relevance", each, batch) for each in maps]
     fitted = [_fitted(each, x, name) for each, x, name in zip(maps, batch.arrays, names, strict=True)]
     return [each for each, _ in fitted], reference, any(summed for _, summed in fitted)
 

@@ -61,8 +61,8 @@ class Metric(Configurable):
                 stream gives it to the masks of its samples.
             background: Other samples like x that fills are made of, as arrays; by default x, where it is no stream.
             relevance: Maps to be judged instead of the analyzer's own: arrays shaped like x, or with channels summed,
-                without that axis or with one entry along it; or an `Explanation`, whose neurons are the target then.
-                For a stream, a function of the batch.
+                without that axis or with one entry along it; or an `Explanation` or a `Store`, whose neurons are the
+                target then. For a stream, a function of the batch.
             batch_size: How many samples or changed copies run at once; by default the analyzer's number.
             verbose: 1 shows a progress bar.
 

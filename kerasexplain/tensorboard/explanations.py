@@ -10,6 +10,7 @@ import numpy as np
 
 from kerasexplain.audit import Audit
 from kerasexplain.explanation import Explanation
+from kerasexplain.store import Store
 from kerasexplain.tensorboard.records import SAMPLES, blobs_of
 from kerasexplain.tokens import tokens_by_position
 
@@ -69,23 +70,23 @@ class ExplanationLog:
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_has_samples": None}  # a copy has a writer of its own
 
-    def check(self, found: Explanation) -> None:
+    def check(self, found: Explanation | Store) -> None:
         """Makes what would be written of an explanation, so that errors in it are reported.
 
         Raises:
             ValueError: The explanation does not fit the samples.
             ImportError: The samples are images, and what draws them is not installed.
         """
-        self._relevance("", found)
+        self._relevance("", in_memory(found))
         self.images(found)
 
-    def write(self, writer: Writer, tag: str, found: Explanation, step: int) -> None:
+    def write(self, writer: Writer, tag: str, found: Explanation | Store, step: int) -> None:
         """Writes an explanation; the samples, before the first.
 
         Args:
             writer: Takes the events.
             tag: The analyzer's label.
-            found: What it found, with or without an audit.
+            found: What it found, with or without an audit; or a store of it.
             step: The step of the training.
 
         Raises:
@@ -94,10 +95,10 @@ class ExplanationLog:
         if self._has_samples is not writer:
             writer.relevance(SAMPLES, self._samples(), step)
             self._has_samples = writer
-        writer.relevance(tag, self._relevance(tag, found), step)
+        writer.relevance(tag, self._relevance(tag, in_memory(found)), step)
         self._events[tag] = self._events.get(tag, 0) + 1
 
-    def write_images(self, writer: Writer, tag: str, found: Explanation, step: int) -> None:
+    def write_images(self, writer: Writer, tag: str, found: Explanation | Store, step: int) -> None:
         """Writes what can be drawn of every input and its relevance; of a volume the plane that the tag names."""
         for name, strips in self.images(found).items():
             x = self._inputs[name]
@@ -105,14 +106,14 @@ class ExplanationLog:
             plane = [f"plane {_middle(x) + 1} of {x.shape[1]}"] if x.ndim == 5 else []
             writer.images("/".join(["relevance", tag, *input_, *plane]), strips, step)
 
-    def images(self, found: Explanation) -> dict[str, list[Image]]:
+    def images(self, found: Explanation | Store) -> dict[str, list[Image]]:
         """By input, a strip for every sample: of an image the image, its relevance, and both in one; of the plane in
         the middle of a volume the same; of signals and tables their relevance, from left to right. Nothing of tokens
         and of what has more axes."""
         from kerasexplain import visualize
 
         strips = {}
-        for name, relevance in self._by_input(found).items():
+        for name, relevance in self._by_input(in_memory(found)).items():
             x = self._inputs[name]
             if _is_signal(x) or (self._kind(name, x) == "numbers" and relevance.ndim == 2):
                 heatmaps = visualize.heatmap(_as_strips(relevance.reshape(*x.shape[:2], -1)), percentile=99.5)
@@ -178,6 +179,11 @@ class ExplanationLog:
         if name in self._tokens:
             return "tokens"
         return "image" if x.ndim > 2 else "numbers"
+
+
+def in_memory(found: Explanation | Store) -> Explanation:
+    """An explanation; all of it, of those that a store has."""
+    return found[:] if isinstance(found, Store) else found
 
 
 def by_name(x: Any) -> dict[str, np.ndarray]:

@@ -18,6 +18,7 @@ from PIL import Image
 import kerasexplain.cli.command
 from kerasexplain.cli.command import main
 from kerasexplain.cli.reading import samples
+from kerasexplain.store import Store
 
 pytestmark = pytest.mark.once("the command is the same whatever computes")
 
@@ -141,6 +142,28 @@ def test_an_explanation_is_saved(there: pathlib.Path) -> None:
     loaded = kerasexplain.Explanation.load(there / "out.h5")
     assert loaded.relevance.shape == (5, 8, 6, 1)
     assert loaded.analyzer["analyzer"] == "lrp.epsilon"
+
+
+def test_many_inputs_go_to_a_store_that_can_be_resumed(there: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = there / "out.h5"
+    assert explain("grey.keras", "batch.npy", "-o", out, "--resume", "--audit") == 0
+    said = capsys.readouterr().out
+    assert "(5 samples; kerasexplain.store.Store reads it)" in said
+    assert "lost: " in said
+    store = Store(out)
+    assert store.keys.tolist() == [f"batch.npy:batch:{i}" for i in range(5)]
+    x, _ = samples([pathlib.Path("batch.npy")], model("grey.keras"))
+    expected = kerasexplain.create_analyzer("lrp.epsilon", model("grey.keras")).analyze(x)
+    np.testing.assert_array_equal(store.relevance, expected)
+    before = out.read_bytes()
+    assert explain("grey.keras", "batch.npy", "-o", out, "--resume") == 0
+    assert out.read_bytes() == before
+    assert explain("grey.keras", "bytes.npy", "-o", out, "--resume") == 2
+    assert "cannot be resumed" in capsys.readouterr().err
+    assert explain("rgb.keras", "images", "-o", there / "rgb.h5", "--resume", "--range", "-1", "1") == 0
+    assert Store(there / "rgb.h5").keys.tolist() == ["images/high.png", "images/wide.png"]
+    assert explain("two.keras", "two.npz", "-o", there / "two.h5", "--resume", "--target", "1") == 0
+    assert set(Store(there / "two.h5").relevance) == {"a", "b"}
 
 
 def test_images_are_cut_resized_and_scaled(there: pathlib.Path) -> None:
@@ -281,6 +304,9 @@ def test_a_model_with_several_inputs_takes_an_archive(there: pathlib.Path) -> No
         ("two.keras scalars.npz -o o.npz", "'scalars.npz' holds single numbers for ['b']"),
         ("grey.keras batch.npy -o o.npy --labels empty", "'empty': Is a directory"),
         ("grey.keras batch.npy -o o.npy --labels batch.npy", "--labels 'batch.npy' is no text in UTF-8"),
+        ("grey.keras batch.npy -o o.npy --resume", "--resume writes a store: it takes --out FILE.h5"),
+        ("any.keras images -o o.h5 --resume", "the inputs have different shapes"),
+        ("grey.keras batch.npy -o o.h5 --resume --batch-size 0", "batch_size must be an integer"),
         ("grey.keras batch.npy -o file", "--out must be a folder, or end in .npy, .npz, .h5, .png; 'file' is a file"),
         ("grey.keras batch.npy --tensorboard file", "--tensorboard must be a folder, but 'file' is a file"),
     ],

@@ -20,7 +20,7 @@ pytest.importorskip("scipy")
 
 import kerasexplain
 from kerasexplain.cli.command import main
-from kerasexplain.evaluation.report import fingerprints
+from kerasexplain.foundation import digests
 from kerasexplain.metrics import RegionPerturbation, RelevanceInside
 
 pytestmark = pytest.mark.formula
@@ -291,17 +291,17 @@ def test_versions_count() -> None:
         {"versions": {"keras": "3.14", "scipy": "1"}},
         {"versions": {"keras": "3.15", "numpy": "2", "scipy": "1"}},
     )
-    assert fingerprints.changed(was, now) == ["keras (was 3.14, is 3.15)", "numpy (was absent, is 2)"]
-    assert set(fingerprints.versions()) >= {"kerasexplain", "keras", "numpy", keras.backend.backend()}
+    assert digests.changed(was, now) == ["keras (was 3.14, is 3.15)", "numpy (was absent, is 2)"]
+    assert set(digests.versions()) >= {"kerasexplain", "keras", "numpy", keras.backend.backend()}
 
 
 def test_a_model_is_known_by_what_it_is_and_not_by_its_file(folder: pathlib.Path, tmp_path: pathlib.Path) -> None:
     model = keras.saving.load_model(folder / "small.keras", compile=False)
     model.save(tmp_path / "again.keras")
     again = keras.saving.load_model(tmp_path / "again.keras", compile=False)
-    assert fingerprints.of_model(again) == fingerprints.of_model(model)
+    assert digests.of_model(again) == digests.of_model(model)
     again.weights[0].assign_add(np.full(again.weights[0].shape, 1e-7))
-    assert fingerprints.of_model(again) != fingerprints.of_model(model)
+    assert digests.of_model(again) != digests.of_model(model)
 
 
 @pytest.mark.parametrize(

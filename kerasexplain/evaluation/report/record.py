@@ -14,6 +14,7 @@ from kerasexplain.evaluation.comparing import Comparing
 from kerasexplain.evaluation.naming import Chosen
 from kerasexplain.evaluation.report import fingerprints
 from kerasexplain.evaluation.report.finished import Finished
+from kerasexplain.foundation import digests
 from kerasexplain.foundation.storage import read_values, write_values
 
 
@@ -69,7 +70,7 @@ class Record:
         try:
             config, values = read_values(path, "finished analyzer")
             made_of = config["made_of"]
-            changed = fingerprints.changed(made_of["circumstances"], self._circumstances)
+            changed = digests.changed(made_of["circumstances"], self._circumstances)
             if made_of["analyzer"] != fingerprints.of_analyzer(chosen):
                 changed.append("the analyzer's options")
             if values["skipped"] and made_of["limits"] != self._limits:

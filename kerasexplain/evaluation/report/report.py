@@ -22,11 +22,11 @@ import numpy as np
 
 from kerasexplain.evaluation.comparison import Comparison
 from kerasexplain.evaluation.report import figures, galleries, verdict
-from kerasexplain.evaluation.report.fingerprints import of_model, versions
 from kerasexplain.evaluation.report.finished import Finished, Totals, first_of
 from kerasexplain.evaluation.report.record import replace
 from kerasexplain.evaluation.report.resuming import SHOWN
 from kerasexplain.evaluation.trials import CONTROLS
+from kerasexplain.foundation.digests import of_model, versions
 from kerasexplain.metrics.scores import Paired
 
 #: Of so many analyzers, besides the controls, maps and curves are shown.

@@ -15,6 +15,10 @@ from kerasexplain.foundation.errors import InputError
 from kerasexplain.runtime.inputs import as_array
 from kerasexplain.runtime.selection import Contrast
 from kerasexplain.runtime.streams import batches_of, is_stream
+from kerasexplain.store import Store
+
+#: So many explanations of a store are read at once.
+HELD_AT_ONCE = 256
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,12 +74,37 @@ class OfClass:
         if is_stream(data):
             self.given = data if labels is None else self._batches(data)
         elif labels is not None:
-            kept = self._kept(self._next(_count(data)))
+            assert self._classes is not None
+            kept = self._kept(self._next(len(self._classes) if data is None else _count(data)))
             self._check_all_labels()
             if not len(kept):
                 raise self._nothing()
-            if of is not None:
+            if of is not None and data is not None:
                 self.given = rows_of(data, kept)
+
+    def held(self, store: Store, target: Any) -> Iterator[tuple[slice, Explanation]]:
+        """The explanations of these samples that a store has.
+
+        Raises:
+            InputError: It holds other numbers of samples, or explanations of something else than the target.
+        """
+        if is_stream(self.given):
+            raise InputError("the samples of a store are those of arrays: pass the arrays as data, or None")
+        if self._classes is not None:
+            taken = np.concatenate(self._positions)
+        else:
+            taken = np.arange(len(store) if self.given is None else _count(self.given))
+        total = self._seen or len(taken)
+        if total != len(store):
+            raise InputError(f"the store has {len(store)} samples, and there are {total}")
+        for begin in range(0, len(taken), HELD_AT_ONCE):
+            rows = slice(begin, min(begin + HELD_AT_ONCE, len(taken)))
+            found = store[taken[rows]]
+            if target is not None and not np.all(np.asarray(found.neuron) == target):
+                raise InputError(
+                    f"the store explains other outputs of these samples than {target}: make one with target={target}"
+                )
+            yield rows, found
 
     def result(self, count: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Where the samples are in the data, and their classes, after all of them have been read.
@@ -132,7 +161,7 @@ class OfClass:
 
 
 def collected(
-    analyzer: Analyzer,
+    analyzer: Analyzer | Store,
     samples: OfClass,
     target: Any,
     *,
@@ -145,7 +174,7 @@ def collected(
     """The maps of samples, batch by batch.
 
     Args:
-        analyzer: What explains them.
+        analyzer: What explains them; or a store with their explanations.
         samples: The samples.
         target, batch_size, verbose: As for `Analyzer.analyze`.
         which: Index or name of the input, for a model with several.
@@ -158,11 +187,15 @@ def collected(
     values: list[np.ndarray] = []
     outputs: list[np.ndarray | None] = []
     count = 0
-    found = analyzer.explain_batches(samples.given, target, batch_size=batch_size, verbose=verbose)
+    if isinstance(analyzer, Store):
+        output, found = analyzer.output_explained, samples.held(analyzer, target)
+    else:
+        output = analyzer.options.output
+        found = analyzer.explain_batches(samples.given, target, batch_size=batch_size, verbose=verbose)
     for rows, explanation in found:
         relevance = np.asarray(entry(explanation.relevance, which), dtype=np.float64)
         values.append(normalized(shrunk(summed(relevance, axis), size)))
-        outputs.append(_scores(analyzer, explanation))
+        outputs.append(_scores(output, explanation))
         count = rows.stop
     shapes = sorted({part.shape[1:] for part in values})
     if len(shapes) > 1:
@@ -283,12 +316,12 @@ def _shares(length: int, size: int) -> np.ndarray:
     return np.maximum(overlap, 0.0)
 
 
-def _scores(analyzer: Analyzer, explanation: Explanation) -> np.ndarray | None:
+def _scores(explained: int | str, explanation: Explanation) -> np.ndarray | None:
     """The explained output of the model, where it has one row of several numbers for every sample."""
     output = explanation.output
     if isinstance(output, (dict, list, tuple)):
         by_name = output if isinstance(output, dict) else dict(enumerate(output))
-        output = by_name.get(analyzer.options.output)
+        output = by_name.get(explained)
     if not isinstance(output, np.ndarray) or output.ndim != 2 or output.shape[1] < 2:
         return None
     return output.astype(np.float32)

@@ -19,6 +19,7 @@ from kerasexplain.foundation.checks import check_count, check_seed
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.runtime.selection import one_of
 from kerasexplain.runtime.streams import is_stream
+from kerasexplain.store import Store
 from kerasexplain.tables import render
 
 if TYPE_CHECKING:
@@ -256,7 +257,7 @@ class Strategies:
 
 
 def strategies(
-    analyzer: Analyzer,
+    analyzer: Analyzer | Store,
     data: Any,
     neuron_selection: Any = None,
     *,
@@ -283,8 +284,9 @@ def strategies(
     kept.
 
     Args:
-        analyzer: What explains the samples.
-        data: The samples, as `Analyzer.analyze` takes them: arrays, or a stream of batches.
+        analyzer: What explains the samples; or a `Store` with their explanations, which are read and not made.
+        data: The samples, as `Analyzer.analyze` takes them: arrays, or a stream of batches. With a store, arrays that
+            prototypes are drawn from, or None.
         neuron_selection: What is explained, as for `Analyzer.analyze`; by default the class `of`, if that is given.
             With `of`, it has to hold for all samples.
         target: Another name of `neuron_selection`.
@@ -353,7 +355,7 @@ def strategies(
     if not len(kept):
         raise InputError(f"the relevance of all {len(points)} samples is zero everywhere: there is nothing to compare")
     found = spectral.clustered(points[kept], clusters, neighbors=neighbors, seed=seed)
-    inputs = None if is_stream(data) else entry(_in_arrays(data), which)
+    inputs = None if data is None or is_stream(data) else entry(_in_arrays(data), which)
     return Strategies(
         clusters=clusters_of(maps, kept, found.labels, found.conductance, prototypes, inputs),
         labels=_everywhere(found.labels, kept, len(points), -1),
@@ -366,8 +368,8 @@ def strategies(
         classes=maps.classes,
         outputs=maps.outputs,
         of=None if of is None else int(of),
-        analyzer=analyzer.description,
-        model=analyzer.model.name,
+        analyzer=analyzer.record["analyzer"] if isinstance(analyzer, Store) else analyzer.description,
+        model=analyzer.record["model"] if isinstance(analyzer, Store) else analyzer.model.name,
     )
 
 

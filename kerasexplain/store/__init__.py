@@ -1,0 +1,6 @@
+"""Stores: explanations of whole datasets in files, which an interruption leaves whole."""
+
+from kerasexplain.store.dataset import analyze_dataset
+from kerasexplain.store.reading import Store, StoredArray
+
+__all__ = ["Store", "StoredArray", "analyze_dataset"]

@@ -1,0 +1,213 @@
+"""The data of a store: explained batch by batch from any sample on, each sample known by its checksum."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasexplain.analyzer import Analyzer
+from kerasexplain.explanation import Explanation
+from kerasexplain.foundation.errors import InputError
+from kerasexplain.runtime.inputs import count_of
+from kerasexplain.runtime.selection import Contrast, is_per_sample
+from kerasexplain.runtime.streams import batches_of, is_stream
+from kerasexplain.store.format import described, leaves
+from kerasexplain.store.reading import Store
+
+Arrays = dict[str, np.ndarray]
+
+#: Of samples that are there already, so many are compared with the data when it goes on.
+COMPARED = 1000
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BatchSource:
+    """Data in the batches that are explained together.
+
+    Attributes:
+        batches: Gives them, as what `explain_batches` takes of a stream, from a sample on where that can be chosen.
+        target: What is explained of such batches.
+        keys: A name for each sample, or None.
+        total: How many samples there are; None for a stream, which begins where it begins.
+        row: Gives the sample of a number; None for a stream.
+    """
+
+    batches: Callable[[int], Iterator[Any]]
+    target: Any
+    keys: np.ndarray | None
+    total: int | None = None
+    row: Callable[[int], Any] | None = None
+
+    def check_held(self, held: Store) -> None:
+        """Raises ValueError unless the samples that are in a store are the first of the data.
+
+        Of arrays some are compared; of a stream all are, when it comes to them.
+        """
+        own = np.arange(len(held)) if self.keys is None else self.keys[: len(held)]
+        if not np.array_equal(own, held.stored_keys):
+            raise _not_the_same(held, "the keys of the data, or their order,")
+        if self.row is None:
+            return
+        digests = held.digests
+        for number in np.unique(np.linspace(0, len(held) - 1, COMPARED).astype(int)):
+            if _digests(self.row(int(number)))[0] != digests[number]:
+                raise _not_the_same(held, f"sample {number}, or the order of the data,")
+
+    def explained(
+        self, analyzer: Analyzer, held: Store | None, asked: dict[str, Any], record: dict[str, Any]
+    ) -> Iterator[Arrays]:
+        """The explanations from the first sample on that is in no store, as arrays by their path in the file.
+
+        Args:
+            analyzer: The analyzer.
+            held: A store with the samples before.
+            asked: What `explain_batches` is asked besides.
+            record: What is told of the store; the form of the explanations becomes part of it.
+        """
+        done = 0 if held is None else len(held)
+        coming: collections.deque[tuple[int, np.ndarray]] = collections.deque()
+        batches = self._left(held, coming)
+        first = next(batches, None)
+        if first is None:
+            return
+
+        def chained() -> Iterator[Any]:
+            yield first
+            yield from batches
+
+        for _, found in analyzer.explain_batches(chained(), target=self.target, **asked):
+            begin, digests = coming.popleft()
+            keys = self._keys(begin, begin + len(digests))
+            yield {path: array[max(0, done - begin) :] for path, array in _arrays(found, keys, digests, record).items()}
+        if self.keys is not None and self.total is None and len(self.keys) != begin + len(digests):
+            raise InputError(f"there are {len(self.keys)} keys for {begin + len(digests)} samples")
+
+    def _left(self, held: Store | None, coming: collections.deque[tuple[int, np.ndarray]]) -> Iterator[Any]:
+        """The batches with samples that are in no store; what is in one is compared on the way."""
+        done = 0 if held is None else len(held)
+        begin = done if self.row is not None else 0
+        for batch in self.batches(begin):
+            digests = _digests(batch[0] if isinstance(batch, tuple) else batch)
+            if held is not None and begin < done:
+                was = held.digests[begin : begin + len(digests)]
+                different = np.flatnonzero(was != digests[: len(was)])
+                if different.size:
+                    raise _not_the_same(held, f"sample {begin + different[0]}, or the order of the data,")
+            if begin + len(digests) > done:
+                coming.append((begin, digests))
+                yield batch
+            begin += len(digests)
+        if begin < done:
+            assert held is not None
+            raise _not_the_same(held, f"the data, of which there are {begin} samples where there were {done},")
+
+    def _keys(self, begin: int, end: int) -> np.ndarray:
+        if self.keys is None:
+            return np.arange(begin, end)
+        if len(self.keys) < end:
+            raise InputError(f"there are {len(self.keys)} keys for at least {end} samples")
+        return self.keys[begin:end]
+
+
+def source_of(data: Any, batch: int, analyzer: Analyzer, target: Any, keys: Sequence[Any] | None) -> BatchSource:
+    """The source of arrays, cut into batches, or of a stream, in its own."""
+    names = None if keys is None else _as_keys(keys)
+    if is_stream(data):
+        return BatchSource(lambda _: batches_of(data), target, names)
+    if isinstance(data, (list, tuple)) and not any(hasattr(entry, "shape") for entry in data):
+        data = np.asarray(data)
+    arrays = keras.tree.flatten_with_path(data)
+    total = count_of([array for _, array in arrays], [str(path[0]) if path else "x" for path, _ in arrays])
+    if names is not None and len(names) != total:
+        raise InputError(f"there are {len(names)} keys for {total} samples")
+
+    def rows(begin: int, end: int) -> Any:
+        return keras.tree.map_structure(lambda array: array[begin:end], data)
+
+    def batches(begin: int) -> Iterator[Any]:
+        for first in range(begin, total, batch):
+            last = min(first + batch, total)
+            yield rows(first, last), slice(first, last)
+
+    def of_batch(given: Any) -> Any:
+        return target(given[0]) if callable(target) else _of_rows(target, given[1], total, analyzer)
+
+    return BatchSource(
+        batches, None if target is None else of_batch, names, total, lambda number: rows(number, number + 1)
+    )
+
+
+def _of_rows(target: Any, rows: slice, total: int, analyzer: Analyzer) -> Any:
+    """The part of a target for some samples, if it has one for each."""
+    if isinstance(target, Contrast):
+        return Contrast(*(_part(side, np.ndim(side) > 0, rows, total) for side in (target.target, target.against)))
+    return _part(target, is_per_sample(target, analyzer.graph.explained.shape), rows, total)
+
+
+def _part(given: Any, is_each: bool, rows: slice, total: int) -> Any:
+    if not is_each:
+        return given
+    if len(given) != total:
+        raise InputError(f"the target has {len(given)} entries for {total} samples")
+    return given[rows]
+
+
+def _as_keys(keys: Sequence[Any]) -> np.ndarray:
+    """Names as numbers, or as text of one length in UTF-8, which HDF5 holds with a checksum."""
+    found = np.asarray(keys)
+    if found.ndim != 1 or found.dtype.kind not in "iuUO":
+        raise InputError(
+            f"keys are a list of text or of integers, one for each sample, got {found.dtype} {found.shape}"
+        )
+    if found.dtype.kind in "iu":
+        return found.astype("int64")
+    encoded = [os.fspath(key).encode() for key in found]
+    if any(key.endswith(b"\0") for key in encoded):
+        raise InputError("a key ends in a character of the code 0, which cannot be held")
+    return np.array(encoded, dtype=f"S{max(1, *map(len, encoded))}" if encoded else "S1")
+
+
+def _digests(x: Any) -> np.ndarray:
+    """A checksum of each sample."""
+    arrays = [np.ascontiguousarray(keras.ops.convert_to_numpy(array)) for array in keras.tree.flatten(x)]
+    kind = " ".join(f"{array.dtype} {array.shape[1:]}" for array in arrays).encode()
+    found = np.empty(len(arrays[0]), "uint64")
+    for i in range(len(found)):
+        checksum = hashlib.blake2b(kind, digest_size=8)
+        for array in arrays:
+            checksum.update(array[i].tobytes())
+        found[i] = int.from_bytes(checksum.digest(), "little")
+    return found
+
+
+def _arrays(found: Explanation, keys: np.ndarray, digests: np.ndarray, record: dict[str, Any]) -> Arrays:
+    """An explanation as arrays by their path in the file, its form told in the record."""
+    parts = {name: getattr(found, name) for name in ("relevance", "layers", "bias", "output", "neuron", "explained")}
+    parts["reference"] = found.reference
+    audit = found.audit
+    if audit is not None:
+        parts["audit"] = {name: getattr(audit, name) for name in ("explained", "inputs", "biases", "lost")}
+    values = {name: parts.pop(name) for name, part in list(parts.items()) if part is None or isinstance(part, str)}
+    record["values"] = {**values, **({} if audit is not None else {"audit": {}})}
+    record["arrays"] = {name: described(part, name) for name, part in parts.items()}
+    arrays = {path: array for name, part in parts.items() for path, array in leaves(part, name)}
+    return {"keys": keys, "digests": digests, **{path: _storable(array) for path, array in arrays.items()}}
+
+
+def _storable(array: np.ndarray) -> np.ndarray:
+    """An array that HDF5 can hold: it has no bfloat16."""
+    return array.astype("float32") if array.dtype == "bfloat16" else array
+
+
+def _not_the_same(held: Store, what: str) -> ValueError:
+    return ValueError(
+        f"{str(held.path)!r} cannot be resumed: {what} changed since it was begun. Take what it was begun with, or "
+        "another file"
+    )
