@@ -20,6 +20,7 @@ from kerasexplain.compiler.written_out.functions import merge_functions
 from kerasexplain.compiler.written_out.normalisation import normalisation_behind, plus, with_normalisation
 from kerasexplain.compiler.written_out.reshaped import join_changes_of_shape
 from kerasexplain.compiler.written_out.scopes import is_bare, scope
+from kerasexplain.compiler.written_out.softmax import merge_softmax
 from kerasexplain.compiler.written_out.sums import join_sums
 from kerasexplain.foundation.errors import UnsupportedModelError, nearest
 from kerasexplain.graph.domains import ANY, Interval
@@ -61,7 +62,7 @@ def canonize(
         A graph that computes the same outputs.
     """
     graph = split_into_primitives(graph)
-    graph = graph.replace(explained=_chosen_output(graph, output))
+    graph = merge_softmax(graph.replace(explained=_chosen_output(graph, output)))
     if explain == "logits":
         graph = explain_logits(graph)
     graph = folded(with_note_on_probabilities(graph), folds, decides)

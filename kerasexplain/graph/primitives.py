@@ -172,8 +172,8 @@ class Scale(Primitive):
     Attributes:
         function: The multiplication.
         factor: What is known of the constant.
-        weight, weight_shape: Gives the constant where it is made of weights, and its shape; None where it is a number
-            of the code.
+        weight: Gives the constant where it is made of weights; None where it is one of the code.
+        weight_shape: The constant's shape.
     """
 
     function: Callable[..., Tensor]

@@ -13,7 +13,7 @@ from helpers.opening import conserves
 from helpers.small_models import random
 from keras import layers, ops
 
-from kerasexplain import create_analyzer
+from kerasexplain import UnsupportedModelError, create_analyzer
 
 X = random(3, 6)
 ANALYZERS = ("lrp.epsilon", "lrp.z_plus", "lrp.bias_as_input", "lrp.alpha_2_beta_1")
@@ -52,8 +52,10 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "hard_silu": lambda x: x * ops.clip(x / 6.0 + 0.5, 0.0, 1.0),
     "leaky_relu": lambda x: ops.relu(x) - 0.2 * ops.relu(-x),
     "mish": lambda x: x * ops.tanh(ops.softplus(x)),
+    "sigmoid": lambda x: 1.0 / (1.0 + ops.exp(-x)),
     "silu": lambda x: x * ops.sigmoid(x),
     "soft_shrink": _soft_shrink,
+    "softplus": lambda x: ops.log(1.0 + ops.exp(x)),
 }
 
 
@@ -62,6 +64,61 @@ def test_an_activation_that_is_written_out_is_the_activation(name: str) -> None:
     written = _between(_layer(FUNCTIONS[name]))
     _same(_between(layers.Activation(name)), written, X)
     assert len(create_analyzer("lrp.epsilon", written).rows) == 3
+
+
+def test_constants_of_several_numbers_are_no_part_of_a_function() -> None:
+    rates = np.array([1.0, 2.0, 0.5, -1.0, 3.0], "float32")
+    conserves(_between(_layer(lambda x: x * ops.sigmoid(x * rates))), X, 1)
+    conserves(_between(_layer(lambda x: ops.where(x > 0, x, rates * x))), X, 1)
+
+
+@pytest.mark.parametrize(
+    "function", [ops.log, ops.reciprocal, lambda x: ops.sqrt(ops.abs(x)), lambda x: ops.power(ops.abs(x), 0.3)]
+)
+def test_a_function_without_a_value_or_a_slope_at_zero_is_refused(function: Callable[[Any], Any]) -> None:
+    with pytest.raises(UnsupportedModelError):
+        create_analyzer("lrp.epsilon", _between(_layer(function)))
+
+
+def _softmax(x: Any, largest: Callable[[Any], Any] | None = None) -> Any:
+    powers = ops.exp(x if largest is None else x - largest(x))
+    return powers / ops.sum(powers, axis=-1, keepdims=True)
+
+
+SOFTMAX: dict[str, Callable[[Any], Any]] = {
+    "plainly": _softmax,
+    "less the largest": lambda x: _softmax(x, lambda x: ops.max(x, axis=-1, keepdims=True)),
+    "less the largest, held": lambda x: _softmax(x, lambda x: ops.stop_gradient(ops.max(x, -1, keepdims=True))),
+}
+
+
+@pytest.mark.parametrize("how", SOFTMAX)
+def test_softmax_that_is_written_out_is_softmax(how: str) -> None:
+    def model(softmax: Callable[[Any], Any]) -> keras.Model:
+        def attention(x: Any) -> Any:
+            return ops.matmul(softmax(ops.matmul(x, ops.transpose(x, (0, 2, 1)))), x)
+
+        inputs = keras.Input((3, 2))
+        y = _layer(attention)(layers.Dense(4)(inputs))
+        return keras.Model(inputs, layers.Dense(2)(layers.Flatten()(y)))
+
+    _same(model(ops.softmax), model(SOFTMAX[how]), random(3, 3, 2))
+
+
+def test_a_final_softmax_that_is_written_out_is_set_aside() -> None:
+    model = _between(_layer(lambda x: x))
+    outputs = SOFTMAX["less the largest"](model.output)
+    analyzer = create_analyzer("lrp.epsilon", keras.Model(model.inputs, outputs))
+    np.testing.assert_array_equal(analyzer.analyze(X, 1), create_analyzer("lrp.epsilon", model).analyze(X, 1))
+
+
+def test_what_only_looks_like_softmax_is_not_taken_for_it() -> None:
+    def of_others(x: Any) -> Any:
+        return ops.exp(x) / ops.sum(ops.exp(0.5 * x), axis=-1, keepdims=True)
+
+    inputs = keras.Input((3, 2))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(_layer(of_others)(layers.Dense(4)(inputs)))))
+    assert "Softmax" not in [row.type for row in create_analyzer("lrp.epsilon", model).rows]
 
 
 def test_what_is_read_elsewhere_too_is_no_part_of_a_function() -> None:

@@ -426,6 +426,8 @@ OF_IMAGES = [
         for kind in ("FusedBatchNorm", "FusedBatchNormV2")
     ),
     case("ResourceGather", lambda x: x * tf.gather(VARIABLE, [3, 2, 1, 0]), lambda x: x * CHANNELS[::-1]),
+    case("Case", lambda x: tf.switch_case(tf.constant(1), [lambda: x, lambda: _printing(x)]), lambda x: 2 * x),
+    case("StatelessCase", lambda x: tf.switch_case(tf.constant(1), [lambda: x, lambda: 2 * x]), lambda x: 2 * x),
     case("StatelessIf", lambda x: tf.cond(tf.constant(True), lambda: 2 * x, lambda: x), lambda x: 2 * x),
     case(
         "StatelessWhile",

@@ -15,7 +15,7 @@ from kerasexplain.compiler.written_out.scopes import is_bare, scope
 from kerasexplain.graph.domains import ANY, NONNEGATIVE
 from kerasexplain.graph.elementwise import Elementwise
 from kerasexplain.graph.graph import Graph, Node, Value, interpret
-from kerasexplain.graph.primitives import Affine, Mixing, Primitive, Product, Routing, Scale, Source
+from kerasexplain.graph.primitives import Affine, Mixing, Opaque, Primitive, Product, Routing, Scale, Source
 
 Tensor = Any
 
@@ -32,6 +32,10 @@ _DECIDING = (
 )
 #: Functions of more operations are none that has a name.
 MOST_OPERATIONS = 40
+#: Not finite everywhere, and so no functions by themselves; within one that is finite at zero they are.
+_WITHIN = ("Divide", "Log", "Power", "Reciprocal", "Rsqrt", "Sqrt", "TrueDivide")
+#: A slope at zero that is steeper, this far from it, is taken for an infinite one.
+STEEPEST, NEAR = 1e3, 1e-8
 _JOINING = ("Add", "Subtract", "Multiply", "Divide", "TrueDivide", "Where", "Maximum", "Minimum")
 
 
@@ -52,8 +56,10 @@ def merge_functions(graph: Graph, decides: bool = True) -> Graph:
         if not found or len(node.outputs) != 1:
             continue
         functions[node.outputs[0]] = found
-        origin, nodes = next(iter(found.items()))
+        # What is not finite everywhere is, if at all, as part of all that is made of the first value.
+        origin, nodes = list(found.items())[-1 if isinstance(node.primitive, Opaque) else 0]
         joins = len({value for value in node.inputs if value in functions or value is origin}) > 1
+        joins = joins or any(isinstance(member.primitive, Opaque) for member in nodes)
         inner = {value for member in nodes for value in member.outputs} - {node.outputs[0]}
         closed = all(set(consumers[value]) <= set(nodes) and value not in wanted for value in inner)
         if not decides and any(member.type in _DECIDING for member in nodes):
@@ -111,12 +117,12 @@ def _acts_on_entries(node: Node) -> bool:
     primitive = node.primitive
     if not is_bare(node):
         return False
-    if node.type in _DECIDING:
+    if node.type in _DECIDING or (node.type in _WITHIN and isinstance(primitive, Opaque)):
         return _has_scalars(node)
     if isinstance(primitive, Elementwise):
         return True
     if isinstance(primitive, Scale):
-        return primitive.weight is None and _has_scalars(node)
+        return primitive.weight is None and np.prod(primitive.weight_shape) == 1
     if isinstance(primitive, Affine):
         return primitive.shift != ANY and not primitive.bias_shape
     if node.type in ("OnesLike", "ZerosLike"):
@@ -140,8 +146,12 @@ def _merged(last: Node, origin: Value, nodes: tuple[Node, ...]) -> Node | None:
         interpret(nodes, values)
         return values[last.outputs[0]]
 
-    at_zero = float(ops.convert_to_numpy(function(ops.zeros((1,) * len(origin.shape), dtype=origin.dtype))).item())
-    if not np.isfinite(at_zero):
+    at_zero, beside = (
+        float(ops.convert_to_numpy(function(ops.full((1,) * len(origin.shape), x, dtype=origin.dtype))).item())
+        for x in (0.0, NEAR)
+    )
+    is_open = any(isinstance(node.primitive, Opaque) for node in nodes)
+    if not np.isfinite(at_zero) or (is_open and not abs(beside - at_zero) < STEEPEST * NEAR):
         return None
     analytic = all(_is_analytic(node.primitive) for node in nodes)
     primitive = Elementwise(

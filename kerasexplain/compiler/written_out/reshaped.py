@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from keras import ops
+
 from kerasexplain.compiler.written_out.scopes import is_bare, scope
 from kerasexplain.graph.graph import Graph, Node
 from kerasexplain.graph.linear import Linear
@@ -52,8 +54,11 @@ def _between(before: Node | None, product: Node, behind: Node) -> Node:
     given, made = (before or product).inputs[0], behind.outputs[0]
     last = given.shape[-1] == product.inputs[0].shape[-1], made.shape[-1] == product.outputs[0].shape[-1]
     first = _function(before)
+    samples = given.shape[0]  # where code was traced for so many, it changes the shape of so many
 
     def multiply(x: Tensor, kernel: Tensor) -> Tensor:
+        if samples is not None and x.shape[0] == 1:
+            return multiply(ops.repeat(x, samples, axis=0), kernel)[:1]
         return behind.primitive(linear.product(first(x), kernel))
 
     of_both = dataclasses.replace(

@@ -100,7 +100,7 @@ def _divide(call: Call) -> Primitive:
 
 def _scale(call: Call, constant: Any, factor: Interval, reciprocal: bool = False) -> Scale:
     if isinstance(constant, np.ndarray):
-        return Scale(call.function(), factor)
+        return Scale(call.function(), factor, weight_shape=tuple(constant.shape))
 
     def weight() -> Any:
         value = ops.convert_to_tensor(now(constant))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from kerasexplain.trace.tensorflow.raw import said
 from kerasexplain.trace.tensorflow.table.registry import registers
 from kerasexplain.trace.tensorflow.values import (
     StepsFirst,
@@ -32,10 +33,13 @@ _controls = registers(TABLE)
 
 def _graph_of(op: Any, attribute: str) -> Any:
     """The graph of a function that an operation runs."""
-    name = op.get_attr(attribute).name
+    return _function(op, op.get_attr(attribute).name)
+
+
+def _function(op: Any, name: str) -> Any:
     function = op.graph._get_function(name)
     if function is None:
-        raise UntranslatableError(f"the function {name!r} that {op.name!r} ({op.type}) runs is not in the graph")
+        raise UntranslatableError(f"the function {name!r} that {said(op)} runs is not in the graph")
     return function.graph
 
 
@@ -57,6 +61,17 @@ def _choice(interpreter: Any, op: Any, operands: list[Any], prefix: tuple[str, .
     return interpreter.run(graph, given, _outputs(graph, op), interpreter.names.path(op, prefix)[:-1])
 
 
+@_controls("Case", "StatelessCase")
+def _case(interpreter: Any, op: Any, operands: list[Any], prefix: tuple[str, ...]) -> list[Any]:
+    number, *given = operands
+    if not is_constant(number):
+        truth(number, op)
+    names = [branch.name for branch in op.get_attr("branches")]
+    chosen = int(number)
+    graph = _function(op, names[chosen if 0 <= chosen < len(names) else -1])
+    return interpreter.run(graph, given, _outputs(graph, op), interpreter.names.path(op, prefix)[:-1])
+
+
 @_controls("While", "StatelessWhile")
 def _loop(interpreter: Any, op: Any, operands: list[Any], prefix: tuple[str, ...]) -> list[Any]:
     condition, body = _graph_of(op, "cond"), _graph_of(op, "body")
@@ -66,7 +81,7 @@ def _loop(interpreter: Any, op: Any, operands: list[Any], prefix: tuple[str, ...
         if not truth(goes_on, op):
             return values
         values = interpreter.run(body, values, _outputs(body, op), scopes)
-    raise UntranslatableError(f"the loop {op.name!r} takes more than {MOST_STEPS} steps, which would all be operations")
+    raise UntranslatableError(f"the loop {said(op)} takes more than {MOST_STEPS} steps, which would all be operations")
 
 
 def truth(value: Any, op: Any) -> bool:
@@ -74,9 +89,9 @@ def truth(value: Any, op: Any) -> bool:
     if is_constant(value):
         return bool(np.all(value))
     if isinstance(value, Weight):
-        raise UntranslatableError(f"{op.name!r} ({op.type}) goes by the value of a variable")
+        raise UntranslatableError(f"{said(op)} goes by the value of a variable")
     raise UntranslatableError(
-        f"{op.name!r} ({op.type}) goes by values of the input, or by a length that is not known when the model is "
+        f"{said(op)} goes by values of the input, or by a length that is not known when the model is "
         "traced: choose by ops.where, and give sequences a length"
     )
 
@@ -114,8 +129,7 @@ def _from_tensor(interpreter: Any, op: Any, operands: list[Any], prefix: tuple[s
         return [Items(x.entries())]
     if x.shape[0] is None:
         raise UntranslatableError(
-            f"{op.name!r} ({op.type}) goes through steps whose number is not known when the model is traced: give "
-            "sequences a length"
+            f"{said(op)} goes through steps whose number is not known when the model is traced: give sequences a length"
         )
     return [Items([_entry(x, i) for i in range(x.shape[0])])]
 
@@ -130,7 +144,7 @@ def _item(interpreter: Any, op: Any, operands: list[Any], prefix: tuple[str, ...
     if entry is None:  # what has not been written is zeros
         shape = target_shape(operands[2])
         if -1 in shape:
-            raise UntranslatableError(f"{op.name!r} ({op.type}) reads an entry that has not been written")
+            raise UntranslatableError(f"{said(op)} reads an entry that has not been written")
         entry = np.zeros(shape, op.get_attr("element_dtype").as_numpy_dtype)
     return [entry]
 
@@ -162,7 +176,7 @@ def _stacked(interpreter: Any, op: Any, operands: list[Any], prefix: tuple[str, 
     if any(entry is None for entry in entries):
         like = next((entry for entry in entries if entry is not None), None)
         if like is None or None in like.shape:
-            raise UntranslatableError(f"{op.name!r} ({op.type}) reads an entry that has not been written")
+            raise UntranslatableError(f"{said(op)} reads an entry that has not been written")
         zeros = np.zeros(like.shape, op.get_attr("element_dtype").as_numpy_dtype)
         entries = [zeros if entry is None else entry for entry in entries]
     entries = [interpreter.materialized(entry) for entry in entries]

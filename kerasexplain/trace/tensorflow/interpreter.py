@@ -73,6 +73,8 @@ class Interpreter:
             prefix: Scopes that the names of its operations are in.
         """
         values: dict[int, Any] = {id(x): value for x, value in zip(graph.inputs, given, strict=True)}
+        # A layer that is called on what its function closes over was given the tensor of the graph around.
+        values.update({id(x): values[id(inside)] for x, inside in _captures(graph) if id(inside) in values})
         for node in _order(outputs, values, self._calls):
             if node in self._calls:
                 with self._recorder.named(()):  # layers have names of their own
@@ -166,6 +168,11 @@ class Interpreter:
         return keras.ops.add(keras.ops.zeros_like(keras.ops.cast(like, value.dtype)), value.constant)
 
 
+def _captures(graph: Any) -> Iterator[tuple[Any, Any]]:
+    """The tensors of other graphs that a graph reads, and what they are within it."""
+    return iter(getattr(graph, "captures", ()))
+
+
 def _is_known(value: Any) -> bool:
     return is_constant(value) or isinstance(value, (Weight, Spread))
 
@@ -195,7 +202,8 @@ def _computed(op: Any, operands: list[Any]) -> list[Any]:
             results = tf.nest.flatten(function(*operands))
         if any(result.dtype in (tf.resource, tf.variant) for result in results):
             raise UntranslatableError(f"the TensorFlow operation {said(op)} holds something other than numbers")
-        return [np.asarray(result) for result in results]
+        # As arrays of one axis: a single bfloat16 becomes none.
+        return [np.asarray(tf.reshape(result, (-1,))).reshape(result.shape) for result in results]
     if len(op.outputs) == 1:
         return [weight(function, *operands)]
     return [weight(lambda *xs, i=i: tf.nest.flatten(function(*xs))[i], *operands) for i in range(len(op.outputs))]

@@ -14,6 +14,32 @@ from typing import Any
 _NUMBER = re.compile(r"_\d+$")
 Path = tuple[str, ...]
 
+#: Scopes that functions of TensorFlow make in the code that calls them, and the types of operations they make there.
+#: Their operations are of that code; a layer may have such a name too, and is known by its variables or by other types.
+_FUNCTIONS = {
+    "batchnorm": "AddV2 Mul Rsqrt Sub",
+    "clip_by_value": "Maximum Minimum",
+    "conv_transpose": "Conv2DBackpropInput Conv3DBackpropInputV2",
+    "convolution": "BatchToSpaceND Conv2D Conv3D DepthwiseConv2dNative Pad SpaceToBatchND",
+    "depthwise": "BatchToSpaceND DepthwiseConv2dNative SpaceToBatchND",
+    "einsum": "BatchMatMulV2 Einsum MatMul",
+    "Gelu": "AddV2 Erf Mul Pow RealDiv Sub Tanh",
+    "l2_normalize": "Abs Max Maximum Mul RealDiv Rsqrt Sqrt Square Sum",
+    "moments": "AddV2 Mean Mul Square SquaredDifference StopGradient Sub",
+    "norm": "Abs Max Mul Pow Sqrt Square Sum",
+    "normalize": "Abs Max Maximum Mul Pow RealDiv Rsqrt Sqrt Square Sum",
+    "resize": "ResizeArea ResizeBicubic ResizeBilinear ResizeNearestNeighbor ScaleAndTranslate",
+    "separable_conv2d": "BatchToSpaceND Conv2D DepthwiseConv2dNative SpaceToBatchND",
+    "Tensordot": "AddV2 MatMul Mul",
+    "tensordot": "AddV2 MatMul Mul",
+    "weighted_moments": "AddV2 Maximum Mul RealDiv Reciprocal Square Sub Sum",
+}
+#: Types of operations that any function may make: of shapes, and those that move values.
+_ANY = {
+    *("Cast", "ConcatV2", "Const", "ExpandDims", "Fill", "GatherV2", "Identity", "IdentityN", "Pack", "Prod", "Range"),
+    *("ReadVariableOp", "Reshape", "Shape", "Split", "Squeeze", "StridedSlice", "Transpose", "Unpack"),
+}
+
 
 class Names:
     """The names of the operations of graphs.
@@ -23,7 +49,8 @@ class Names:
     """
 
     def __init__(self, variables: Iterable[str]) -> None:
-        self._layers = {part for name in variables for part in name.split(":")[0].split("/")[:-1]}
+        self._owners = {tuple(name.split(":")[0].split("/")[:-1]) for name in variables} - {()}
+        self._layers = {part for owner in self._owners for part in owner}
         self._renamed: dict[int, dict[Path, Path]] = {}
 
     def path(self, op: Any, prefix: Path) -> Path:
@@ -55,11 +82,35 @@ class Names:
         # Of a scope that everything is in, no name needs to tell.
         outermost = inside.get((), {})
         dropped = 1 if len(outermost) == 1 and len(inside.get(tuple(outermost), {})) > 1 else 0
+        types = self._types(graph)
         found = {}
         for parts in scoped:
             said = tuple(names[parts[:depth]][part] for depth, part in enumerate(parts))
-            found[parts] = said[dropped:]
+            of_functions = {
+                depth
+                for depth in range(len(parts))
+                if self._is_of_function(said[: depth + 1], types[parts[: depth + 1]])
+            }
+            found[parts] = tuple(said[depth] for depth in range(dropped, len(parts)) if depth not in of_functions)
         return found
+
+    def _types(self, graph: Any) -> dict[Path, set[str]]:
+        """The types of the operations in each scope."""
+        found: dict[Path, set[str]] = collections.defaultdict(set)
+        for op in graph.get_operations():
+            parts = _parts(op)
+            for depth in range(1, len(parts)):
+                found[parts[:depth]].add(op.type)
+        return found
+
+    def _is_of_function(self, scope: Path, types: set[str]) -> bool:
+        """Whether a scope is that of a function of TensorFlow, and no layer's."""
+        made = _FUNCTIONS.get(_NUMBER.sub("", scope[-1]))
+        if made is None or types - _ANY - set(made.split()):
+            return False
+        # A layer in a model has one name in those of its variables, in other scopes there are two or more.
+        owned = (owner for owner in self._owners if scope[-len(owner) :] == owner)
+        return not any(len(owner) > 1 or len(scope) < 3 for owner in owned)
 
     def _without_numbers(self, children: list[str], within: bool) -> dict[str, str]:
         """The scopes in one scope, without the numbers that TensorFlow put behind their names.

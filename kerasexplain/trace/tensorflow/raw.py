@@ -19,6 +19,9 @@ _IN_PYTHON = {
     "input": "condition",
 }
 
+#: Of longer lines of code, the beginning is shown.
+LONGEST_LINE = 120
+
 
 def raw(op: Any) -> Callable[..., Any]:
     """The function of tensors that an operation is, its attributes bound."""
@@ -66,6 +69,7 @@ def _where_made(op: Any) -> str:
     if not frames:
         return ""
     line = linecache.getline(frames[-1].filename, frames[-1].lineno).strip()
+    line = line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]} ..."
     return f", made in {frames[-1].filename}:{frames[-1].lineno}" + (f", {line!r}" if line else "")
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers, ops
 
 from kerasexplain import compat, create_analyzer
@@ -168,3 +169,68 @@ def test_an_architecture_of_keras_applications(name: str, size: int, tmp_path: p
         keras.config.set_dtype_policy(policy)
     _with_random_weights(model)
     _same_relevance(model, _exported(model, tmp_path / "saved"))
+
+
+class Block(layers.Layer):
+    """Layers of some names in the code of a layer that goes on with weights of its own."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(name="block")
+        self.one, self.two = (layers.Dense(4, name=name) for name in names[:2])
+        self.norm = layers.BatchNormalization(name=names[2])
+
+    def build(self, shape: Any) -> None:
+        self.gain = self.add_weight(shape=(4,), name="gain")
+        self.shift = self.add_weight(shape=(4,), name="shift")
+        for layer in (self.one, self.two):
+            layer.build(shape)
+        self.norm.build((None, 4))
+
+    def call(self, x: Any) -> Any:
+        y = self.norm(self.one(x)) * self.gain + self.shift
+        return self.one(x) + self.two(ops.tanh(y)) + ops.silu(y)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a", "b", "c"),
+        ("convolution", "depthwise", "norm"),
+        ("Tensordot", "norm", "normalize"),
+        ("x", "y", "batchnorm"),
+    ],
+)
+def test_what_layers_are_called_changes_nothing(names: Sequence[str], tmp_path: pathlib.Path) -> None:
+    """TensorFlow's own functions have scopes of such names, whose operations are of the code around."""
+    inputs = keras.Input((4,))
+    model = _with_random_weights(keras.Model(inputs, layers.Dense(3)(Block(names)(inputs))))
+    _same_relevance(model, _exported(model, tmp_path))
+
+
+def test_a_layer_that_is_called_where_a_condition_decides() -> None:
+    class Deciding(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = layers.Dense(4)
+
+        def call(self, x: Any) -> Any:
+            return tf.cond(tf.shape(x)[1] > 3, lambda: self.dense(x), lambda: x)
+
+    inputs = keras.Input((5, 4))
+    dense = layers.Dense(3)
+    decided, plain = Deciding(), layers.Dense(4)
+    model = keras.Model(inputs, dense(layers.Flatten()(decided(inputs))))
+    expected = keras.Model(inputs, dense(layers.Flatten()(plain(inputs))))
+    plain.set_weights(decided.get_weights())
+    x = np.random.default_rng(0).normal(size=(3, 5, 4))
+    for name in ("lrp.epsilon", "lrp.alpha_2_beta_1"):
+        found, other = (create_analyzer(name, each).analyze(x, 1) for each in (model, expected))
+        np.testing.assert_allclose(found, other, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_weights_along_an_axis_that_is_not_the_last(axis: int, tmp_path: pathlib.Path) -> None:
+    inputs = keras.Input((5, 5))
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(layers.BatchNormalization(axis=axis)(inputs))))
+    model = _with_random_weights(model)
+    _same_relevance(model, _exported(model, tmp_path))

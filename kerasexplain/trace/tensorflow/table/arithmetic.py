@@ -104,7 +104,13 @@ def _sum_of_two(op: Any, x: Tensor, y: Tensor) -> Tensor:
             return other
         if is_zero(zeros) and zeros.shape[1:] == tuple(other.shape[1:]) and zeros.shape[:1] == (1,):
             return other
-    return ops.add(x, y)
+    return added(x, y)
+
+
+def added(x: Tensor, y: Tensor) -> Tensor:
+    """The sum. Keras takes a second operand of one long axis, `(4, 1)`, for a bias of the last axis, and no first."""
+    looks_like_bias = not is_symbolic(y) and len(y.shape) > 1 and y.shape[-1] == 1
+    return ops.add(y, x) if looks_like_bias else ops.add(x, y)
 
 
 @translates("LeakyRelu")
@@ -131,11 +137,11 @@ def _squared_difference(op: Any, x: Tensor, y: Tensor) -> Tensor:
 def _sum(op: Any, *xs: Tensor) -> Tensor:
     total = xs[0]
     for x in xs[1:]:
-        total = ops.add(total, x) if is_symbolic(total) or is_symbolic(x) else _added(total, x)
+        total = added(total, x) if is_symbolic(total) or is_symbolic(x) else _constants_added(total, x)
     return total
 
 
-def _added(x: Any, y: Any) -> Any:
+def _constants_added(x: Any, y: Any) -> Any:
     if not (is_constant(x) and is_constant(y)):
         raise UntranslatableError("it adds several variables and an activation: add two at a time")
     return x + y
@@ -146,7 +152,7 @@ def _bias_add(op: Any, x: Tensor, bias: Tensor) -> Tensor:
     rank = len(x.shape)
     if word(op, "data_format") == "NCHW":
         bias = changed(bias, lambda b: ops.reshape(b, (-1, *[1] * (rank - 2))))
-    return ops.add(x, bias)
+    return added(x, bias)
 
 
 @translates("ClipByValue")
