@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import sys
 import warnings
 from typing import Any
@@ -226,10 +226,12 @@ def test_an_explanation_of_text_is_none() -> None:
         explanation(np.ones((3, 20))).to_image()
 
 
-def test_a_missing_matplotlib_is_told_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.cm", None)
-    spec = importlib.util.spec_from_file_location("without_matplotlib", visualize.__file__)
-    assert spec is not None
-    assert spec.loader is not None
+@pytest.mark.parametrize("package", ["matplotlib", "PIL"])
+def test_a_missing_package_is_told_with_what_to_install(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("kerasexplain.visualize")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.startswith(f"{package}.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=r'pip install "kerasexplain\[viz\]"'):
-        spec.loader.exec_module(importlib.util.module_from_spec(spec))
+        importlib.import_module("kerasexplain.visualize")

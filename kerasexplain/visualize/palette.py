@@ -1,0 +1,71 @@
+"""The colours of relevance, and how strong relevance must be to get the full one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import CenteredNorm, Colormap, LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from kerasexplain.tokens import COLOURS
+
+#: ColorBrewer's red to blue with an exactly white middle. The lightness falls evenly and equally on both sides, and
+#: neighbouring steps differ at most 2:1 (CIEDE2000), where "seismic" has 5:1 and its blue ends much darker than its
+#: red. Matplotlib's perceptually uniform diverging maps (berlin, managua, vanimo) are dark in the middle: unfit here.
+# An odd number of colours, so that one of them is the middle.
+RELEVANCE = LinearSegmentedColormap.from_list("relevance", COLOURS, N=257)
+#: Where a bar or a line has one colour: it speaks for the output, or against it.
+FOR, AGAINST = COLOURS[-2], COLOURS[1]
+
+
+def sign_colour(relevance: float) -> str:
+    """The colour of a bar: red speaks for the output, blue against it."""
+    return FOR if relevance > 0 else AGAINST
+
+
+def limits(maps: np.ndarray, scale: float | None, percentile: float) -> list[float]:
+    """Per sample, the |relevance| that gets the full colour; never zero.
+
+    Raises:
+        ValueError: An option has no legal value.
+    """
+    if scale is not None and not 0 < scale < np.inf:
+        raise ValueError(f"scale must be a positive number or None, got {scale!r}")
+    if not 0 < percentile <= 100:
+        raise ValueError(f"percentile must be above 0 and at most 100, got {percentile!r}")
+    if scale is not None:
+        return [float(scale)] * len(maps)
+    # Where most values are exactly zero, so may be the percentile: the largest value serves then, if there is one.
+    strength = [np.abs(m) for m in maps]
+    return [float(np.percentile(s, percentile) or s.max() or 1.0) for s in strength]
+
+
+def mappable(limit: float, cmap: str | Colormap) -> ScalarMappable:
+    """Gives relevance its colour: zero the middle one, `limit` and more the full one."""
+    return ScalarMappable(CenteredNorm(halfrange=limit), cmap)
+
+
+def colour_bar(
+    figure: Figure, axes: Any, cmap: str | Colormap, scale: float | None, percentile: float, *, each: str = "each map"
+) -> None:
+    """A bar below the axes: against, 0, for; or numbers, where one scale holds for all.
+
+    Args:
+        figure: What it is drawn in.
+        axes: Those that it is for.
+        cmap, scale, percentile: As for `heatmap`.
+        each: What has a limit of its own, where `scale` is None.
+    """
+    limit = 1.0 if scale is None else scale
+    ticks = [-limit, 0, limit]
+    pad = 0.15 / figure.get_size_inches()[1]  # a share of the height: the same gap however many rows there are
+    colours = mappable(limit, cmap)
+    bar = figure.colorbar(colours, ax=axes, location="bottom", shrink=0.5, aspect=30, pad=pad, ticks=ticks)
+    if scale is None:
+        strongest = "largest |relevance|" if percentile == 100 else f"{percentile:g}th percentile of |relevance|"
+        bar.set_ticklabels(["against", "0", "for"])
+        bar.set_label(f"{each} up to its own {strongest}", fontsize=8)
+    bar.ax.tick_params(labelsize=8, length=0)
+    bar.outline.set_visible(False)
