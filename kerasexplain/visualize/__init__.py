@@ -1,6 +1,8 @@
-"""Pictures of relevance: of images, and grids of them.
+"""Pictures of relevance: of images, tables, signals and volumes.
 
-Red speaks for the explained output, blue against it, white is zero. Images are Pillow images. Needs the `viz` extra.
+Red speaks for the explained output, blue against it, white is zero. `heatmap`, `overlay`, `strip`, `grid`, `links` and
+`outlined` return Pillow images; the others return matplotlib's figures, for `figure.savefig`, and draw in axes of your
+own where you pass them as `ax`. Needs the `viz` extra.
 """
 
 from __future__ import annotations
@@ -12,7 +14,22 @@ try:
     from kerasexplain.visualize.images import as_images, heatmap, overlay, strip
     from kerasexplain.visualize.lines import links
     from kerasexplain.visualize.palette import RELEVANCE
+    from kerasexplain.visualize.populations import beeswarm, dependence, importance
+    from kerasexplain.visualize.tables import bar, waterfall
 except ImportError as error:
     raise not_importable("images need matplotlib and Pillow", "viz", error) from error
 
-__all__ = ["RELEVANCE", "as_images", "grid", "heatmap", "links", "overlay", "strip"]
+__all__ = [
+    "RELEVANCE",
+    "as_images",
+    "bar",
+    "beeswarm",
+    "dependence",
+    "grid",
+    "heatmap",
+    "importance",
+    "links",
+    "overlay",
+    "strip",
+    "waterfall",
+]

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import CenteredNorm, Colormap, LinearSegmentedColormap
-from matplotlib.figure import Figure
 
 from kerasexplain.tokens import COLOURS
 
@@ -48,19 +47,20 @@ def mappable(limit: float, cmap: str | Colormap) -> ScalarMappable:
 
 
 def colour_bar(
-    figure: Figure, axes: Any, cmap: str | Colormap, scale: float | None, percentile: float, *, each: str = "each map"
+    figure: Any, axes: Any, cmap: str | Colormap, scale: float | None, percentile: float, *, each: str = "each map"
 ) -> None:
     """A bar below the axes: against, 0, for; or numbers, where one scale holds for all.
 
     Args:
-        figure: What it is drawn in.
+        figure: The figure that it is drawn in, or a part of one.
         axes: Those that it is for.
         cmap, scale, percentile: As for `heatmap`.
         each: What has a limit of its own, where `scale` is None.
     """
     limit = 1.0 if scale is None else scale
     ticks = [-limit, 0, limit]
-    pad = 0.15 / figure.get_size_inches()[1]  # a share of the height: the same gap however many rows there are
+    # A share of the height, also of a part of a figure: the same gap however many rows there are.
+    pad = 0.15 * figure.dpi / figure.bbox.height
     colours = mappable(limit, cmap)
     bar = figure.colorbar(colours, ax=axes, location="bottom", shrink=0.5, aspect=30, pad=pad, ticks=ticks)
     if scale is None:

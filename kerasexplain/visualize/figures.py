@@ -1,0 +1,38 @@
+"""Figures and axes that pictures are drawn in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.figure import Figure
+
+#: Pixels per inch of new figures.
+DPI = 120
+#: The writing of a picture, in points: its title, the names of its parts, and numbers beside them.
+TITLE, LABEL, SMALL = 10, 9, 8
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of a size in inches that pyplot knows nothing of: nothing is left open."""
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+
+
+def axes_of(ax: Any, width: float, height: float) -> Any:
+    """The axes to draw in: those that were given, or those of a new figure of a size in inches."""
+    return new_figure(width, height).subplots() if ax is None else ax
+
+
+def dress(ax: Any, title: str | None, xlabel: str = "") -> None:
+    """Title, label, and no lines but the one below."""
+    if title is not None:
+        ax.set_title(title, fontsize=TITLE)
+    ax.set_xlabel(xlabel, fontsize=LABEL)
+    ax.tick_params(labelsize=LABEL)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+
+
+def rows(ax: Any, labels: list[str]) -> None:
+    """A label for every row, the first one on top."""
+    ax.set_yticks(range(len(labels)), labels, fontsize=LABEL)
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(len(labels) - 0.4, -0.6)

@@ -1,0 +1,159 @@
+"""Features of tables: from arrays, DataFrames, and one array per input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kerasexplain.features import Features, features_of, is_one_hot, ranked
+
+pytestmark = pytest.mark.once("names and sums of arrays")
+
+R = np.array([[1.0, -2.0, 0.5, 4.0], [0.0, 1.0, 1.0, -1.0]])
+
+
+class Frame:
+    """As much of a DataFrame as is looked at."""
+
+    def __init__(self, columns: dict[str, list[Any]]) -> None:
+        self.columns = list(columns)
+        self._held = columns
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return np.array(self._held[name], dtype=object)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._held
+
+    def to_numpy(self, dtype: Any = None) -> np.ndarray:
+        return np.array([self._held[name] for name in self.columns], dtype=dtype).T
+
+
+def test_columns_have_numbers_unless_they_have_names() -> None:
+    assert features_of(R).names == ("feature 0", "feature 1", "feature 2", "feature 3")
+    assert features_of(R, names=list("abcd")).names == ("a", "b", "c", "d")
+    np.testing.assert_array_equal(features_of(R).relevance, R)
+
+
+def test_a_frame_names_columns_and_has_values_of_any_kind() -> None:
+    frame = Frame({"age": [41, 3], "town": ["Bonn", None], "x": [0.123456, np.nan], "is_new": [True, False]})
+    found = features_of(R, frame)
+    labels = [[found.label(sample, i) for i in range(4)] for sample in range(2)]
+    assert labels == [
+        ["age = 41", "town = Bonn", "x = 0.1235", "is_new = True"],
+        ["age = 3", "town", "x", "is_new = False"],
+    ]
+    np.testing.assert_array_equal(found.numbers(0), [41, 3])
+    assert np.isnan(found.numbers(1)).all()
+    np.testing.assert_array_equal(found.numbers(2), [0.123456, np.nan])
+
+
+def test_pandas_frames_are_frames() -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is optional")
+    frame = pandas.DataFrame({"age": [41, 3], "town": pandas.Categorical(["Bonn", "Ulm"]), "x": [1.5, pandas.NA]})
+    found = features_of(R[:, :3], frame)
+    assert [found.label(1, i) for i in range(3)] == ["age = 3", "town = Ulm", "x"]
+    again = features_of(pandas.DataFrame(R, columns=list("abcd")))
+    assert again.names == ("a", "b", "c", "d")
+
+
+def test_columns_of_one_name_are_one_feature() -> None:
+    values = np.array([[7.0, 0, 1, 5], [8.0, 1, 0, 6]])
+    found = features_of(R, values, ["age", "town", "town", "size"])
+    assert found.names == ("age", "town", "size")
+    np.testing.assert_array_equal(found.relevance, [[1.0, -1.5, 4.0], [0.0, 2.0, -1.0]])
+    assert [found.label(sample, 1) for sample in range(2)] == ["town = 1", "town = 0"]
+    assert features_of(R, values, ["a", "b", "b", "b"]).label(0, 1) == "b"  # no one-hot code: 0, 1, 5
+    assert features_of(R, names=["a", "b", "b", "c"], summed=False).names == ("a", "b", "b", "c")
+
+
+def test_inputs_by_name_are_features() -> None:
+    relevance = {"age": R[:, :1], "town": R[:, 1:3], "size": R[:, 3]}
+    values = {"age": [[41], [3]], "town": [["Bonn"], ["Ulm"]], "size": np.array([1, 2])}
+    found = features_of(relevance, values)
+    assert found.names == ("age", "town", "size")
+    np.testing.assert_array_equal(found.relevance, [[1.0, -1.5, 4.0], [0.0, 2.0, -1.0]])
+    assert [found.label(0, i) for i in range(3)] == ["age = 41", "town = Bonn", "size = 1"]
+    frame = Frame({"size": [1, 2], "age": [41, 3], "town": ["Bonn", "Ulm"]})
+    assert features_of(relevance, frame).label(1, 1) == "town = Ulm"
+    assert features_of(relevance, names=["a", "b", "c"]).names == ("a", "b", "c")
+
+
+def test_columns_of_inputs_have_both_names() -> None:
+    relevance = {"age": R[:, :1], "lab": R[:, 1:]}
+    assert features_of(relevance, summed=False).names == ("age", "lab[0]", "lab[1]", "lab[2]")
+    named = features_of(relevance, names={"lab": ["K", "Na", "Cl"]})
+    assert named.names == ("age", "lab[K]", "lab[Na]", "lab[Cl]")
+    np.testing.assert_array_equal(named.relevance, R)
+    framed = features_of(relevance, {"age": R[:, :1], "lab": Frame({key: [1, 2] for key in "xyz"})}, summed=False)
+    assert framed.names == ("age", "lab[x]", "lab[y]", "lab[z]")
+
+
+def test_a_list_of_arrays_is_one_of_inputs_and_a_list_of_lists_a_table() -> None:
+    assert features_of([R[:, :1], R[:, 1]]).names == ("input 0", "input 1")
+    assert features_of(R.tolist()).names == features_of(R).names
+
+
+def test_a_dict_of_one_entry_is_that_entry() -> None:
+    found = features_of({"x": R}, {"x": R}, list("abcd"))
+    assert found.names == ("a", "b", "c", "d")
+    assert features_of({"x": R}, names={"x": list("abcd")}).names == found.names
+    assert features_of({"x": R}, Frame({key: [1, 2] for key in "wxyz"})).names == ("w", "x", "y", "z")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((np.zeros(3),), r"\(samples, features\); got shape \(3,\): of one sample, pass relevance\[None\]"),
+        ((np.zeros((2, 3, 1)),), r"got shape \(2, 3, 1\)"),
+        ((np.full((1, 2), np.nan),), "NaN or infinite"),
+        (([["a", "b"]],), "real numbers"),
+        ((R, np.zeros((2, 3))), r"values must have the shape of the relevance, \(2, 4\); got \(2, 3\)"),
+        ((R, None, ["a"]), "there are 4 features, but 1 names"),
+        ((R, None, "abcd"), "a list of 4 strings"),
+        ((R, None, [1, 2, 3, 4]), "a list of 4 strings"),
+        (({"a": R, "b": R}, {"a": R}), "no entry for the input 'b'"),
+        (({"a": R, "b": R}, None, ["a"]), "there are 2 inputs, but 1 names"),
+        (({"a": R, "b": R}, None, {"c": ["x"]}), "'c', which is no input"),
+        (({"a": R, "b": R[:1]},), r"different numbers of samples: \[1, 2\]"),
+        (({"a": R, "b": np.zeros((2, 3, 3))},), "relevance of input 'b' must be that of a table"),
+    ],
+)
+def test_what_is_no_table_is_refused(arguments: tuple[Any, ...], expected: str) -> None:
+    with pytest.raises(ValueError, match=expected):
+        features_of(*arguments)
+
+
+def test_features_are_found_by_name_or_index() -> None:
+    found = Features(("age", "town"), R[:, :2])
+    assert found.index("town") == found.index(1) == 1
+    with pytest.raises(ValueError, match=r"no feature 'twon'\. Did you mean 'town'"):
+        found.index("twon")
+    with pytest.raises(ValueError, match="from 0 to 1, got 2"):
+        found.index(2)
+
+
+def test_long_names_are_cut() -> None:
+    label = Features(("a" * 50,), R[:, :1]).label(0, 0)
+    assert len(label) == 36
+    assert label.endswith("…")
+
+
+def test_one_hot_codes() -> None:
+    assert is_one_hot(np.eye(3))
+    assert not is_one_hot(np.eye(3)[:, :1])
+    assert not is_one_hot(np.zeros((2, 2)))
+    assert not is_one_hot([[0.5, 0.5]])
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=30), st.integers(1, 30))
+def test_every_feature_is_ranked_once_and_none_is_left_alone(strength: list[float], most: int) -> None:
+    shown, others = ranked(np.array(strength), most)
+    assert sorted(shown + others) == list(range(len(strength)))
+    assert len(others) != 1
+    assert len(shown) <= most + 1
+    assert min(strength[i] for i in shown) >= max((strength[i] for i in others), default=0.0)
