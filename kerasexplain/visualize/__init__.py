@@ -10,6 +10,7 @@ from __future__ import annotations
 from kerasexplain.foundation.errors import not_importable
 
 try:
+    from kerasexplain.visualize.curves import signals
     from kerasexplain.visualize.grids import grid
     from kerasexplain.visualize.images import as_images, heatmap, overlay, strip
     from kerasexplain.visualize.lines import links
@@ -30,6 +31,7 @@ __all__ = [
     "importance",
     "links",
     "overlay",
+    "signals",
     "strip",
     "waterfall",
 ]
