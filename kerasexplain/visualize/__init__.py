@@ -17,6 +17,7 @@ try:
     from kerasexplain.visualize.palette import RELEVANCE
     from kerasexplain.visualize.populations import beeswarm, dependence, importance
     from kerasexplain.visualize.tables import bar, waterfall
+    from kerasexplain.visualize.volumes import projection, slices
 except ImportError as error:
     raise not_importable("images need matplotlib and Pillow", "viz", error) from error
 
@@ -31,7 +32,9 @@ __all__ = [
     "importance",
     "links",
     "overlay",
+    "projection",
     "signals",
+    "slices",
     "strip",
     "waterfall",
 ]
