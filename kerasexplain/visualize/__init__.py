@@ -16,6 +16,7 @@ try:
     from kerasexplain.visualize.lines import links
     from kerasexplain.visualize.palette import RELEVANCE
     from kerasexplain.visualize.populations import beeswarm, dependence, importance
+    from kerasexplain.visualize.segmentation import outlined
     from kerasexplain.visualize.tables import bar, waterfall
     from kerasexplain.visualize.volumes import projection, slices
 except ImportError as error:
@@ -31,6 +32,7 @@ __all__ = [
     "heatmap",
     "importance",
     "links",
+    "outlined",
     "overlay",
     "projection",
     "signals",
