@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
 
 from kerasexplain.audit import Audit
+from kerasexplain.features import features_of
+from kerasexplain.foundation.arrays import check_sample
 from kerasexplain.foundation.checks import check_count
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.foundation.storage import read_values, write_values
 from kerasexplain.tokens import TokenRelevances, token_relevances
 
 if TYPE_CHECKING:
+    import pandas
+    from matplotlib.figure import Figure
     from PIL.Image import Image
 
 
@@ -137,6 +141,65 @@ class Explanation:
 
         return visualize.strip(visualize.heatmap(self.relevance, **options))
 
+    def to_figure(
+        self,
+        x: Any = None,
+        names: Any = None,
+        *,
+        kinds: str | Mapping[str, str] | None = None,
+        tokens: Any = None,
+        sample: int = 0,
+        title: str | None = None,
+    ) -> Figure:
+        """A figure of one sample with a panel for each input: bars, curves, maps or words. Needs the `viz` extra.
+
+        Args:
+            x: The inputs that were explained; a table may be a DataFrame. None draws relevance alone.
+            names: Of features or channels, a list; of several inputs a dict of lists. None takes those of a DataFrame.
+            kinds, tokens, sample: As for `kerasexplain.visualize.picture`.
+            title: What is written above; by default what was explained, and its value.
+
+        Raises:
+            ValueError: An input is of no kind that can be drawn, or what was passed does not fit.
+
+        Example:
+            >>> inputs = {"scan": scans, "age": ages}
+            >>> analyzer.explain(inputs).to_figure(inputs).savefig("patient.png")
+        """
+        from kerasexplain import visualize
+
+        check_sample(sample, len(self.explained))
+        title = self._titles()[sample] if title is None else title
+        look: dict[str, Any] = {"kinds": kinds, "tokens": tokens, "sample": sample, "title": title}
+        return visualize.picture(self.relevance, x, names=names, **look)
+
+    def to_dataframe(self, names: Any = None, x: Any = None) -> pandas.DataFrame:
+        """The relevance of a table, a row per sample and a column per feature. Needs pandas.
+
+        The columns of several inputs are named "input[feature]", or "input" where it has one.
+
+        Args:
+            names: Of the features, a list; of several inputs a dict of lists.
+            x: The input as a DataFrame, or several in their structure: it names columns and rows.
+
+        Raises:
+            ImportError: pandas is not installed.
+            ValueError: The relevance is not that of tables, or what was passed does not fit.
+
+        Example:
+            >>> analyzer.explain(frame.to_numpy()).to_dataframe(x=frame).abs().mean().sort_values()
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                "a DataFrame needs pandas: pip install pandas; relevance is the same as arrays"
+            ) from error
+        found = features_of(self.relevance, x, names, summed=False)
+        return pandas.DataFrame(
+            found.relevance, columns=list(found.names), index=x.index if hasattr(x, "columns") else None
+        )
+
     def tokens(
         self,
         words: Any,
@@ -228,7 +291,8 @@ class Explanation:
         elif np.asarray(self.neuron).dtype.kind == "f":
             neurons = ["weighted outputs"] * len(self.explained)
         else:
-            neurons = [f"output {np.asarray(neuron).tolist()}" for neuron in self.neuron]
+            is_only = np.shape(self.output)[1:] == (1,)  # as in regression: nothing to choose from
+            neurons = ["output" if is_only else f"output {np.asarray(neuron).tolist()}" for neuron in self.neuron]
         return [f"{neuron}: {value:.4g}" for neuron, value in zip(neurons, self.explained, strict=True)]
 
     def save(self, path: str | os.PathLike[str]) -> None:

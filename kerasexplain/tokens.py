@@ -110,7 +110,7 @@ class TokenRelevance(_Readable):
         # The largest is written with two digits, and the others to the same decimal: what is small looks small.
         decimals = max(0, 1 - math.floor(math.log10(self.largest or 1.0)))
         for (gap, shown), value, (ink, background) in zip(
-            _joined(self.tokens), self.relevance, self.colours, strict=True
+            pieces(self.tokens), self.relevance, self.colours, strict=True
         ):
             text.append(gap)
             text.append(shown, Style(color=ink, bgcolor=background) if coloured else None)
@@ -271,7 +271,7 @@ def _naming(words: Any) -> Callable[[int], str]:
     return name
 
 
-def _joined(tokens: Sequence[str]) -> Iterator[tuple[str, str]]:
+def pieces(tokens: Sequence[str]) -> Iterator[tuple[str, str]]:
     """The gap before each token, and the token as it is shown: pieces of words are joined."""
     marked = any(token.startswith(_BEGINS) for token in tokens)
     for i, token in enumerate(tokens):

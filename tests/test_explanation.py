@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import sys
 from typing import Any
 
 import h5py
@@ -113,3 +114,59 @@ def test_a_file_without_an_explanation_is_refused(tmp_path: pathlib.Path) -> Non
         file["relevance"] = [1.0]
     with pytest.raises(ValueError, match=r"other\.h5' holds no explanation"):
         Explanation.load(tmp_path / "other.h5")
+
+
+def table(**changes: Any) -> Explanation:
+    held = {
+        "relevance": np.array([[1.0, -2.0], [0.5, 3.0]]),
+        "bias": {},
+        "layers": {},
+        "output": np.array([[1.5], [2.5]]),
+    }
+    held |= {"neuron": np.array([0, 0]), "explained": np.array([1.5, 2.5]), "analyzer": {}}
+    return Explanation(**(held | changes))
+
+
+@pytest.mark.once("about a picture")
+def test_a_figure_says_what_was_explained() -> None:
+    pytest.importorskip("matplotlib")
+    figure = table().to_figure(names=["age", "size"], sample=1)
+    assert figure.get_suptitle() == "output: 2.5"  # of regression: there is nothing to choose from
+    widths = [patch.get_width() for patch in figure.subfigs[0].axes[0].patches]
+    assert widths == [3.0, 0.5]
+    assert table(output=np.zeros((2, 4))).to_figure().get_suptitle() == "output 0: 1.5"
+    assert table().to_figure(title="mine").get_suptitle() == "mine"
+    with pytest.raises(ValueError, match="sample must be from 0 to 1, got 2"):
+        table().to_figure(sample=2)
+
+
+@pytest.mark.once("about a picture")
+def test_a_model_of_several_inputs_has_one_figure() -> None:
+    pytest.importorskip("matplotlib")
+    for kind in ("list", "dict"):
+        figure = explanation_of(kind).to_figure()
+        assert [panel.axes[0].get_title() for panel in figure.subfigs] == (
+            ["a", "b"] if kind == "dict" else ["input 0", "input 1"]
+        )
+
+
+@pytest.mark.once("about pandas")
+def test_a_dataframe_has_a_row_per_sample_and_a_column_per_feature() -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is optional")
+    x = pandas.DataFrame({"age": [41.0, 3.0], "size": [1.0, 2.0]}, index=["Ann", "Bob"])
+    expected = pandas.DataFrame([[1.0, -2.0], [0.5, 3.0]], columns=["age", "size"], index=["Ann", "Bob"])
+    pandas.testing.assert_frame_equal(table().to_dataframe(x=x), expected)
+    assert list(table().to_dataframe(["a", "b"]).columns) == ["a", "b"]
+    several = table(relevance={"age": np.array([[1.0], [2.0]]), "lab": np.array([[3.0, 4.0], [5.0, 6.0]])})
+    frame = several.to_dataframe()
+    assert list(frame.columns) == ["age", "lab[0]", "lab[1]"]
+    assert frame.to_numpy().tolist() == [[1.0, 3.0, 4.0], [2.0, 5.0, 6.0]]
+    with pytest.raises(ValueError, match="must be that of a table"):
+        table(relevance=np.zeros((2, 4, 4, 3))).to_dataframe()
+
+
+@pytest.mark.once("about pandas")
+def test_a_dataframe_needs_pandas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="pip install pandas"):
+        table().to_dataframe()

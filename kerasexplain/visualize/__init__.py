@@ -15,6 +15,7 @@ try:
     from kerasexplain.visualize.images import as_images, heatmap, overlay, strip
     from kerasexplain.visualize.lines import links
     from kerasexplain.visualize.palette import RELEVANCE
+    from kerasexplain.visualize.panels import picture
     from kerasexplain.visualize.populations import beeswarm, dependence, importance
     from kerasexplain.visualize.segmentation import outlined
     from kerasexplain.visualize.tables import bar, waterfall
@@ -34,6 +35,7 @@ __all__ = [
     "links",
     "outlined",
     "overlay",
+    "picture",
     "projection",
     "signals",
     "slices",

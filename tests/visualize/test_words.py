@@ -1,0 +1,40 @@
+"""Words in figures: each in a line, on the colour of its relevance."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("matplotlib")
+pytest.importorskip("PIL")
+
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from kerasexplain.tokens import TokenRelevance
+from kerasexplain.visualize.words import LINE, draw_words, placed
+
+pytestmark = pytest.mark.once("about text")
+
+
+@given(st.lists(st.text(st.characters(codec="ascii"), min_size=1, max_size=120), max_size=60))
+def test_words_keep_their_order_and_never_overlap(tokens: list[str]) -> None:
+    words = placed(tuple(tokens))
+    assert len(words) == len(tokens)
+    assert all(word.column >= 0 and word.column + len(word.text) <= LINE for word in words)
+    for one, next_ in itertools.pairwise(words):
+        assert next_.line in (one.line, one.line + 1)
+        assert next_.line > one.line or next_.column >= one.column + len(one.text)
+
+
+def test_words_have_the_colours_of_their_relevance() -> None:
+    sample = TokenRelevance(("good", "$5", "bad"), np.array([2.0, 0.0, -2.0]))
+    ax = Figure().subplots()
+    draw_words(ax, sample)
+    assert [to_hex(patch.get_facecolor()) for patch in ax.patches] == [background for _, background in sample.colours]
+    assert [text.get_text() for text in ax.texts] == ["good", r"\$5", "bad"]
+    assert [patch.get_x() for patch in ax.patches] == [0, 5, 8]
