@@ -14,7 +14,7 @@ from kerasexplain.features import shortened
 from kerasexplain.foundation.arrays import check_sample, real_array
 from kerasexplain.foundation.checks import check_positive
 from kerasexplain.visualize.figures import LABEL, SMALL, new_figure
-from kerasexplain.visualize.palette import RELEVANCE, colour_bar, limits, mappable
+from kerasexplain.visualize.palette import RELEVANCE, colour_bar, limits, mappable, usual_percentile
 
 #: Width of the ground in points: zero is white, so that the curve itself is drawn on top of it, thin and dark.
 _GROUND, _CURVE = 5.0, 0.8
@@ -32,7 +32,7 @@ def signals(
     titles: Sequence[str] | None = None,
     cmap: str | Colormap = RELEVANCE,
     scale: float | None = None,
-    percentile: float = 100.0,
+    percentile: float | None = None,
     ax: Any = None,
 ) -> Figure:
     """Curves on a ground of relevance: red where the signal speaks for the output, blue where against it.
@@ -76,6 +76,7 @@ def signals(
     if given is None:
         height = 1.15 + 0.55 * count if count > 1 else 1.7
         given = new_figure(7.2, 0.9 + len(shown) * height).subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+    percentile = usual_percentile(grounds[0].size) if percentile is None else percentile
     highest = limits(grounds[shown], scale, percentile)
     names = [f"channel {i}" for i in range(count)] if channels is None else [shortened(name) for name in channels]
     for i, (axes, sample, limit) in enumerate(zip(given, shown, highest, strict=True)):

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from kerasexplain.visualize.images import as_images, heatmap, overlay
-from kerasexplain.visualize.palette import RELEVANCE, colour_bar
+from kerasexplain.visualize.palette import RELEVANCE, colour_bar, usual_percentile
 
 
 def grid(
@@ -25,7 +25,7 @@ def grid(
     dpi: int = 120,
     cmap: str | Colormap = RELEVANCE,
     scale: float | None = None,
-    percentile: float = 100.0,
+    percentile: float | None = None,
 ) -> Image.Image:
     """A table of images: a row per sample, and beside the input a column per analyzer.
 
@@ -69,7 +69,9 @@ def grid(
     for row, label in enumerate(labels):
         axes[row, 0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9, labelpad=6)
     if relevances:
-        colour_bar(figure, axes, cmap, scale, percentile)
+        sizes = [image.width * image.height for _, (image, *_) in columns[1:]]
+        used = {usual_percentile(size) if percentile is None else percentile for size in sizes}
+        colour_bar(figure, axes, cmap, scale, used.pop() if len(used) == 1 else None)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", bbox_inches="tight")
     return Image.open(buffer).convert("RGB")

@@ -18,7 +18,7 @@ from kerasexplain.visualize.palette import RELEVANCE, limits, mappable
 
 
 def heatmap(
-    relevance: Any, *, cmap: str | Colormap = RELEVANCE, scale: float | None = None, percentile: float = 100.0
+    relevance: Any, *, cmap: str | Colormap = RELEVANCE, scale: float | None = None, percentile: float | None = None
 ) -> list[Image.Image]:
     """One heatmap per sample, a pixel per value; channels are summed.
 
@@ -27,7 +27,8 @@ def heatmap(
         cmap: A matplotlib colour map, or its name. Zero is at its middle: exactly white in the default map.
         scale: The |relevance| that gets the full colour; None finds one for every sample.
         percentile: Which percentile of a sample's |relevance| gets the full colour, where `scale` is None. 100 is
-            the largest; 99.5 keeps a few strong pixels of a large photograph from bleaching the others.
+            the largest; 99.5 keeps a few strong pixels of a photograph from bleaching the others. None is 99.5 for maps
+            of 10,000 pixels and more, and 100 for smaller ones.
 
     Raises:
         ValueError: The relevance is not that of images, or is not finite; or an option has no legal value.
@@ -46,7 +47,7 @@ def overlay(
     grey: bool = True,
     cmap: str | Colormap = RELEVANCE,
     scale: float | None = None,
-    percentile: float = 100.0,
+    percentile: float | None = None,
 ) -> list[Image.Image]:
     """Relevance over the images it belongs to: the stronger it is, the less of the image shows through.
 

@@ -17,6 +17,8 @@ from kerasexplain.tokens import COLOURS
 RELEVANCE = LinearSegmentedColormap.from_list("relevance", COLOURS, N=257)
 #: Where a bar or a line has one colour: it speaks for the output, or against it.
 FOR, AGAINST = COLOURS[-2], COLOURS[1]
+#: A map of so many points is a large one, such as 100 x 100.
+_LARGE = 10_000
 
 
 def sign_colour(relevance: float) -> str:
@@ -24,7 +26,16 @@ def sign_colour(relevance: float) -> str:
     return FOR if relevance > 0 else AGAINST
 
 
-def limits(maps: np.ndarray, scale: float | None, percentile: float) -> list[float]:
+def usual_percentile(size: int) -> float:
+    """The percentile of a map's |relevance| that gets the full colour, where nobody says which.
+
+    In a large map, as of a photograph, a few points hold so much that all others would be white: 99.5. In a small one
+    these would be no few, and 100 is the largest.
+    """
+    return 100.0 if size < _LARGE else 99.5
+
+
+def limits(maps: np.ndarray, scale: float | None, percentile: float | None) -> list[float]:
     """Per sample, the |relevance| that gets the full colour; never zero.
 
     Raises:
@@ -32,6 +43,8 @@ def limits(maps: np.ndarray, scale: float | None, percentile: float) -> list[flo
     """
     if scale is not None and not 0 < scale < np.inf:
         raise ValueError(f"scale must be a positive number or None, got {scale!r}")
+    if percentile is None:
+        percentile = usual_percentile(maps[0].size)
     if not 0 < percentile <= 100:
         raise ValueError(f"percentile must be above 0 and at most 100, got {percentile!r}")
     if scale is not None:
@@ -47,14 +60,21 @@ def mappable(limit: float, cmap: str | Colormap) -> ScalarMappable:
 
 
 def colour_bar(
-    figure: Any, axes: Any, cmap: str | Colormap, scale: float | None, percentile: float, *, each: str = "each map"
+    figure: Any,
+    axes: Any,
+    cmap: str | Colormap,
+    scale: float | None,
+    percentile: float | None,
+    *,
+    each: str = "each map",
 ) -> None:
     """A bar below the axes: against, 0, for; or numbers, where one scale holds for all.
 
     Args:
         figure: The figure that it is drawn in, or a part of one.
         axes: Those that it is for.
-        cmap, scale, percentile: As for `heatmap`.
+        cmap, scale: As for `heatmap`.
+        percentile: The one that was used; None where maps differ in that.
         each: What has a limit of its own, where `scale` is None.
     """
     limit = 1.0 if scale is None else scale
@@ -64,7 +84,8 @@ def colour_bar(
     colours = mappable(limit, cmap)
     bar = figure.colorbar(colours, ax=axes, location="bottom", shrink=0.5, aspect=30, pad=pad, ticks=ticks)
     if scale is None:
-        strongest = "largest |relevance|" if percentile == 100 else f"{percentile:g}th percentile of |relevance|"
+        strongest = {None: "limit", 100.0: "largest |relevance|"}.get(percentile)
+        strongest = strongest or f"{percentile:g}th percentile of |relevance|"
         bar.set_ticklabels(["against", "0", "for"])
         bar.set_label(f"{each} up to its own {strongest}", fontsize=8)
     bar.ax.tick_params(labelsize=8, length=0)

@@ -18,7 +18,7 @@ from kerasexplain.visualize.curves import signals
 from kerasexplain.visualize.figures import LABEL, SMALL, TITLE, new_figure
 from kerasexplain.visualize.grids import show
 from kerasexplain.visualize.images import as_images, heatmap, overlay
-from kerasexplain.visualize.palette import RELEVANCE, colour_bar
+from kerasexplain.visualize.palette import RELEVANCE, colour_bar, usual_percentile
 from kerasexplain.visualize.tables import bar
 from kerasexplain.visualize.volumes import slices
 from kerasexplain.visualize.words import LINE_HEIGHT, draw_words, placed
@@ -188,7 +188,7 @@ def _of_image(relevance: np.ndarray, x: Any, sample: int, heading: str) -> Panel
         for ax, (name, image) in zip(axes, drawn, strict=True):
             show(ax, image)
             ax.set_title(name, fontsize=SMALL)
-        colour_bar(figure, list(axes), RELEVANCE, None, 100.0)
+        colour_bar(figure, list(axes), RELEVANCE, None, usual_percentile(maps[0].width * maps[0].height))
         figure.suptitle(heading, fontsize=LABEL)
 
     height = maps[0].height / maps[0].width * _WIDTH / len(drawn)

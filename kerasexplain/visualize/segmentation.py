@@ -23,7 +23,7 @@ def outlined(
     grey: bool = True,
     cmap: str | Colormap = RELEVANCE,
     scale: float | None = None,
-    percentile: float = 100.0,
+    percentile: float | None = None,
 ) -> list[Image.Image]:
     """Images with relevance over them, and a line around the region that is explained.
 

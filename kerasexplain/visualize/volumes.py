@@ -14,7 +14,7 @@ from kerasexplain.foundation.checks import check_choice, check_count
 from kerasexplain.visualize.figures import LABEL, TITLE, new_figure
 from kerasexplain.visualize.grids import show
 from kerasexplain.visualize.images import heatmap, overlay
-from kerasexplain.visualize.palette import RELEVANCE, colour_bar, limits
+from kerasexplain.visualize.palette import RELEVANCE, colour_bar, limits, usual_percentile
 
 _AXES = ("depth", "height", "width")
 
@@ -28,7 +28,7 @@ def slices(
     sample: int = 0,
     cmap: str | Colormap = RELEVANCE,
     scale: float | None = None,
-    percentile: float = 100.0,
+    percentile: float | None = None,
     ax: Sequence[Any] | None = None,
     title: str | None = None,
 ) -> Figure:
@@ -54,6 +54,7 @@ def slices(
     below, over = _of_sample(volume, relevance, sample, axis)
     check_count("count", count)
     where = np.unique(np.linspace(0, len(over) - 1, min(count, len(over))).round().astype(int))
+    percentile = usual_percentile(over.size) if percentile is None else percentile
     (limit,) = limits(over[None], scale, percentile)
     if ax is not None and len(ax) != len(where):
         raise ValueError(f"{len(where)} slices are drawn: ax must be as many axes, got {len(ax)}")
@@ -81,7 +82,7 @@ def projection(
     sample: int = 0,
     cmap: str | Colormap = RELEVANCE,
     scale: float | None = None,
-    percentile: float = 100.0,
+    percentile: float | None = None,
     ax: Any = None,
     title: str | None = None,
 ) -> Figure:
@@ -103,6 +104,7 @@ def projection(
         seen = over.mean(axis=0)
     else:
         seen = np.take_along_axis(over, np.abs(over).argmax(axis=0)[None], axis=0)[0]
+    percentile = usual_percentile(seen.size) if percentile is None else percentile
     (limit,) = limits(seen[None], scale, percentile)
     if below is None:
         (image,) = heatmap(seen[None], cmap=cmap, scale=limit)

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("matplotlib")
 pytest.importorskip("PIL")
 
+from matplotlib.colorbar import Colorbar
 from PIL import Image
 
 from kerasexplain import visualize
@@ -37,3 +38,16 @@ def test_a_grid_refuses_what_does_not_fit() -> None:
         visualize.grid(images, {}, labels=["one"])
     with pytest.raises(ValueError, match=r"2 images, but 3 maps under 'lrp\.z'"):
         visualize.grid(images, {"lrp.z": np.zeros((3, 8, 8))})
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [((8, 8), "largest |relevance|"), ((100, 100), "99.5th percentile of |relevance|"), ((8, 100), "limit")],
+)
+def test_the_bar_says_which_relevance_has_the_full_colour(
+    sizes: tuple[int, int], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = []
+    monkeypatch.setattr(Colorbar, "set_label", lambda self, label, **look: labels.append(label))
+    visualize.grid(np.zeros((1, 8, 8)), {str(i): np.ones((1, size, size)) for i, size in enumerate(sizes)}, cell=0.5)
+    assert labels[-1] == f"each map up to its own {said}"

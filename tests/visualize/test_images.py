@@ -57,6 +57,16 @@ def test_a_percentile_keeps_outliers_from_bleaching_the_rest(rng: np.random.Gene
     assert pixels(visualize.heatmap(relevance, percentile=99)[0])[1:].min() < 50
 
 
+def test_one_strong_pixel_does_not_bleach_a_photograph_and_a_small_map_is_exact(rng: np.random.Generator) -> None:
+    large = rng.uniform(-1, 1, size=(1, 100, 100))
+    large[0, 50, 50] = 1e6
+    shown = pixels(visualize.heatmap(large)[0])
+    assert (shown == pixels(visualize.heatmap(large, percentile=99.5)[0])).all()
+    assert shown.min() < 50
+    small = large[:, :99, :]
+    assert (pixels(visualize.heatmap(small)[0]) == pixels(visualize.heatmap(small, percentile=100)[0])).all()
+
+
 def test_a_percentile_of_a_map_that_is_mostly_zero_shows_what_there_is() -> None:
     relevance = np.zeros((1, 10, 10))
     relevance[0, 5, 5] = 3.0
