@@ -15,6 +15,8 @@ from kerasexplain.visualize.figures import LABEL, SMALL, axes_of, dress, rows
 #: The colours of a feature's values: none that could be taken for relevance.
 _VALUES = "viridis"
 _GREY = "0.55"
+#: So many values are told one by one.
+_FEW = 5
 
 
 def beeswarm(
@@ -129,7 +131,9 @@ def dependence(
             raise ValueError(f"points are coloured by numbers, and {found.names[by]!r} has none")
         _scatter(ax, at, found.relevance[:, i], _of_one(numbers), size)
         low, high = _range(numbers)
-        bar = ax.figure.colorbar(ScalarMappable(Normalize(low, high), _VALUES), ax=ax, aspect=30, pad=0.02)
+        distinct = np.unique(numbers[np.isfinite(numbers)])
+        ticks = distinct if len(distinct) <= _FEW else None
+        bar = ax.figure.colorbar(ScalarMappable(Normalize(low, high), _VALUES), ax=ax, aspect=30, pad=0.02, ticks=ticks)
         bar.set_label(shortened(found.names[by]), fontsize=LABEL)
         _plain(bar)
     if kinds is not None:

@@ -42,9 +42,8 @@ def outlined(
         ValueError: As for `overlay`, or masks and images do not fit together.
 
     Example:
-        >>> region = model.predict(images).argmax(axis=-1) == CAT
-        >>> relevance = analyzer.analyze(images, region_of_cats)
-        >>> visualize.outlined(images, region, relevance)[0].save("cat.png")
+        >>> region = model.predict(images) > 0
+        >>> visualize.outlined(images, region, analyzer.analyze(images, target=region))[0].save("region.png")
     """
     expected = "masks must be those of images, (samples, height, width)"
     regions = real_array(masks, "masks", expected, (3, 4)) != 0

@@ -78,6 +78,7 @@ def test_dependence_is_relevance_over_value() -> None:
     np.testing.assert_array_equal(figure.axes[0].collections[0].get_array(), [0.0, 1.0])
     assert figure.axes[0].get_xlabel() == "age"
     assert figure.axes[1].get_ylabel() == "size"
+    np.testing.assert_array_equal(figure.axes[1].get_yticks(), [1.0, 2.0])
     assert len(visualize.dependence(relevance, values, 0).axes) == 1
 
 
