@@ -18,8 +18,8 @@ from PIL import Image
 HERE = pathlib.Path(__file__).parent
 PAGE = HERE / "pictures.md"
 FOLDER = HERE / "images" / "pictures"
-#: As many colours as can be told apart.
-COLOURS = 128
+#: As many colours as a file with a palette can have.
+COLOURS = 256
 
 
 def blocks() -> list[str]:

@@ -13,7 +13,7 @@ from kerasexplain.foundation.arrays import real_array
 from kerasexplain.foundation.checks import check_count
 from kerasexplain.foundation.errors import nearest
 
-#: Labels that are longer are cut: they would leave no room for the picture.
+#: Labels that are longer are cut in their middle: they would leave no room for the picture, and end with the value.
 _LONGEST = 36
 
 
@@ -69,7 +69,7 @@ def features_of(relevance: Any, values: Any = None, names: Any = None, *, summed
         names: One per column; of several inputs one per input, or by input the names of its columns. None takes those
             of DataFrames and inputs, and else the columns' numbers.
         summed: Whether columns of one name, and those of an input whose columns have no names, are one feature: their
-            relevance is summed, and its value is the number of the column that holds the one of a one-hot code.
+            relevance is summed, and its value names the column that holds the one of a one-hot code.
 
     Raises:
         ValueError: Relevance, values or names are no table, or do not fit together.
@@ -123,7 +123,9 @@ def values_of(values: Any, name: str) -> Any:
 def is_one_hot(values: Any) -> bool:
     """Whether each row is a one-hot code: a one among zeros."""
     array = np.asarray(values)
-    return array.ndim == 2 and array.shape[1] > 1 and all(isinstance(_hot(row), int) for row in array)
+    if array.ndim != 2 or array.shape[1] < 2 or array.dtype.kind not in "biuf":
+        return False
+    return bool(np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all())
 
 
 def ranked(strength: np.ndarray, most: int) -> tuple[list[int], list[int]]:
@@ -135,8 +137,10 @@ def ranked(strength: np.ndarray, most: int) -> tuple[list[int], list[int]]:
 
 
 def shortened(text: str) -> str:
-    """A text that is not longer than a label can be."""
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    """A text as a label: no longer than there is room for, and no formula, which dollars would begin."""
+    half = _LONGEST // 2
+    cut = text if len(text) <= _LONGEST else f"{text[: half - 1]}…{text[-half:]}"
+    return cut.replace("$", r"\$")
 
 
 def _by_input(entries: Mapping[str, Any], values: Any, names: Any, summed: bool) -> list[Features]:
@@ -228,7 +232,7 @@ def _hot(row: np.ndarray) -> Any:
     """Where the one of a one-hot code is; NaN of what is none."""
     numbers = np.array([_number(value) for value in row])
     is_code = bool(np.isin(numbers, (0.0, 1.0)).all()) and numbers.sum() == 1
-    return int(numbers.argmax()) if is_code else np.nan
+    return f"column {numbers.argmax()}" if is_code else np.nan  # which category that is, nobody said
 
 
 def _number(value: Any) -> float:

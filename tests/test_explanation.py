@@ -150,6 +150,20 @@ def test_a_model_of_several_inputs_has_one_figure() -> None:
         )
 
 
+@pytest.mark.once("about a picture")
+def test_a_waterfall_from_the_share_of_biases_arrives() -> None:
+    visualize = pytest.importorskip("kerasexplain.visualize")
+    inputs = keras.Input((4,))
+    hidden = layers.Dense(6, "relu", bias_initializer="ones")(inputs)
+    model = keras.Model(inputs, layers.Dense(2, bias_initializer="ones")(hidden))
+    x = np.random.default_rng(0).normal(size=(3, 4))
+    found = create_analyzer("lrp.bias_as_input", model).explain(x, bias=True)
+    share = sum(bias.reshape(3, -1).sum(axis=1) for bias in found.bias.values())
+    for start, is_lost in ((share, False), (None, True)):
+        ax = visualize.waterfall(found.relevance, found.explained, start).axes[0]
+        assert ("lost" in [label.get_text() for label in ax.get_yticklabels()]) == is_lost
+
+
 @pytest.mark.once("about pandas")
 def test_a_dataframe_has_a_row_per_sample_and_a_column_per_feature() -> None:
     pandas = pytest.importorskip("pandas", reason="pandas is optional")

@@ -66,7 +66,8 @@ def test_columns_of_one_name_are_one_feature() -> None:
     found = features_of(R, values, ["age", "town", "town", "size"])
     assert found.names == ("age", "town", "size")
     np.testing.assert_array_equal(found.relevance, [[1.0, -1.5, 4.0], [0.0, 2.0, -1.0]])
-    assert [found.label(sample, 1) for sample in range(2)] == ["town = 1", "town = 0"]
+    assert [found.label(sample, 1) for sample in range(2)] == ["town = column 1", "town = column 0"]
+    assert np.isnan(found.numbers(1)).all()
     assert features_of(R, values, ["a", "b", "b", "b"]).label(0, 1) == "b"  # no one-hot code: 0, 1, 5
     assert features_of(R, names=["a", "b", "b", "c"], summed=False).names == ("a", "b", "b", "c")
 
@@ -137,10 +138,11 @@ def test_features_are_found_by_name_or_index() -> None:
         found.index(2)
 
 
-def test_long_names_are_cut() -> None:
-    label = Features(("a" * 50,), R[:, :1]).label(0, 0)
+def test_long_names_are_cut_in_the_middle_and_values_stay() -> None:
+    label = Features(("a" * 50,), R[:, :1], np.array([[12.5], [0.0]], dtype=object)).label(0, 0)
     assert len(label) == 36
-    assert label.endswith("…")
+    assert label.startswith("aaa")
+    assert label.endswith("a = 12.5")
 
 
 def test_one_hot_codes() -> None:

@@ -103,7 +103,7 @@ def picture(
             panels.append(_of_text(name, array, called, sample, heading))
         else:
             draw = _of_image if kind == "image" else _of_volume
-            panels.append(draw(array, held, sample, heading))
+            panels.append(draw(_channels_last(array), None if held is None else _channels_last(held), sample, heading))
 
     figure = new_figure(_WIDTH, sum(panel.height for panel in panels) + (0.35 if title else 0.0))
     parts = figure.subfigures(len(panels), 1, squeeze=False, height_ratios=[panel.height for panel in panels])[:, 0]
@@ -150,6 +150,13 @@ def _is_feature(relevance: np.ndarray, x: Any, names: Any) -> bool:
     if names is not None or relevance.ndim > 2:
         return False
     return relevance.ndim == 1 or relevance.shape[1] == 1 or is_one_hot(x)
+
+
+def _channels_last(values: Any) -> np.ndarray:
+    """Images and volumes with their channels at the end, wherever the model has them."""
+    array, channels = np.asarray(values), (1, 3, 4)
+    is_first = array.ndim in (4, 5) and array.shape[1] in channels and array.shape[-1] not in channels
+    return np.moveaxis(array, 1, -1) if is_first else array
 
 
 def _of_table(relevance: Any, x: Any, names: Any, sample: int, heading: str) -> Panel:

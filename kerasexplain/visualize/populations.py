@@ -17,6 +17,8 @@ _VALUES = "viridis"
 _GREY = "0.55"
 #: So many values are told one by one.
 _FEW = 5
+#: So many characters of labels have room beside each other.
+_BESIDE = 50
 
 
 def beeswarm(
@@ -137,7 +139,9 @@ def dependence(
         bar.set_label(shortened(found.names[by]), fontsize=LABEL)
         _plain(bar)
     if kinds is not None:
-        ax.set_xticks(range(len(kinds)), kinds)
+        shown = [shortened(kind) for kind in kinds]
+        look = {} if sum(map(len, shown)) < _BESIDE else {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+        ax.set_xticks(range(len(kinds)), shown, **look)
     dress(ax, title, shortened(found.names[i]))
     ax.spines["left"].set_visible(True)
     ax.set_ylabel("relevance", fontsize=LABEL)

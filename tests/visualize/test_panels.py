@@ -58,7 +58,7 @@ def test_inputs_of_one_feature_share_a_panel(rng: np.random.Generator) -> None:
     figure = visualize.picture(relevance, x)
     assert kinds(figure) == ["table", "table"]
     labels = [[label.get_text() for label in panel.axes[0].get_yticklabels()] for panel in figure.subfigs]
-    assert labels[0] == ["town = 0", "age = 41", "size = 1.5"]
+    assert labels[0] == ["town = column 0", "age = 41", "size = 1.5"]
     assert len(labels[1]) == 3
     assert figure.subfigs[1].axes[0].get_title() == "lab"
 
@@ -70,6 +70,14 @@ def test_a_kind_can_be_told(rng: np.random.Generator) -> None:
     assert kinds(visualize.picture([relevance, relevance], kinds={"input 1": "signal"})) == ["image", "signal"]
     with pytest.raises(ValueError, match="kinds must be one of 'table'"):
         visualize.picture(relevance, kinds="photograph")
+
+
+def test_channels_may_come_first(rng: np.random.Generator) -> None:
+    relevance = rng.normal(size=(1, 3, 8, 9))
+    figure = visualize.picture(relevance, relevance)
+    assert [np.asarray(ax.images[0].get_array()).shape for ax in figure.subfigs[0].axes[:3]] == [(8, 9, 3)] * 3
+    expected = np.asarray(visualize.heatmap(relevance.sum(axis=1))[0])
+    np.testing.assert_array_equal(figure.subfigs[0].axes[1].images[0].get_array(), expected)
 
 
 def test_text_needs_its_words() -> None:

@@ -68,6 +68,12 @@ def test_numbers_are_within_the_axes() -> None:
             assert label.get_window_extent().x0 >= 0
 
 
+def test_dollars_begin_no_formula() -> None:
+    figure = visualize.bar(R, [["1 $", "$2", "3"]] * 2, names=["price ($)", "cost ($)", "c"])
+    figure.draw_without_rendering()
+    assert bars(figure)[0][0] == r"cost (\$) = \$2"
+
+
 def test_it_draws_in_given_axes() -> None:
     figure = Figure()
     ax, other = figure.subplots(1, 2)
