@@ -131,6 +131,8 @@ class Explanation:
     def to_image(self, **options: Any) -> Image:
         """The relevance as an image: one heatmap per sample, side by side. Needs the `viz` extra.
 
+        `to_figure` draws tables, signals and volumes, too, and models of several inputs.
+
         Args:
             **options: As for `kerasexplain.visualize.heatmap`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -12,9 +13,18 @@ DPI = 120
 TITLE, LABEL, SMALL = 10, 9, 8
 
 
+class ShownFigure(Figure):
+    """A figure that notebooks show, also where pyplot was never imported."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
 def new_figure(width: float, height: float) -> Figure:
     """A figure of a size in inches that pyplot knows nothing of: nothing is left open."""
-    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    return ShownFigure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
 def axes_of(ax: Any, width: float, height: float) -> Any:

@@ -97,17 +97,6 @@ def test_channels_are_summed(rng: np.random.Generator) -> None:
         assert (pixels(summed) == pixels(image)).all()
 
 
-def test_lightness_falls_evenly_and_equally_on_both_sides() -> None:
-    color = pytest.importorskip("skimage.color")
-    lab = color.rgb2lab(visualize.RELEVANCE(np.linspace(0, 1, 257))[None, :, :3])[0]
-    lightness = lab[:, 0]
-    assert (np.diff(lightness[:129]) > 0).all()
-    assert (np.diff(lightness[128:]) < 0).all()
-    assert np.abs(lightness - lightness[::-1]).max() < 6
-    steps = color.deltaE_ciede2000(lab[8::8], lab[:-8:8])
-    assert steps.max() / steps.min() < 2.5
-
-
 @pytest.mark.parametrize(
     ("relevance", "expected"),
     [

@@ -96,10 +96,3 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         visualize.dependence(np.ones((2, 1)), np.ones((2, 1)), "b", names=["a"])
     with pytest.raises(ValueError, match="coloured by numbers, and 'feature 1' has none"):
         visualize.dependence(np.ones((1, 2)), np.array([["x", "y"]]), 0, 1)
-
-
-def test_nothing_is_left_with_pyplot() -> None:
-    pyplot = pytest.importorskip("matplotlib.pyplot")
-    before = pyplot.get_fignums()
-    visualize.importance(np.ones((2, 2)))
-    assert pyplot.get_fignums() == before
