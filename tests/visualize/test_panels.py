@@ -42,6 +42,17 @@ def test_one_input_is_drawn_by_its_shape(kind: str, with_input: bool, rng: np.ra
     assert kinds(visualize.picture(relevance, relevance if with_input else None, sample=1)) == [kind]
 
 
+@pytest.mark.parametrize("kind", SHAPES)
+def test_the_sample_that_was_asked_for_is_drawn(kind: str, rng: np.random.Generator) -> None:
+    x, relevance = rng.normal(size=(2, *SHAPES[kind]))
+    drawn, alone, first = (
+        visualize.picture(R, values, sample=sample)._repr_png_()  # type: ignore[attr-defined]
+        for R, values, sample in ((relevance, x, 1), (relevance[1:], x[1:], 0), (relevance, x, 0))
+    )
+    assert drawn == alone
+    assert drawn != first
+
+
 def test_several_inputs_are_drawn_each_by_its_own_shape(rng: np.random.Generator) -> None:
     relevance = {name: rng.normal(size=shape) for name, shape in SHAPES.items()} | {"words": rng.normal(size=(2, 3))}
     figure = visualize.picture(

@@ -43,19 +43,20 @@ def test_a_slice_shows_the_relevance_that_lies_in_it(axis: int) -> None:
 
 def test_slices_are_spread_from_the_first_to_the_last_and_share_a_scale() -> None:
     relevance = spot((9, 4, 4), (0, 0, 0), 4.0) + spot((9, 4, 4), (8, 0, 0), 1.0)
-    figure = visualize.slices(np.zeros((1, 9, 4, 4)), relevance, count=3)
-    axes = figure.axes[:3]
+    for volume in (None, np.zeros((1, 9, 4, 4))):
+        figure = visualize.slices(volume, relevance, count=3)
+        axes = figure.axes[:3]
+        strong, weak = pixels(axes[0])[0, 0], pixels(axes[2])[0, 0]
+        assert strong[0] > strong[2] + 50
+        assert weak.tolist() != strong.tolist()
     assert [ax.get_title() for ax in axes] == ["depth 0", "depth 4", "depth 8"]
-    strong, weak = pixels(axes[0])[0, 0], pixels(axes[2])[0, 0]
-    assert strong[0] > strong[2] + 50
-    assert weak.tolist() != strong.tolist()
     assert "the volume up to its own largest" in figure.axes[-1].get_xlabel()
 
 
 def test_channels_of_relevance_are_summed_and_of_volumes_averaged() -> None:
     volume, relevance = np.random.default_rng(0).uniform(size=(2, 1, 3, 4, 4, 2))
-    one = visualize.slices(volume, relevance, count=3)
-    two = visualize.slices(volume.mean(-1), relevance.sum(-1), count=3)
+    one = visualize.slices(volume, relevance, count=3, scale=3.0)
+    two = visualize.slices(volume.mean(-1), relevance.sum(-1), count=3, scale=3.0)
     for left, right in zip(one.axes[:3], two.axes[:3], strict=True):
         np.testing.assert_array_equal(pixels(left), pixels(right))
 

@@ -16,6 +16,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from kerasexplain.tokens import TokenRelevance
+from kerasexplain.visualize.figures import new_figure
 from kerasexplain.visualize.words import LINE, draw_words, placed
 
 pytestmark = pytest.mark.once("about text")
@@ -38,3 +39,17 @@ def test_words_have_the_colours_of_their_relevance() -> None:
     assert [to_hex(patch.get_facecolor()) for patch in ax.patches] == [background for _, background in sample.colours]
     assert [text.get_text() for text in ax.texts] == ["good", r"\$5", "bad"]
     assert [patch.get_x() for patch in ax.patches] == [0, 5, 8]
+
+
+def test_words_are_within_their_ground() -> None:
+    sample = TokenRelevance(
+        tuple(["the", "quick", "brown", "fox", "jumps", "over", "the", "lazy", "dog"] * 3), np.arange(27.0)
+    )
+    figure = new_figure(7.2, 1.0)
+    ax = figure.subplots()
+    draw_words(ax, sample)
+    figure.draw_without_rendering()
+    for patch, text in zip(ax.patches, ax.texts, strict=True):
+        ground, writing = patch.get_window_extent(), text.get_window_extent()
+        assert ground.x0 - 1 <= writing.x0 < writing.x1 <= ground.x1 + 1
+        assert ground.y0 - 1 <= writing.y0 < writing.y1 <= ground.y1 + 1
