@@ -79,21 +79,21 @@ def features_of(relevance: Any, values: Any = None, names: Any = None, *, summed
         parts = [_table(relevance, values, names, None)]
     elif len(entries) == 1:
         ((name, only),) = entries.items()
-        held = values if hasattr(values, "columns") else values_of(values, name)
-        parts = [_table(_columns(only), held, names[name] if _has(names, name) else names, None)]
+        named = names[name] if isinstance(names, Mapping) and name in names else names
+        parts = [_table(_columns(only), values_of_one(values, name), named, None)]
     else:
         parts = _by_input(entries, values, names, summed)
     counts = sorted({len(part.relevance) for part in parts})
     if len(counts) > 1:
         raise ValueError(f"the inputs hold different numbers of samples: {counts}")
-    named = tuple(name for part in parts for name in part.names)
+    every = tuple(name for part in parts for name in part.names)
     known = [part.values for part in parts if part.values is not None]
     found = Features(
-        named,
+        every,
         np.concatenate([part.relevance for part in parts], axis=1),
         np.concatenate(known, axis=1) if len(known) == len(parts) else None,
     )
-    return _merged(found) if summed and len(set(named)) < len(named) else found
+    return _merged(found) if summed and len(set(every)) < len(every) else found
 
 
 def entries_of(values: Any) -> dict[str, Any] | None:
@@ -111,13 +111,20 @@ def values_of(values: Any, name: str) -> Any:
     Raises:
         ValueError: There are none of that input.
     """
+    if values is None:
+        return None
     if isinstance(values, (list, tuple)):
-        values = entries_of(values)
-    if values is None or isinstance(values, Mapping) or (hasattr(values, "columns") and name in values.columns):
-        if values is not None and name not in values:
-            raise ValueError(f"values have no entry for the input {name!r}.{nearest(name, map(str, values))}")
-        return None if values is None else values[name]
-    return values
+        values = {f"input {i}": value for i, value in enumerate(values)}
+    if not isinstance(values, Mapping) and not hasattr(values, "columns"):
+        raise ValueError(f"there are several inputs: values must be by input, too, got {type(values).__name__}")
+    if name not in values:
+        raise ValueError(f"values have no entry for the input {name!r}.{nearest(name, map(str, values))}")
+    return values[name]
+
+
+def values_of_one(values: Any, name: str) -> Any:
+    """The values of the only input, by its name or as they are."""
+    return values_of(values, name) if entries_of(values) is not None else values
 
 
 def is_one_hot(values: Any) -> bool:
@@ -198,10 +205,6 @@ def _table(relevance: Any, values: Any, names: Any, input_: str | None) -> Featu
 def _columns(values: Any) -> Any:
     """One column, where an input has one number per sample."""
     return np.reshape(values, (-1, 1)) if np.ndim(values) == 1 else values
-
-
-def _has(names: Any, name: str) -> bool:
-    return isinstance(names, Mapping) and name in names
 
 
 def _checked(names: Any, count: int, of: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,9 @@ class Frame:
 
     def __contains__(self, name: str) -> bool:
         return name in self._held
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held)
 
     def to_numpy(self, dtype: Any = None) -> np.ndarray:
         return np.array([self._held[name] for name in self.columns], dtype=dtype).T
@@ -96,6 +100,7 @@ def test_columns_of_inputs_have_both_names() -> None:
 
 def test_a_list_of_arrays_is_one_of_inputs_and_a_list_of_lists_a_table() -> None:
     assert features_of([R[:, :1], R[:, 1]]).names == ("input 0", "input 1")
+    assert features_of([R[:, :1], R[:, 1]], [[[41], [3]], ["Bonn", "Ulm"]]).label(1, 1) == "input 1 = Ulm"
     assert features_of(R.tolist()).names == features_of(R).names
 
 
@@ -118,6 +123,8 @@ def test_a_dict_of_one_entry_is_that_entry() -> None:
         ((R, None, "abcd"), "a list of 4 strings"),
         ((R, None, [1, 2, 3, 4]), "a list of 4 strings"),
         (({"a": R, "b": R}, {"a": R}), "no entry for the input 'b'"),
+        (({"a": R, "b": R}, Frame({"a": [1, 2]})), "no entry for the input 'b'"),
+        (({"a": R, "b": R}, R), "values must be by input, too, got ndarray"),
         (({"a": R, "b": R}, None, ["a"]), "there are 2 inputs, but 1 names"),
         (({"a": R, "b": R}, None, {"c": ["x"]}), "'c', which is no input"),
         (({"a": R, "b": R[:1]},), r"different numbers of samples: \[1, 2\]"),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from kerasexplain.features import entries_of, features_of, is_one_hot, ranked, values_of
+from kerasexplain.features import entries_of, features_of, is_one_hot, ranked, values_of, values_of_one
 from kerasexplain.foundation.arrays import check_sample
 from kerasexplain.foundation.checks import check_choice
 from kerasexplain.foundation.errors import nearest
@@ -76,7 +76,7 @@ def picture(
         check_sample(sample, len(array))
     named, called = _by_input(names, arrays, "names"), _by_input(tokens, arrays, "tokens")
     wanted = dict.fromkeys(arrays, kinds) if isinstance(kinds, str) else _by_input(kinds, arrays, "kinds")
-    given = {name: values_of(x, name) if len(arrays) > 1 or isinstance(x, Mapping) else x for name in arrays}
+    given = {name: (values_of if len(arrays) > 1 else values_of_one)(x, name) for name in arrays}
     found = {name: wanted.get(name) or _kind(name, array, given[name], called) for name, array in arrays.items()}
     for kind in found.values():
         check_choice("kinds", kind, KINDS)
