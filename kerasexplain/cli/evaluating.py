@@ -23,6 +23,7 @@ from kerasexplain.cli.arguments import (
     quiet,
     target_of,
 )
+from kerasexplain.foundation.untrusted import read_arrays
 
 if TYPE_CHECKING:
     from kerasexplain.evaluation.comparing import Comparing
@@ -189,7 +190,7 @@ def _parts(options: str) -> Iterator[str]:
 
 def _masks(path: pathlib.Path, samples: int) -> np.ndarray:
     try:
-        found = np.load(path, allow_pickle=False)
+        found = read_arrays(path)
     except ValueError as error:
         raise ValueError(f"--masks {str(path)!r} holds no array that can be read: {error}") from None
     if not isinstance(found, np.ndarray) or found.ndim == 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ import rich.console
 import rich.progress
 
 from kerasexplain.foundation.errors import not_importable
+from kerasexplain.foundation.untrusted import read_arrays
 
 if TYPE_CHECKING:
     import keras
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 
 IMAGES = (".png", ".jpg", ".jpeg")
 ARRAYS = (".npy", ".npz")
+#: The formats that are read, whatever the file's name says: Pillow knows some that run other programs.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
+#: No image has more pixels: each takes up to four bytes, several times.
+MOST_PIXELS = 2**26
 #: Pillow's name for the colours of an image, by the number of channels.
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
@@ -130,9 +136,9 @@ def _progress(files: Sequence[pathlib.Path]) -> Iterator[pathlib.Path]:
 
 def _loaded(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
-        loaded = np.load(path, allow_pickle=False)
-        return dict(loaded) if path.suffix.lower() == ".npz" else {path.stem: loaded}
-    except Exception as error:  # whatever numpy, zipfile or zlib find wrong with the file
+        loaded = read_arrays(path)
+        return loaded if isinstance(loaded, dict) else {path.stem: loaded}
+    except Exception as error:  # whatever zipfile or zlib find wrong with the file
         raise ValueError(f"{str(path)!r} holds no arrays that can be read: {error}") from None
 
 
@@ -171,7 +177,9 @@ def _image(path: pathlib.Path, shape: Shape) -> np.ndarray:
     if len(shape) not in (2, 3) or channels not in MODES:
         raise ValueError(f"the model's input has shape {_shown(shape)}, which is no image's: pass a .npy file")
     try:
-        with Image.open(path) as file:
+        with Image.open(path, formats=FORMATS) as file:
+            if math.prod(file.size) > MOST_PIXELS:
+                raise ValueError(f"it declares {file.size[0]} x {file.size[1]} pixels, and {MOST_PIXELS} are the most")
             image = _in_8_bits(ImageOps.exif_transpose(file)).convert(MODES[channels])
     except Exception as error:  # whatever Pillow's many readers find wrong with the file
         raise ValueError(f"{str(path)!r} holds no image that can be read: {error}") from None

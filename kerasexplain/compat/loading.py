@@ -16,11 +16,13 @@ from typing import Any
 import h5py
 import keras
 
+from kerasexplain.compat.declared import MOST_CONFIGURATION, check_file, weights_within
 from kerasexplain.compat.functions import OF_KERAS_2, TensorFlowFunction
 from kerasexplain.compat.lambdas import functions_with
 from kerasexplain.compat.upgrading import classes_in, upgraded
 from kerasexplain.compat.weights import convert_weights, rename_layers
 from kerasexplain.foundation.errors import UnsupportedModelError, plain
+from kerasexplain.foundation.untrusted import from_json
 
 #: What the files of Keras end in.
 SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -74,9 +76,10 @@ def load_model(
         raise ValueError(f"{str(path)!r} holds no Keras model that can be loaded: it is damaged, or was cut off")
     objects = dict(custom_objects or {})
     try:
-        if path.suffix == ".keras":
-            return _loaded(path, objects, allow_lambda)
-        return _of_h5(path, objects, allow_lambda)
+        with weights_within(check_file(path)):
+            if path.suffix == ".keras":
+                return _loaded(path, objects, allow_lambda)
+            return _of_h5(path, objects, allow_lambda)
     except UnsupportedModelError:
         raise
     except Exception as error:  # whatever Keras, h5py or zipfile find wrong with the file
@@ -150,11 +153,12 @@ def _of_h5(path: pathlib.Path, objects: dict[str, Any], allow_lambda: bool) -> k
             f"{str(path)!r} was written by Keras {version}, whose layers have other arguments: load it with Keras 2 "
             "and save it again (docs/old-models.md)"
         )
-    config = json.loads(text)
+    config = from_json(text, MOST_CONFIGURATION)
+    before = json.dumps(config)
     if not classes_in(config).isdisjoint((*OF_KERAS_2, TensorFlowFunction.__name__)):
         _check_backend("a model that calls functions of TensorFlow")
     changes = upgraded(config)
-    if config == json.loads(text):
+    if json.dumps(config) == before:
         return _loaded(path, objects, allow_lambda)
     with tempfile.TemporaryDirectory() as folder:
         copy = pathlib.Path(folder) / "model.h5"
@@ -167,6 +171,8 @@ def _of_h5(path: pathlib.Path, objects: dict[str, Any], allow_lambda: bool) -> k
 
 
 def _said(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "its configuration is nested too deeply"
     text = plain(error)
     named = re.search(r"Could not locate (?:class|function) '[^']+'|Unknown (?:layer|object): '[^']+'", str(error))
     if named:

@@ -12,12 +12,13 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import h5py
 
 from kerasexplain.foundation.errors import plain
+from kerasexplain.foundation.hdf5 import check_hdf5
+from kerasexplain.foundation.untrusted import JSON_BYTES, Path, from_json
 
 #: What our HDF5 files begin with; the checksum follows.
 MARK = b"kerasexplain sha256 "
@@ -27,8 +28,6 @@ BLOCK = 512
 HDF5 = b"\x89HDF\r\n\x1a\n"
 #: The key of the checksum in JSON.
 CHECKSUM = "sha256"
-
-Path = str | os.PathLike[str]
 
 
 def write_analyzer(path: Path, config: dict[str, Any], fitted: dict[str, Any]) -> None:
@@ -55,8 +54,9 @@ def read_analyzer(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             raise ValueError(f"{none}, but an explanation")
         return config, fitted
     try:
-        config = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        with pathlib.Path(path).open("rb") as raw:
+            config = from_json(raw.read(JSON_BYTES + 1))
+    except ValueError as error:
         raise ValueError(f"{none}: {error}") from None
     checksum = config.pop(CHECKSUM, None)
     if checksum is not None and checksum != _of_config(config):
@@ -109,8 +109,8 @@ def read_values(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
         raise ValueError(f"{none}: it is no file of kerasexplain's")
     try:
         with h5py.File(path, "r") as file:
-            _check_sizes(file, pathlib.Path(path).stat().st_size)
-            config = json.loads(file.attrs.get("analyzer", "{}"))
+            check_hdf5(file, pathlib.Path(path).stat().st_size)
+            config = from_json(file.attrs.get("analyzer", "{}"))
             values = {name: _read(file[name]) for name in file}
     except Exception as error:  # whatever h5py finds wrong with a file that has no checksum, or is a stranger's
         raise ValueError(f"{none}: {plain(error)}") from error
@@ -147,31 +147,6 @@ def _of_rest(raw: BinaryIO) -> bytes:
     while piece := raw.read(2**20):
         found.update(piece)
     return found.hexdigest().encode()
-
-
-def _check_sizes(file: h5py.File, size: int) -> None:
-    """Raises ValueError if more values are declared than the file has bytes, or groups contain each other.
-
-    Values in other files are refused, too: whoever made the file may have chosen which.
-    """
-    for taken in _sizes(file):
-        size -= taken
-        if size < 0:
-            raise ValueError("it declares more values than it can hold")
-
-
-def _sizes(group: h5py.Group) -> Iterator[int]:
-    for name in group:
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            raise ValueError(f"{name!r} is a link, and what it leads to may lie in another file")
-        item = group[name]
-        if isinstance(item, h5py.Group):
-            yield 1
-            yield from _sizes(item)
-            continue
-        if item.external or item.is_virtual:
-            raise ValueError(f"the values of {name!r} lie in another file")
-        yield 1 + item.size * item.dtype.itemsize
 
 
 def _write(group: h5py.Group, name: str, value: Any) -> None:

@@ -23,6 +23,8 @@ from typing import Any
 
 import numpy as np
 
+from kerasexplain.foundation.untrusted import from_json, read_array_header
+
 #: The name that marks the data as this plugin's.
 PLUGIN = "relevance"
 #: The version of the format; a reader refuses what is newer. Version 1 had other words (`RENAMED`).
@@ -135,7 +137,7 @@ class Header:
             FormatError: The blob is something else, or of a newer version.
         """
         try:
-            fields = json.loads(blob)
+            fields = from_json(blob)
             version = fields.pop("version")
             if version > VERSION:
                 raise FormatError(f"the data are of version {version}; this kerasexplain reads up to {VERSION}")
@@ -144,7 +146,7 @@ class Header:
             header = cls(**{**fields, "sections": sections})
         except FormatError:
             raise
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise FormatError(f"no header of relevance data: {error}") from error
         for name, fits in header._fits().items():
             if not fits:
@@ -221,11 +223,9 @@ def array_from_blob(blob: bytes) -> np.ndarray:
     """
     try:
         buffer = io.BytesIO(blob)
-        if np.lib.format.read_magic(buffer) != (1, 0):
-            raise FormatError("it is of another version of the format")
-        shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(buffer)
+        shape, is_fortran, dtype = read_array_header(buffer)
         declared, held = math.prod(shape) * dtype.itemsize, len(blob) - buffer.tell()
-        if dtype.hasobject or declared != held:
+        if declared != held:
             raise FormatError(f"its header says {dtype} {shape}, which does not fit the {held} bytes behind it")
         return np.ndarray(shape, dtype, blob, buffer.tell(), order="F" if is_fortran else "C")
     except Exception as error:  # whatever numpy's parser finds wrong with the header

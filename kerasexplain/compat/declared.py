@@ -1,0 +1,100 @@
+"""A file of a model: what it declares is looked at before Keras reads it, and what its layers ask for meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import pathlib
+import re
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import h5py
+import keras
+
+from kerasexplain.foundation.hdf5 import check_hdf5
+from kerasexplain.foundation.untrusted import (
+    JSON_BYTES,
+    StoredMember,
+    check_archive,
+    from_json,
+    most_unpacked,
+)
+
+#: Keras holds the configuration of a model in memory twice.
+MOST_CONFIGURATION = JSON_BYTES // 2
+#: What layers may hold that is in no file: counters, seeds, and what was never saved.
+_UNSAVED = 64 * 2**20
+
+
+def check_file(path: pathlib.Path) -> int:
+    """How many bytes of weights the model in a `.keras` or HDF5 file may hold.
+
+    Raises:
+        ValueError: It declares more than it may, in numbers or in text, or values that lie in other files.
+    """
+    most = most_unpacked(path)
+    if path.suffix != ".keras":
+        with h5py.File(path, "r") as file:
+            return check_hdf5(file, most, names=True) + _UNSAVED
+    held = _UNSAVED
+    for name, member in check_archive(path).items():
+        if name.endswith(".json"):
+            with zipfile.ZipFile(path) as archive, archive.open(member) as raw:
+                from_json(raw.read(MOST_CONFIGURATION + 1), MOST_CONFIGURATION)
+        if name.endswith(".h5"):
+            with _opened(path, member) as raw, h5py.File(raw, "r") as file:
+                held += check_hdf5(file, most)
+        else:
+            held += member.file_size
+    return held
+
+
+@contextlib.contextmanager
+def _opened(path: pathlib.Path, member: zipfile.ZipInfo) -> Iterator[Any]:
+    """A member of an archive, to be read here and there."""
+    if member.compress_type == zipfile.ZIP_STORED:
+        with StoredMember(path, member) as stored:
+            yield stored
+        return
+    with tempfile.TemporaryFile() as copy, zipfile.ZipFile(path) as archive, archive.open(member) as raw:
+        shutil.copyfileobj(raw, copy)
+        yield copy
+
+
+@contextlib.contextmanager
+def weights_within(most: int) -> Iterator[None]:
+    """While active, layers that ask for more bytes of weights than that, in all, are refused.
+
+    A configuration of a few bytes can ask for any number, and gets the memory before weights are read.
+
+    Raises:
+        ValueError: They do.
+    """
+    held = 0
+    original = keras.layers.Layer.add_weight
+
+    def add_weight(self: Any, *args: Any, **options: Any) -> Any:
+        nonlocal held
+        positional = dict(zip(("shape", "initializer", "dtype"), args, strict=False))
+        shape, dtype = ((positional | options).get(name) for name in ("shape", "dtype"))
+        sizes = shape if isinstance(shape, (list, tuple)) else (shape,) if isinstance(shape, int) else ()
+        held += math.prod(sizes) * _bytes_of(keras.backend.standardize_dtype(dtype or self.variable_dtype))
+        if held > most:
+            raise ValueError(f"its layers ask for more weights than it holds, the layer {self.name!r} for {shape}")
+        return original(self, *args, **options)
+
+    keras.layers.Layer.add_weight = add_weight
+    try:
+        yield
+    finally:
+        keras.layers.Layer.add_weight = original
+
+
+def _bytes_of(dtype: str) -> int:
+    """The size of a number, by the name of its type."""
+    bits = re.search(r"\d+", dtype)
+    return max(1, int(bits[0]) // 8) if bits else 1
