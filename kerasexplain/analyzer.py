@@ -22,6 +22,7 @@ from kerasexplain.explanation import Explanation, joined
 from kerasexplain.foundation.config import deserialize, serialize
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.foundation.storage import write_analyzer
+from kerasexplain.foundation.text import visible
 from kerasexplain.graph.graph import Graph
 from kerasexplain.request import Request
 from kerasexplain.runtime.differentiable import Relevance, differentiable
@@ -355,7 +356,7 @@ class Analyzer:
         """Warns, once, of what an audit or a sum says against a map; it may say nothing."""
         if remark and not self._has_remarked:
             self._has_remarked = True
-            warnings.warn(f"{self.name} of {self.model.name}: {remark}", stacklevel=3)
+            warnings.warn(visible(f"{self.name} of {self.model.name}: {remark}"), stacklevel=3)
 
     def _remarked(self, found: tuple[Batch, Explanation]) -> tuple[Batch, Explanation]:
         self._remark(found[1].remark)

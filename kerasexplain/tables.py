@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 import rich.box
 import rich.console
 import rich.table
+from rich.text import Text
+
+from kerasexplain.foundation.text import visible, visible_lines
 
 if TYPE_CHECKING:
     from kerasexplain.compiler.rows import Row
@@ -16,15 +19,15 @@ if TYPE_CHECKING:
 
 def render(title: str, columns: Sequence[tuple[str, Any]], rows: Iterable[Sequence[str]], notes: Sequence[str]) -> str:
     """A table as plain text; each column is a heading and its justification."""
-    table = rich.table.Table(title=title, title_justify="left", box=rich.box.SIMPLE_HEAD)
+    table = rich.table.Table(title=Text(visible(title)), title_justify="left", box=rich.box.SIMPLE_HEAD)
     for heading, justify in columns:
-        table.add_column(heading, justify=justify, no_wrap=True)
+        table.add_column(Text(visible(heading)), justify=justify, no_wrap=True)
     for row in rows:
-        table.add_row(*(rich.markup.escape(cell) for cell in row))
+        table.add_row(*(Text(visible(cell)) for cell in row))
     console = rich.console.Console(file=io.StringIO(), width=400, color_system=None)
     console.print(table)
     text = "\n".join(line.rstrip() for line in console.file.getvalue().rstrip().splitlines())  # type: ignore[attr-defined]
-    return "\n".join([text, *notes])
+    return "\n".join([text, *map(visible_lines, notes)])
 
 
 def rules_table(title: str, rows: Sequence[Row], notes: Sequence[str]) -> str:

@@ -17,6 +17,8 @@ from rich.console import Console, ConsoleOptions
 from rich.style import Style
 from rich.text import Text
 
+from kerasexplain.foundation.text import visible
+
 #: ColorBrewer's blue to red with an exactly white middle, for relevance from negative to positive.
 COLOURS = (
     *("#053061", "#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#ffffff"),
@@ -117,7 +119,7 @@ class TokenRelevance(_Readable):
             if not coloured:
                 text.append(f"({round(value, decimals) + 0.0:+.{decimals}f})")  # + 0.0: there is no -0.0
         if self.title:
-            yield Text(_visible(self.title), Style(bold=True))
+            yield Text(visible(self.title), Style(bold=True))
         if len(self):
             yield text
 
@@ -280,12 +282,7 @@ def pieces(tokens: Sequence[str]) -> Iterator[tuple[str, str]]:
         else:
             begins = not token.startswith(_CONTINUES) or token == _CONTINUES
             shown = token if begins else token.removeprefix(_CONTINUES)
-        yield (" " if begins and i else ""), _visible(shown)
-
-
-def _visible(text: str) -> str:
-    """Text without what would move or colour the terminal instead of being seen."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        yield (" " if begins and i else ""), visible(shown)
 
 
 def _colour(strength: float) -> str:

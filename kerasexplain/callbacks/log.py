@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from kerasexplain.foundation.text import visible
+
 if TYPE_CHECKING:
     from kerasexplain.tensorboard.writer import Writer
 
@@ -59,4 +61,4 @@ class Log:
 
     def _warn(self, error: Exception) -> None:
         text = f"relevance could not be logged to {self._log_dir!r}: {error}"
-        warnings.warn(text, RuntimeWarning, stacklevel=3)
+        warnings.warn(visible(text), RuntimeWarning, stacklevel=3)

@@ -18,6 +18,7 @@ from kerasexplain.create import create_analyzer, create_method
 from kerasexplain.foundation.checks import check_count
 from kerasexplain.foundation.config import deserialize, serialize
 from kerasexplain.foundation.errors import NotFiniteError
+from kerasexplain.foundation.text import visible
 from kerasexplain.runtime.selection import Contrast
 from kerasexplain.tensorboard.records import SAMPLES
 from kerasexplain.trace.specification import needs_example
@@ -312,7 +313,7 @@ def _checked_analyzer(given: Analyzer, model: keras.Model) -> Analyzer:
 def _warn(callback: Watcher, label: str, when: str, error: Exception) -> None:
     text = " ".join(str(error).split())
     warnings.warn(
-        f"{type(callback).__name__}: no relevance of {label!r} {when}: {type(error).__name__}: {text}",
+        f"{type(callback).__name__}: no relevance of {label!r} {when}: {type(error).__name__}: {visible(text)}",
         RuntimeWarning,
         stacklevel=2,
     )

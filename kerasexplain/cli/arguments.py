@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from kerasexplain.foundation.errors import nearest
+from kerasexplain.foundation.text import visible, visible_lines
 
 if TYPE_CHECKING:
     import keras
@@ -24,7 +25,12 @@ class Parser(argparse.ArgumentParser):
     """One that tells an error in one line, as all others are told."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"kerasexplain: error: {message} ({self.prog} --help says more)\n")
+        self.exit(2, f"kerasexplain: error: {visible(message)} ({self.prog} --help says more)\n")
+
+
+def tell(text: object, *, as_error: bool = False) -> None:
+    """Prints text of one or several lines, at once, on stdout or stderr: all that the command says comes by here."""
+    print(visible_lines(str(text)), file=sys.stderr if as_error else sys.stdout, flush=as_error)
 
 
 def batch_size(text: str) -> int | str:

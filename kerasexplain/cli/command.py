@@ -27,8 +27,10 @@ from kerasexplain.cli.arguments import (
     neuron_label,
     quiet,
     target_of,
+    tell,
 )
 from kerasexplain.foundation.errors import without_backend
+from kerasexplain.foundation.text import visible
 
 if TYPE_CHECKING:
     from kerasexplain.analyzer import Analyzer
@@ -59,10 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `kerasexplain list | head`: nobody reads on, and Python must not try at its exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
-        print("kerasexplain: interrupted", file=sys.stderr)
+        tell("kerasexplain: interrupted", as_error=True)
         return 130
     except Exception as error:
-        print(f"kerasexplain: error: {_said(error)}", file=sys.stderr)
+        tell(f"kerasexplain: error: {_said(error)}", as_error=True)
         return 2
     return 0
 
@@ -141,12 +143,12 @@ def _list(options: argparse.Namespace) -> None:
         from kerasexplain import registry, tables
 
         if options.metrics:
-            print(evaluating.metrics_table())
+            tell(evaluating.metrics_table())
             return
         describe = _rules_of if options.rules else _summary
         cells = [(name, describe(registry.find(name))) for name in registry.names()]
     heading = "rules, the first match first" if options.rules else "what it is"
-    print(tables.render("analyzers", [("name", "left"), (heading, "left")], cells, []))
+    tell(tables.render("analyzers", [("name", "left"), (heading, "left")], cells, []))
 
 
 def _summary(kind: Any) -> str:
@@ -176,7 +178,7 @@ def _rules_of(kind: Any) -> str:
 def _demo(options: argparse.Namespace) -> None:
     with quiet():
         from kerasexplain.cli import demo
-    print(demo.run(options.out))
+    tell(demo.run(options.out))
 
 
 def _board(options: argparse.Namespace) -> None:
@@ -188,7 +190,7 @@ def _board(options: argparse.Namespace) -> None:
 
 
 def _rules(options: argparse.Namespace) -> None:
-    print(_analyzer(options, {}))
+    tell(_analyzer(options, {}))
 
 
 def _explain(options: argparse.Namespace) -> None:
@@ -214,19 +216,19 @@ def _explain(options: argparse.Namespace) -> None:
     explanation = analyzer.explain(x, target, audit=audit, verbose=int(many))
     titles = _titles(explanation, names, labels)
     if not many:
-        print("\n".join(titles))
+        tell("\n".join(map(visible, titles)))
     if options.out is not None:
         _write(options.out, explanation, x, names, titles)
     if options.tensorboard is not None:
         _log(options.tensorboard, explanation, x, names, labels)
     if explanation.reference is not None:
         error = np.abs(explanation.completeness_error).max()
-        print(f"sum of relevance less the change from the baseline: {error:.2g} at most")
+        tell(f"sum of relevance less the change from the baseline: {error:.2g} at most")
     if options.audit:
-        print(explanation.audit)
+        tell(explanation.audit)
     for written in (options.out, options.tensorboard):
         if written is not None:
-            print(f"written: {written}")
+            tell(f"written: {written}")
 
 
 def _into_store(options: argparse.Namespace, analyzer: Analyzer, target: Any) -> None:

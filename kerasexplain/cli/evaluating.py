@@ -6,7 +6,6 @@ import argparse
 import dataclasses
 import pathlib
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from kerasexplain.cli.arguments import (
     neuron_label,
     quiet,
     target_of,
+    tell,
 )
 from kerasexplain.foundation.untrusted import read_arrays
 
@@ -96,7 +96,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     run, names = _run(options, target, analyzers, metrics)
     limits = {"seconds": options.seconds or None, "batch_size": options.batch_size}
     record = Record(options.out.with_suffix(".work"), run, limits)
-    finished = evaluate(run, record, limits=limits, told=lambda line: print(line, file=sys.stderr, flush=True))
+    finished = evaluate(run, record, limits=limits, told=lambda line: tell(line, as_error=True))
     comparison = run.comparison([each.trial for each in finished])
     titles = [
         f"{name}: {neuron_label(neuron, labels)}, {value:.4g}"
@@ -104,9 +104,9 @@ def _evaluate(options: argparse.Namespace) -> None:
     ]
     command = shlex.join(["kerasexplain", *options.arguments])
     Report.of(comparison, finished, run.value.model, titles=titles, command=command).save(options.out)
-    print(comparison)
-    print(headline(comparison))
-    print(f"written: {options.out}; finished analyzers are in {record.folder}")
+    tell(comparison)
+    tell(headline(comparison))
+    tell(f"written: {options.out}; finished analyzers are in {record.folder}")
 
 
 def _run(
@@ -140,8 +140,8 @@ def _choose(options: argparse.Namespace) -> None:
     x, _ = samples(options.inputs, model, options.pixels)
     choice = choose(model, x, targets=target, seconds=options.seconds, seed=options.seed, verbose=1)
     choice.analyzer.save(options.out)
-    print(choice)
-    print(f"written: {options.out}")
+    tell(choice)
+    tell(f"written: {options.out}")
 
 
 def _chosen(texts: Sequence[str]) -> dict[str, Chosen]:

@@ -10,6 +10,7 @@ import numpy as np
 from kerasexplain import visualize
 from kerasexplain.evaluation.trials import CONTROLS, Samples
 from kerasexplain.foundation.errors import not_importable
+from kerasexplain.foundation.text import in_figure
 from kerasexplain.metrics.scores import mean_of_defined
 
 try:
@@ -46,7 +47,7 @@ def curves(scores: Sequence[Scores], ax: Any = None) -> Figure:
             x, mean = 100 * each.steps[which], mean_of_defined(curve, axis=0)
             style = ":" if name == CONTROLS[0] else "-." if name in CONTROLS else styles.get(which, "-")
             legend = name if len(each.curves) == 1 else f"{name}, {which} relevant first"
-            ax.plot(x, mean, style, color=colour, label=legend, linewidth=1.6)
+            ax.plot(x, mean, style, color=colour, label=in_figure(legend), linewidth=1.6)
             if len(curve) > 1:
                 known = np.maximum(np.isfinite(curve).sum(axis=0), 2)  # of one there is no spread, and none is drawn
                 squares = mean_of_defined((curve - mean) ** 2, axis=0)
@@ -58,7 +59,7 @@ def curves(scores: Sequence[Scores], ax: Any = None) -> Figure:
     ax.set_xlabel("share of the input that is changed, %")
     correlates = label.startswith("sensitivity_n")
     ax.set_ylabel("correlation" if correlates else "similarity" if "randomization" in label else "explained value")
-    ax.set_title(f"{label}, {len(scores[0])} samples", fontsize=10)
+    ax.set_title(in_figure(f"{label}, {len(scores[0])} samples"), fontsize=10)
     ax.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     ax.spines[["top", "right"]].set_visible(False)
     return ax.figure

@@ -16,6 +16,7 @@ from kerasexplain import registry
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.create import create_analyzer
 from kerasexplain.foundation.errors import InputError, NotFiniteError, plain
+from kerasexplain.foundation.text import visible_lines
 from kerasexplain.metrics import PointingGame, RegionPerturbation, RelevanceInside, Sparseness
 from kerasexplain.metrics.judging import check_explained, judge, masks_of
 from kerasexplain.metrics.metric import Metric
@@ -278,7 +279,7 @@ def teller(verbose: int) -> Callable[[str], None]:
 
     def tell(line: str) -> None:
         if verbose:
-            print(line, file=sys.stderr, flush=True)
+            print(visible_lines(line), file=sys.stderr, flush=True)
 
     return tell
 

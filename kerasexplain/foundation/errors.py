@@ -6,16 +6,25 @@ import difflib
 import re
 from collections.abc import Iterable
 
+from kerasexplain.foundation.text import visible, visible_lines
 
-class UnsupportedModelError(ValueError):
+
+class _ToldError(Exception):
+    """An error whose message may hold names from a file: they are shown, and do nothing to a terminal."""
+
+    def __init__(self, *told: object) -> None:
+        super().__init__(*(visible_lines(part) if isinstance(part, str) else part for part in told))
+
+
+class UnsupportedModelError(_ToldError, ValueError):
     """The model, or an operation in it, cannot be explained by the analyzer that was asked for."""
 
 
-class InputError(ValueError):
+class InputError(_ToldError, ValueError):
     """The input does not fit the model, or breaks a promise made about it."""
 
 
-class NotFiniteError(ArithmeticError):
+class NotFiniteError(_ToldError, ArithmeticError):
     """Relevance has grown beyond what the floating-point numbers can hold."""
 
 
@@ -60,12 +69,12 @@ def plain(error: BaseException) -> str:
     framed = re.search(r"\x1b\[1m(.*?)\x1b\[0m", text, re.S)
     text = re.sub(r"\x1b\[[0-9;]*m", "", framed[1] if framed else text).strip()
     first = text.splitlines()[0] if text else ""
-    return re.sub(r"\{\{.*?\}\}|\[Op:\w*\]( name:.*)?$", "", first).strip()[:300]
+    return re.sub(r"\{\{.*?\}\}|\[Op:\w*\]( name:.*)?$", "", visible(first)).strip()[:300]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a name that is not known: the nearest ones, and all of them where there are few."""
-    names = sorted(known)
+    names = sorted(map(visible, known))
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
     return f"{hint} Known: {', '.join(names)}."

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from kerasexplain.features import shortened
 from kerasexplain.foundation.arrays import check_sample, real_array
 from kerasexplain.foundation.checks import check_positive
+from kerasexplain.foundation.text import in_figure
 from kerasexplain.visualize.figures import LABEL, SMALL, new_figure
 from kerasexplain.visualize.palette import RELEVANCE, colour_bar, limits, mappable, usual_percentile
 
@@ -82,10 +83,10 @@ def signals(
     for i, (axes, sample, limit) in enumerate(zip(given, shown, highest, strict=True)):
         _draw(axes, times, curves[sample], mappable(limit, cmap).to_rgba(grounds[sample]), names)
         if titles is not None:
-            axes.set_title(titles[i], fontsize=LABEL)
+            axes.set_title(in_figure(titles[i]), fontsize=LABEL)
         if count == 1 and channels is not None:
-            axes.set_ylabel(names[0], fontsize=LABEL)
-    given[-1].set_xlabel(label, fontsize=LABEL)
+            axes.set_ylabel(in_figure(names[0]), fontsize=LABEL)
+    given[-1].set_xlabel(in_figure(label), fontsize=LABEL)
     figure = given[0].figure
     colour_bar(figure, list(given), cmap, scale, percentile, each="each sample")
     return figure
@@ -100,7 +101,7 @@ def _draw(axes: Any, times: np.ndarray, curves: np.ndarray, colours: np.ndarray,
             low, high = curve.min(), curve.max()
             curve = -i + 0.8 * ((curve - low) / (high - low) - 0.5 if high > low else np.zeros(len(curve)))
         ground = LineCollection(list(_pieces(times, curve)), colors=colours[:, i], linewidths=_GROUND)
-        ground.set_label(name)
+        ground.set_label(in_figure(name))
         axes.add_collection(ground)
         axes.plot(times, curve, color="0.2", linewidth=_CURVE)
     if count > 1:

@@ -7,6 +7,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from kerasexplain.foundation.text import in_figure
+
 #: Pixels per inch of new figures.
 DPI = 120
 #: The writing of a picture, in points: its title, the names of its parts, and numbers beside them.
@@ -35,14 +37,14 @@ def axes_of(ax: Any, width: float, height: float) -> Any:
 def dress(ax: Any, title: str | None, xlabel: str = "") -> None:
     """Title, label, and no lines but the one below."""
     if title is not None:
-        ax.set_title(title, fontsize=TITLE)
-    ax.set_xlabel(xlabel, fontsize=LABEL)
+        ax.set_title(in_figure(title), fontsize=TITLE)
+    ax.set_xlabel(in_figure(xlabel), fontsize=LABEL)
     ax.tick_params(labelsize=LABEL)
     ax.spines[["top", "right", "left"]].set_visible(False)
 
 
 def rows(ax: Any, labels: list[str]) -> None:
     """A label for every row, the first one on top."""
-    ax.set_yticks(range(len(labels)), labels, fontsize=LABEL)
+    ax.set_yticks(range(len(labels)), [in_figure(label) for label in labels], fontsize=LABEL)
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(labels) - 0.4, -0.6)

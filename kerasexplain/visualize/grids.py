@@ -11,6 +11,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 from PIL import Image
 
+from kerasexplain.foundation.text import in_figure
 from kerasexplain.visualize.images import as_images, heatmap, overlay
 from kerasexplain.visualize.palette import RELEVANCE, colour_bar, usual_percentile
 
@@ -63,11 +64,11 @@ def grid(
     figure = Figure(figsize=size, dpi=dpi, layout="compressed")
     axes = figure.subplots(len(drawn), len(columns), squeeze=False)
     for column, (name, shown) in enumerate(columns):
-        axes[0, column].set_title(_heading(name, width), fontsize=9)
+        axes[0, column].set_title(in_figure(_heading(name, width)), fontsize=9)
         for row, image in enumerate(shown):
             show(axes[row, column], image)
     for row, label in enumerate(labels):
-        axes[row, 0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9, labelpad=6)
+        axes[row, 0].set_ylabel(in_figure(label), rotation=0, ha="right", va="center", fontsize=9, labelpad=6)
     if relevances:
         sizes = [image.width * image.height for _, (image, *_) in columns[1:]]
         used = {usual_percentile(size) if percentile is None else percentile for size in sizes}

@@ -13,6 +13,7 @@ from kerasexplain.features import entries_of, features_of, is_one_hot, ranked, v
 from kerasexplain.foundation.arrays import check_sample
 from kerasexplain.foundation.checks import check_choice
 from kerasexplain.foundation.errors import nearest
+from kerasexplain.foundation.text import in_figure
 from kerasexplain.tokens import token_relevances
 from kerasexplain.visualize.curves import signals
 from kerasexplain.visualize.figures import LABEL, SMALL, TITLE, new_figure
@@ -110,7 +111,7 @@ def picture(
     for part, panel in zip(parts, panels, strict=True):
         panel.draw(part)
     if title:
-        figure.suptitle(title, fontsize=TITLE)
+        figure.suptitle(in_figure(title), fontsize=TITLE)
     return figure
 
 
@@ -175,7 +176,7 @@ def _of_signal(relevance: np.ndarray, x: Any, names: Any, sample: int, heading: 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
         signals(curves, relevance, channels=names, samples=sample, ax=axes)
-        axes.set_title(heading, fontsize=LABEL)
+        axes.set_title(in_figure(heading), fontsize=LABEL)
         if x is None:  # then that is all there is to draw
             axes.set_ylabel("relevance", fontsize=LABEL)
 
@@ -194,9 +195,9 @@ def _of_image(relevance: np.ndarray, x: Any, sample: int, heading: str) -> Panel
         axes = figure.subplots(1, len(drawn), squeeze=False)[0]
         for ax, (name, image) in zip(axes, drawn, strict=True):
             show(ax, image)
-            ax.set_title(name, fontsize=SMALL)
+            ax.set_title(in_figure(name), fontsize=SMALL)
         colour_bar(figure, list(axes), RELEVANCE, None, usual_percentile(maps[0].width * maps[0].height))
-        figure.suptitle(heading, fontsize=LABEL)
+        figure.suptitle(in_figure(heading), fontsize=LABEL)
 
     height = maps[0].height / maps[0].width * _WIDTH / len(drawn)
     return Panel(1.15 + min(max(height, 1.0), 2.6), draw)
@@ -207,7 +208,7 @@ def _of_volume(relevance: np.ndarray, x: Any, sample: int, heading: str) -> Pane
 
     def draw(figure: Any) -> None:
         slices(x, relevance, count=count, sample=sample, ax=figure.subplots(1, count, squeeze=False)[0])
-        figure.suptitle(heading, fontsize=LABEL)
+        figure.suptitle(in_figure(heading), fontsize=LABEL)
 
     return Panel(2.3, draw)
 
@@ -224,6 +225,6 @@ def _of_text(name: str, relevance: np.ndarray, tokens: Mapping[str, Any], sample
     def draw(figure: Any) -> None:
         ax = figure.subplots()
         draw_words(ax, words)
-        ax.set_title(heading, fontsize=LABEL)
+        ax.set_title(in_figure(heading), fontsize=LABEL)
 
     return Panel(0.25 + LINE_HEIGHT * lines + (0.25 if heading else 0.0), draw)

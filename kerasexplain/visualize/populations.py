@@ -10,6 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from kerasexplain.features import features_of, ranked, shortened
+from kerasexplain.foundation.text import in_figure
 from kerasexplain.visualize.figures import LABEL, SMALL, axes_of, dress, rows
 
 #: The colours of a feature's values: none that could be taken for relevance.
@@ -136,7 +137,7 @@ def dependence(
         distinct = np.unique(numbers[np.isfinite(numbers)])
         ticks = distinct if len(distinct) <= _FEW else None
         bar = ax.figure.colorbar(ScalarMappable(Normalize(low, high), _VALUES), ax=ax, aspect=30, pad=0.02, ticks=ticks)
-        bar.set_label(shortened(found.names[by]), fontsize=LABEL)
+        bar.set_label(in_figure(shortened(found.names[by])), fontsize=LABEL)
         _plain(bar)
     if kinds is not None:
         shown = [shortened(kind) for kind in kinds]

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from kerasexplain.foundation.arrays import check_sample, real_array
 from kerasexplain.foundation.checks import check_choice, check_count
+from kerasexplain.foundation.text import in_figure
 from kerasexplain.visualize.figures import LABEL, TITLE, new_figure
 from kerasexplain.visualize.grids import show
 from kerasexplain.visualize.images import heatmap, overlay
@@ -69,7 +70,7 @@ def slices(
     figure = axes[0].figure
     colour_bar(figure, axes, cmap, scale, percentile, each="the volume")
     if title is not None and ax is None:
-        figure.suptitle(title, fontsize=TITLE)
+        figure.suptitle(in_figure(title), fontsize=TITLE)
     return figure
 
 
@@ -114,7 +115,7 @@ def projection(
         shape = image.height / image.width
         ax = new_figure(3.6, 0.9 + 3.2 * min(shape, 2.0)).subplots()
     show(ax, image)
-    ax.set_title(f"{how} along {_AXES[axis]}" if title is None else title, fontsize=TITLE)
+    ax.set_title(f"{how} along {_AXES[axis]}" if title is None else in_figure(title), fontsize=TITLE)
     colour_bar(ax.figure, [ax], cmap, scale, percentile, each="the picture")
     return ax.figure
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.patches import Rectangle
 
+from kerasexplain.foundation.text import in_figure
 from kerasexplain.tokens import TokenRelevance, pieces
 
 #: Characters in a line, and the size of the writing at which they fill seven inches: of a font in which all are equally
@@ -43,7 +44,7 @@ def draw_words(ax: Any, sample: TokenRelevance) -> None:
         place = (word.column, word.line - 0.4)
         ax.add_patch(Rectangle(place, len(word.text), 0.8, color=background, linewidth=0))
         middle = word.column + len(word.text) / 2
-        text = word.text.replace("$", r"\$")  # which would begin a formula
+        text = in_figure(word.text)
         look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": _POINTS, "family": "monospace"}
         ax.text(middle, word.line, text, color=ink, **look)
     ax.set_xlim(0, LINE)
