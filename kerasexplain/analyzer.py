@@ -439,7 +439,11 @@ class Analyzer:
     @classmethod
     def from_config(cls, config: dict[str, Any], model: keras.Model, fitted: dict[str, Any] | None = None) -> Analyzer:
         """The analyzer of that configuration, for a model, with the values fitted to data."""
-        method = registry.find(config["analyzer"]).from_config(config["method"], **(fitted or {}))
+        kind = registry.find(config["analyzer"])
+        foreign = set(fitted or {}) - set(kind.fitted_fields)
+        if foreign:
+            raise ValueError(f"{config['analyzer']!r} is fitted to data by other values than {sorted(foreign)}")
+        method = kind.from_config(config["method"], **(fitted or {}))
         return cls(model, method, **{name: deserialize(value) for name, value in config["options"].items()})
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import keras
@@ -15,6 +16,9 @@ else:
     def dataclass_transform(**options: Any) -> Any:
         return lambda function: function
 
+
+#: What Keras makes of plain data besides arrays, and runs nothing for.
+_PLAIN = ("__ellipsis__", "__slice__", "__bytes__", "__tuple__")
 
 Self = TypeVar("Self", bound="Configurable")
 Named = TypeVar("Named")
@@ -132,9 +136,38 @@ def deserialize(value: Any) -> Any:
         items = [deserialize(item) for item in value["items"]]
         return tuple(items) if value["sequence"] == "tuple" else items
     if isinstance(value, dict) and set(value) == {"registered"}:
-        name = value["registered"]
-        known = getattr(keras.layers, name, None) or keras.saving.get_registered_object(name)
-        if known is None:
-            raise ValueError(f"{name!r} is not known: import the module that registers it first")
-        return known
+        return _known(value["registered"])
+    _check_reach(value)
     return keras.saving.deserialize_keras_object(value)
+
+
+def _known(name: Any) -> Any:
+    """The layer of Keras, or the registered class or function, of a name; the file may hold any."""
+    layer = getattr(keras.layers, name, None) if isinstance(name, str) else None
+    return layer if isinstance(layer, type) and issubclass(layer, keras.layers.Layer) else _registered_as(name)
+
+
+def _registered_as(name: Any) -> Any:
+    known = keras.saving.get_registered_object(name) if isinstance(name, str) else None
+    if known is None:
+        raise ValueError(f"{name!r} is not known: import the module that registers it first")
+    return known
+
+
+def _check_reach(value: Any) -> None:
+    """Raises ValueError if plain data would make anything but arrays, slices and what is registered.
+
+    Keras would look for classes and functions in its modules, too, and make them with arguments of the file's choice.
+    """
+    entries = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    for entry in entries:
+        _check_reach(entry)
+    if not isinstance(value, dict) or "class_name" not in value:
+        return
+    kind, own = value["class_name"], value.get("config")
+    if kind in ("__numpy__", "__tensor__"):
+        dtype = str(own.get("dtype")) if isinstance(own, dict) else ""
+        if not re.fullmatch(r"bool|(u?int|b?float)\d+", dtype):
+            raise ValueError(f"an array of the configuration is of the type {dtype!r}")
+    elif kind not in _PLAIN:
+        _registered_as(own if kind == "function" else value.get("registered_name") or kind)
