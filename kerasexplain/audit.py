@@ -94,8 +94,14 @@ class Audit:
         """A sentence on shares that are wrong, in percent of what is explained, and what to try; empty where none are.
 
         It speaks where, in the middle sample, the inputs get less than a twentieth of what is explained, or biases and
-        losses are more than three times it.
+        losses are more than three times it; and where relevance overflows on its way, so that the rest is not known.
         """
+        for row in reversed(self.rows):
+            if not all(np.isfinite(part).all() for part in (row.received, row.delivered, row.bias)):
+                return (
+                    f"relevance overflows at {row.name!r} ({row.type}), so that what is lost in front of it is not "
+                    "known: take a model in float64, a larger epsilon, or rules that are bounded"
+                )
         kept = self.explained != 0
         if not kept.any():
             return ""

@@ -104,10 +104,18 @@ class Explanation:
 
     @property
     def remark(self) -> str:
-        """A sentence on a sum that misses the change from the baseline by more than a tenth of it; else "".
+        """A sentence on relevance that is zero wherever one looks, though the output is not; or on a sum that misses
+        the change from the baseline by more than a tenth of it; else "".
 
-        That is said of the middle sample. Where relevance of both signs cancels, a tenth of its size is the measure.
+        The latter is said of the middle sample. Where relevance of both signs cancels, a tenth of its size is the
+        measure.
         """
+        inputs = [array for array in self._inputs() if np.size(array)]
+        if inputs and np.any(self.explained) and not any(np.any(array) for array in inputs):
+            return (
+                "no input has any relevance, though the output is not zero: the way to it is closed (units that are "
+                f"off, or a method for positive outputs alone), or the numbers are too small for {inputs[0].dtype}"
+            )
         if self.reference is None:
             return ""
         gap, change = (np.abs(x).astype("float64") for x in (self.completeness_error, self.explained - self.reference))
@@ -124,9 +132,12 @@ class Explanation:
 
     def _per_sample(self) -> list[np.ndarray]:
         """The relevance of each input in double precision, one row per sample."""
+        return [np.asarray(array, "float64").reshape(len(array), -1) for array in self._inputs()]
+
+    def _inputs(self) -> list[np.ndarray]:
+        """The relevance of each input."""
         inputs = self.relevance.values() if isinstance(self.relevance, dict) else self.relevance
-        arrays = list(inputs) if isinstance(self.relevance, (dict, list, tuple)) else [self.relevance]
-        return [np.asarray(array, "float64").reshape(len(array), -1) for array in arrays]
+        return list(inputs) if isinstance(self.relevance, (dict, list, tuple)) else [self.relevance]
 
     def to_image(self, **options: Any) -> Image:
         """The relevance as an image: one heatmap per sample, side by side. Needs the `viz` extra.

@@ -12,16 +12,15 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
-import h5py
 import keras
 
-from kerasexplain.foundation.hdf5 import check_hdf5
+from kerasexplain.foundation.hdf5 import check_apart
 from kerasexplain.foundation.untrusted import (
     JSON_BYTES,
-    StoredMember,
     check_archive,
     from_json,
     most_unpacked,
+    place_of,
 )
 
 #: Keras holds the configuration of a model in memory twice.
@@ -38,31 +37,28 @@ def check_file(path: pathlib.Path) -> int:
     """
     most = most_unpacked(path)
     if path.suffix != ".keras":
-        with h5py.File(path, "r") as file:
-            return check_hdf5(file, most, names=True) + _UNSAVED
+        return check_apart(path, most, names=True) + _UNSAVED
     held = _UNSAVED
     for name, member in check_archive(path).items():
         if name.endswith(".json"):
             with zipfile.ZipFile(path) as archive, archive.open(member) as raw:
                 from_json(raw.read(MOST_CONFIGURATION + 1), MOST_CONFIGURATION)
         if name.endswith(".h5"):
-            with _opened(path, member) as raw, h5py.File(raw, "r") as file:
-                held += check_hdf5(file, most)
+            held += _of_member(path, member, most)
         else:
             held += member.file_size
     return held
 
 
-@contextlib.contextmanager
-def _opened(path: pathlib.Path, member: zipfile.ZipInfo) -> Iterator[Any]:
-    """A member of an archive, to be read here and there."""
+def _of_member(path: pathlib.Path, member: zipfile.ZipInfo, most: int) -> int:
+    """How many bytes the values of an HDF5 file in an archive take."""
     if member.compress_type == zipfile.ZIP_STORED:
-        with StoredMember(path, member) as stored:
-            yield stored
-        return
-    with tempfile.TemporaryFile() as copy, zipfile.ZipFile(path) as archive, archive.open(member) as raw:
-        shutil.copyfileobj(raw, copy)
-        yield copy
+        return check_apart(path, most, part=place_of(path, member))
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
+        copy = pathlib.Path(folder) / "copy.h5"
+        with archive.open(member) as raw, copy.open("wb") as there:
+            shutil.copyfileobj(raw, there)
+        return check_apart(copy, most)
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from kerasexplain.compat.lambdas import functions_with
 from kerasexplain.compat.upgrading import classes_in, upgraded
 from kerasexplain.compat.weights import convert_weights, rename_layers
 from kerasexplain.foundation.errors import UnsupportedModelError, plain
+from kerasexplain.foundation.text import visible
 from kerasexplain.foundation.untrusted import from_json
 
 #: What the files of Keras end in.
@@ -176,7 +177,7 @@ def _said(error: Exception) -> str:
     text = plain(error)
     named = re.search(r"Could not locate (?:class|function) '[^']+'|Unknown (?:layer|object): '[^']+'", str(error))
     if named:
-        return f"{named[0]}: pass it in custom_objects= (--custom-objects on the command line)"
+        return f"{visible(named[0])}: pass it in custom_objects= (--custom-objects on the command line)"
     if "Lambda" in text and "arbitrary code" in text:
         return (
             "it holds a Lambda layer, whose Python function would run: if you trust where it comes from, pass "

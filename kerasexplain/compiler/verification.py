@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from kerasexplain.compiler.probe import differing, drawn_outputs, first_difference, rounding, run, tolerance_of
-from kerasexplain.foundation.errors import UnsupportedModelError
+from kerasexplain.foundation.errors import NotFiniteError, UnsupportedModelError
 from kerasexplain.graph.graph import Graph, Shape
 from kerasexplain.trace.specification import Specification
 
@@ -79,7 +79,9 @@ class Verification:
         for position in self._concerned:
             y, z = outputs[position], ops.convert_to_numpy(expected[position])
             is_aligned = len(y) == len(back) and len(z) == len(order)
-            rows = differing(y, z[back] if is_aligned else z[: len(y)], tolerance)
+            own = z[back] if is_aligned else z[: len(y)]
+            rows = differing(y, own, tolerance)
+            _check_own(own, rows)
             is_random = any(differing(other[position], z, tolerance) for other in others)
             if is_random and position != self._chosen:
                 continue  # an inner operation is explained: what is random behind it does not matter
@@ -144,6 +146,19 @@ class Verification:
         return (
             f"{start}{begin}. Its code depends on sizes or values that the trace did not see, or was replaced since. "
             "Make a new analyzer, with example= of these sizes"
+        )
+
+
+def _check_own(outputs: np.ndarray, rows: Sequence[int]) -> None:
+    """Raises NotFiniteError where a model's own output is no number, in one of the rows in which the graph's differs.
+
+    What comes of NaN depends on which operations a backend joins.
+    """
+    bad = [row for row in rows if row < len(outputs) and not np.isfinite(outputs[row]).all()]
+    if bad:
+        raise NotFiniteError(
+            f"the model's own output is NaN or infinite, so that there is nothing to explain ({len(bad)} of "
+            f"{len(outputs)} samples, the first is number {bad[0]} of the batch)"
         )
 
 

@@ -2,8 +2,7 @@
 
 HDF5 files begin with a block of our own, which HDF5 leaves alone: the checksum of all that follows. It is compared
 before the HDF5 library opens the file, which may crash or never end on a damaged one. In JSON, the checksum is one more
-key. Files that were written before there were checksums have neither; of them, the structure and the declared sizes are
-checked, but what a damaged one does to the HDF5 library cannot be known.
+key. Files that were written before there were checksums have neither: they are looked at in another process first.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any, BinaryIO
 import h5py
 
 from kerasexplain.foundation.errors import plain
-from kerasexplain.foundation.hdf5 import check_hdf5
+from kerasexplain.foundation.hdf5 import check_apart, check_hdf5
 from kerasexplain.foundation.untrusted import JSON_BYTES, Path, from_json
 
 #: What our HDF5 files begin with; the checksum follows.
@@ -107,9 +106,12 @@ def read_values(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
                 raise ValueError(f"{none} as it was saved: it is damaged or cut off, and does not match its checksum")
     elif not head.startswith(HDF5):
         raise ValueError(f"{none}: it is no file of kerasexplain's")
+    size = pathlib.Path(path).stat().st_size
     try:
+        if not head.startswith(MARK):
+            check_apart(path, size)
         with h5py.File(path, "r") as file:
-            check_hdf5(file, pathlib.Path(path).stat().st_size)
+            check_hdf5(file, size)
             config = from_json(file.attrs.get("analyzer", "{}"))
             values = {name: _read(file[name]) for name in file}
     except Exception as error:  # whatever h5py finds wrong with a file that has no checksum, or is a stranger's

@@ -102,19 +102,25 @@ def _directory_bytes(raw: BinaryIO) -> int:
     return int(struct.unpack_from("<L", tail, at + 12)[0])
 
 
-class StoredMember(io.RawIOBase):
-    """A member of an archive that is stored as it is, without a copy: HDF5 reads here and there.
+def place_of(path: Path, member: zipfile.ZipInfo) -> tuple[int, int]:
+    """Where a member of an archive that is stored as it is begins, and how long it is."""
+    with pathlib.Path(path).open("rb") as raw:
+        raw.seek(member.header_offset + 26)
+        name, extra = struct.unpack("<HH", raw.read(4))
+    return member.header_offset + 30 + name + extra, member.file_size
+
+
+class Part(io.RawIOBase):
+    """A part of a file, as if it were a file: HDF5 reads here and there in a member of an archive.
 
     Args:
-        path: The archive.
-        member: The member, which was checked.
+        path: The file.
+        begin, size: Where the part is.
     """
 
-    def __init__(self, path: Path, member: zipfile.ZipInfo) -> None:
+    def __init__(self, path: Path, begin: int, size: int) -> None:
         self._raw = pathlib.Path(path).open("rb")  # noqa: SIM115 - closed by close
-        self._raw.seek(member.header_offset + 26)
-        name, extra = struct.unpack("<HH", self._raw.read(4))
-        self._begin, self._size, self._at = member.header_offset + 30 + name + extra, member.file_size, 0
+        self._begin, self._size, self._at = begin, size, 0
 
     def readable(self) -> bool:
         """It is."""
@@ -130,7 +136,7 @@ class StoredMember(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        """Reads into a buffer, up to the member's end."""
+        """Reads into a buffer, up to the part's end."""
         self._raw.seek(self._begin + self._at)
         view = memoryview(buffer).cast("B")
         count = self._raw.readinto(view[: max(0, min(len(view), self._size - self._at))])
@@ -138,7 +144,7 @@ class StoredMember(io.RawIOBase):
         return count
 
     def close(self) -> None:
-        """Closes the archive."""
+        """Closes the file."""
         self._raw.close()
         super().close()
 

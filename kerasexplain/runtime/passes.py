@@ -146,7 +146,8 @@ class Passes:
                 first.append(answer.at(copies == 0))
             weights = [1.0 / count] * len(relevance) if weigh is None else weigh(rows, copies)
             for total, part, weight in zip(relevance, answer.relevance, weights, strict=True):
-                add_rows(total, rows, part * weight)
+                with np.errstate(over="ignore", invalid="ignore"):  # which the end finds
+                    add_rows(total, rows, part * weight)
             taps = taps or [np.zeros((self.samples, *part.shape[1:])) for part in answer.taps]
             at_taps = [1.0 / count] * len(taps) if weigh_taps is None else weigh_taps(rows, copies)
             for total, part, weight in zip(taps, answer.taps, at_taps, strict=True):
