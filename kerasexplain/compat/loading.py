@@ -7,7 +7,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from kerasexplain.compat.declared import MOST_CONFIGURATION, check_file, weights
 from kerasexplain.compat.functions import OF_KERAS_2, TensorFlowFunction
 from kerasexplain.compat.lambdas import functions_with
 from kerasexplain.compat.upgrading import classes_in, upgraded
-from kerasexplain.compat.weights import convert_weights, rename_layers
+from kerasexplain.compat.weights import convert_weights, copy_values, rename_layers
 from kerasexplain.foundation.errors import UnsupportedModelError, plain
 from kerasexplain.foundation.text import visible
 from kerasexplain.foundation.untrusted import from_json
@@ -163,8 +162,8 @@ def _of_h5(path: pathlib.Path, objects: dict[str, Any], allow_lambda: bool) -> k
         return _loaded(path, objects, allow_lambda)
     with tempfile.TemporaryDirectory() as folder:
         copy = pathlib.Path(folder) / "model.h5"
-        shutil.copyfile(path, copy)
-        with h5py.File(copy, "r+") as file:
+        with h5py.File(path, "r") as old, h5py.File(copy, "w") as file:
+            copy_values(old, file)
             file.attrs["model_config"] = json.dumps(config)
             rename_layers(file["model_weights"], changes.names)
             convert_weights(file["model_weights"], changes.cudnn)

@@ -8,6 +8,17 @@ from typing import Any
 import numpy as np
 
 
+def copy_values(old: Any, new: Any) -> None:
+    """Copies what an HDF5 group holds: a file that was damaged is read, and never written to."""
+    for name, value in old.attrs.items():
+        new.attrs[name] = value
+    for name, item in old.items():
+        if hasattr(item, "shape"):
+            new.create_dataset(name, data=item[()]).attrs.update(item.attrs)
+        else:
+            copy_values(item, new.create_group(name, track_order=True))
+
+
 def rename_layers(group: Any, names: Mapping[str, str]) -> None:
     """Renames layers in the group of an HDF5 file."""
     for old, new in sorted(names.items(), key=lambda pair: -len(pair[0])):  # what is inside of another first
