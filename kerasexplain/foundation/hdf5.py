@@ -27,6 +27,7 @@ NAMES, MOST_NAMES = ("layer_names", "weight_names"), 5_000
 #: What the process that looks at a file may take: seconds of work, seconds in all, and bytes besides what the file may
 #: unpack to.
 WORK, SECONDS, BYTES = 5, 60, 256 * 2**20
+_BEGUN = b"begun "
 _CODE = "import sys; sys.path[:] = sys.argv[2:]; from kerasexplain.foundation.hdf5 import look; look(sys.argv[1])"
 
 
@@ -41,26 +42,37 @@ def check_apart(path: Path, most: int, *, names: bool = False, part: tuple[int, 
     Raises:
         ValueError: The file is refused, or that process crashed, or took too long.
     """
-    if not sys.executable or getattr(sys, "frozen", False):  # a program that is no Python cannot start one
+    asked = json.dumps({"path": os.path.abspath(path), "most": most, "names": names, "part": part})  # noqa: PTH100
+    begun, told = _answer([sys.executable, "-c", _CODE, asked, *filter(None, sys.path)])
+    if not begun:  # what runs here may be another program that has Python in it, or may start none
         with _opened(path, part) as file:
             return check_hdf5(file, most, names=names)
-    asked = json.dumps({"path": os.path.abspath(path), "most": most, "names": names, "part": part})  # noqa: PTH100
-    command = [sys.executable, "-c", _CODE, asked, *filter(None, sys.path)]
+    if not told:
+        raise ValueError("it is damaged: the HDF5 library crashed, or did not come to its end")
+    found = json.loads(told)
+    if isinstance(found, str):
+        raise ValueError(found)
+    return int(found)
+
+
+def _answer(command: list[str]) -> tuple[bool, bytes]:
+    """Whether a process for a file got as far as to open it, and what it then said; nothing if it crashed."""
+    if not sys.executable or getattr(sys, "frozen", False):
+        return False, b""
     try:
         ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        raise ValueError(f"the HDF5 library did not come to its end in {SECONDS} seconds") from None
-    if ended.returncode:
-        raise ValueError("it is damaged: the HDF5 library crashed, or did not come to its end")
-    told = json.loads(ended.stdout)
-    if isinstance(told, str):
-        raise ValueError(told)
-    return int(told)
+    except subprocess.TimeoutExpired as late:
+        return (late.stdout or b"").startswith(_BEGUN), b""
+    except OSError:
+        return False, b""
+    said = ended.stdout
+    return said.startswith(_BEGUN), b"" if ended.returncode else said.removeprefix(_BEGUN)
 
 
 def look(asked: str) -> None:
     """The work of that process: prints, as JSON, how many bytes the values take, or why the file is refused."""
     given = json.loads(asked)
+    print(_BEGUN.decode(), end="", flush=True)
     _limit(given["most"] + BYTES)
     told: int | str
     try:

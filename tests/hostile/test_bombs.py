@@ -6,6 +6,7 @@ import json
 import pathlib
 import pickle
 import struct
+import sys
 import zipfile
 from collections.abc import Callable
 from typing import Any
@@ -23,6 +24,7 @@ from helpers.hostile import array, configuration, directory, members, png, weigh
 from kerasexplain import load_analyzer
 from kerasexplain.cli.command import main
 from kerasexplain.compat import load_model
+from kerasexplain.foundation import hdf5
 from kerasexplain.foundation.untrusted import read_arrays
 
 pytestmark = pytest.mark.once("files are read the same way whatever computes")
@@ -156,6 +158,26 @@ def test_what_is_whole_is_loaded_however_it_is_packed(name: str, network: keras.
     if name == "good.keras":
         members(folder / name, lambda _: None, zipfile.ZIP_DEFLATED)
         np.testing.assert_array_equal(load_model(folder / name)(X), network(X))
+
+
+@pytest.mark.parametrize("program", ["", "/none/python", "/bin/false", "/bin/echo"])
+def test_where_no_python_can_be_started_the_file_is_looked_at_here(
+    program: str, folder: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", program)
+    assert load_model(folder / "good.h5").count_params() == load_model(folder / "good.keras").count_params()
+    with h5py.File(folder / "good.h5", "r+") as file:
+        declares((TERABYTE,))(file)
+    assert "declares more values than it can hold" in told(capsys, "good.h5", "good.npy")
+
+
+@pytest.mark.parametrize("code", ["import os; os.kill(os.getpid(), 11)", "while True: pass"])
+def test_a_process_that_crashes_or_never_ends_once_it_has_begun(
+    code: str, folder: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hdf5, "_CODE", f"print('begun ', end='', flush=True); {code}".replace("; while", "\nwhile"))
+    monkeypatch.setattr(hdf5, "SECONDS", 2)
+    assert "the HDF5 library crashed, or did not come to its end" in told(capsys, "good.h5", "good.npy")
 
 
 ARRAYS: list[tuple[str, Callable[[pathlib.Path], Any], str]] = [
