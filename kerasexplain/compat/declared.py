@@ -27,6 +27,8 @@ from kerasexplain.foundation.untrusted import (
 MOST_CONFIGURATION = JSON_BYTES // 2
 #: What layers may hold that is in no file: counters, seeds, and what was never saved.
 _UNSAVED = 64 * 2**20
+#: Numbers of half precision in a file may be read by layers of single precision.
+_WIDER = 2
 
 
 def check_file(path: pathlib.Path) -> int:
@@ -37,17 +39,17 @@ def check_file(path: pathlib.Path) -> int:
     """
     most = most_unpacked(path)
     if path.suffix != ".keras":
-        return check_apart(path, most, names=True) + _UNSAVED
-    held = _UNSAVED
+        return _WIDER * check_apart(path, most, names=True) + _UNSAVED
+    held = 0
     for name, member in check_archive(path).items():
-        if name.endswith(".json"):
+        if name.endswith(".json") and "/" not in name:  # a layer's own may be a vocabulary
             with zipfile.ZipFile(path) as archive, archive.open(member) as raw:
                 from_json(raw.read(MOST_CONFIGURATION + 1), MOST_CONFIGURATION)
         if name.endswith(".h5"):
             held += _of_member(path, member, most)
         else:
             held += member.file_size
-    return held
+    return _WIDER * held + _UNSAVED
 
 
 def _of_member(path: pathlib.Path, member: zipfile.ZipInfo, most: int) -> int:

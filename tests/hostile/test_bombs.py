@@ -23,7 +23,7 @@ from helpers.hostile import array, configuration, directory, members, png, weigh
 
 from kerasexplain import load_analyzer
 from kerasexplain.cli.command import main
-from kerasexplain.compat import load_model
+from kerasexplain.compat import declared, load_model
 from kerasexplain.foundation import hdf5
 from kerasexplain.foundation.untrusted import read_arrays
 
@@ -178,6 +178,23 @@ def test_a_process_that_crashes_or_never_ends_once_it_has_begun(
     monkeypatch.setattr(hdf5, "_CODE", f"print('begun ', end='', flush=True); {code}".replace("; while", "\nwhile"))
     monkeypatch.setattr(hdf5, "SECONDS", 2)
     assert "the HDF5 library crashed, or did not come to its end" in told(capsys, "good.h5", "good.npy")
+
+
+def in_half(file: h5py.File) -> None:
+    arrays: list[h5py.Dataset] = []
+    file.visititems(lambda _, item: arrays.append(item) if isinstance(item, h5py.Dataset) else None)
+    for held in arrays:
+        name, values = held.name, held[()].astype("float16")
+        del file[name]
+        file[name] = values
+
+
+def test_weights_in_half_precision_are_no_fewer(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(declared, "_UNSAVED", 0)
+    large = keras.Sequential([keras.Input((500,)), keras.layers.Dense(800)])  # 1.6 MB, and 0.8 MB in the file
+    large.save(folder / "large.keras")
+    weights(folder / "large.keras", in_half)
+    assert load_model(folder / "large.keras").count_params() == large.count_params()
 
 
 ARRAYS: list[tuple[str, Callable[[pathlib.Path], Any], str]] = [
