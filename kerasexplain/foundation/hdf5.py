@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import pathlib
 import subprocess
 import sys
 import time
@@ -43,7 +44,8 @@ def check_apart(path: Path, most: int, *, names: bool = False, part: tuple[int, 
         ValueError: The file is refused, or that process crashed, or took too long.
     """
     asked = json.dumps({"path": os.path.abspath(path), "most": most, "names": names, "part": part})  # noqa: PTH100
-    begun, told = _answer([sys.executable, "-c", _CODE, asked, *filter(None, sys.path)])
+    folders = [*filter(None, sys.path), str(pathlib.Path(__file__).parents[2])]  # the current one may be a stranger's
+    begun, told = _answer([sys.executable, "-c", _CODE, asked, *folders])
     if not begun:  # what runs here may be another program that has Python in it, or may start none
         with _opened(path, part) as file:
             return check_hdf5(file, most, names=names)

@@ -160,6 +160,19 @@ def test_what_is_whole_is_loaded_however_it_is_packed(name: str, network: keras.
         np.testing.assert_array_equal(load_model(folder / name)(X), network(X))
 
 
+def test_the_process_begins_wherever_the_package_was_found(
+    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = pathlib.Path(hdf5.__file__).parents[2]
+    monkeypatch.setattr(sys, "path", ["", *(path for path in sys.path if path and pathlib.Path(path) != root)])
+    (folder / "h5py.py").write_text("raise SystemExit")  # beside the model
+    answered = []
+    answer = hdf5._answer
+    monkeypatch.setattr(hdf5, "_answer", lambda command: answered.append(answer(command)) or answered[-1])
+    load_model(folder / "good.h5")
+    assert [begun and int(said) > 100 for begun, said in answered] == [True]
+
+
 @pytest.mark.parametrize("program", ["", "/none/python", "/bin/false", "/bin/echo"])
 def test_where_no_python_can_be_started_the_file_is_looked_at_here(
     program: str, folder: pathlib.Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
