@@ -57,7 +57,6 @@ def _board(path: pathlib.Path) -> None:
 
 def _limit() -> None:
     """Leaves so much more memory than there is in use, whatever was opened before."""
-    keras.backend.clear_session()
     pages = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
     most = pages * resource.getpagesize() + BYTES
     resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
@@ -77,6 +76,8 @@ def main() -> None:
     print(json.dumps({"ended": "ready"}), flush=True)
     for line in sys.stdin:
         path = pathlib.Path(json.loads(line))
+        if path.suffix in (".keras", ".h5", ".hdf5"):
+            keras.backend.clear_session()  # models stay otherwise
         _limit()
         try:
             opens[path.suffix](path)
