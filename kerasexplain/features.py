@@ -144,10 +144,9 @@ def ranked(strength: np.ndarray, most: int) -> tuple[list[int], list[int]]:
 
 
 def shortened(text: str) -> str:
-    """A text as a label: no longer than there is room for, and no formula, which dollars would begin."""
+    """A text as a label: no longer than there is room for."""
     half = _LONGEST // 2
-    cut = text if len(text) <= _LONGEST else f"{text[: half - 1]}…{text[-half:]}"
-    return cut.replace("$", r"\$")
+    return text if len(text) <= _LONGEST else f"{text[: half - 1]}…{text[-half:]}"
 
 
 def _by_input(entries: Mapping[str, Any], values: Any, names: Any, summed: bool) -> list[Features]:

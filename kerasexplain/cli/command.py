@@ -242,8 +242,8 @@ def _into_store(options: argparse.Namespace, analyzer: Analyzer, target: Any) ->
         analyzer, data, options.out, target=target, keys=keys, batch_size=size, resume=True, verbose=1
     )
     if options.audit:
-        print("\n".join(f"{name}: {value:.6g} (mean of {len(store)})" for name, value in store.totals().items()))
-    print(f"written: {options.out} ({len(store)} samples; kerasexplain.store.Store reads it)")
+        tell("\n".join(f"{name}: {value:.6g} (mean of {len(store)})" for name, value in store.totals().items()))
+    tell(f"written: {options.out} ({len(store)} samples; kerasexplain.store.Store reads it)")
 
 
 def _analyzer(options: argparse.Namespace, chosen: dict[str, Any]) -> Analyzer:

@@ -140,7 +140,7 @@ def dependence(
         bar.set_label(in_figure(shortened(found.names[by])), fontsize=LABEL)
         _plain(bar)
     if kinds is not None:
-        shown = [shortened(kind) for kind in kinds]
+        shown = [in_figure(shortened(kind)) for kind in kinds]
         look = {} if sum(map(len, shown)) < _BESIDE else {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
         ax.set_xticks(range(len(kinds)), shown, **look)
     dress(ax, title, shortened(found.names[i]))
