@@ -31,6 +31,8 @@ CHUNK = 2**20
 LIBVER = (h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
 #: What relevance is held in: as it was computed, or in half of that.
 PRECISIONS = ("float16", "float32", "float64")
+#: Bytes of what is told of a store, at most.
+LONGEST_RECORD = 2**26
 #: The parts of a store in which relevance is held in the chosen precision.
 RELEVANCE = ("relevance", "layers", "bias")
 
@@ -169,6 +171,37 @@ def make_dataset(file: h5py.File, path: str, shape: tuple[int, ...], dtype: Any,
         shuffle=compression is not None and np.dtype(dtype).kind in "fiu",
         fletcher32=True,
     )
+
+
+def own_dataset(file: h5py.File, path: str) -> h5py.Dataset:
+    """A dataset whose values lie in this file: whoever made another may have chosen which is read instead.
+
+    Raises:
+        ValueError: There is none at that path, or its values lie elsewhere.
+    """
+    group: h5py.Group = file
+    for name in path.split("/"):
+        if not isinstance(group, h5py.Group) or not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise ValueError("it is not in this file")
+        group = group[name]
+    if not isinstance(group, h5py.Dataset) or group.external or group.is_virtual or group.dtype.hasobject:
+        raise ValueError("its values are not in this file, or are no numbers")
+    return group
+
+
+def record_of(file: h5py.File) -> dict[str, Any]:
+    """The record of a store.
+
+    Raises:
+        ValueError: It has none, or one that is too large.
+    """
+    held = own_dataset(file, "record")
+    if held.size > LONGEST_RECORD:
+        raise ValueError(f"it is longer than {LONGEST_RECORD} bytes")
+    found = json.loads(held[()].tobytes().decode())
+    if not isinstance(found, dict) or not {"analyzer", "made_of", "arrays", "values"} <= set(found):
+        raise ValueError("it does not tell what the store is of")
+    return found
 
 
 def halved(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import os
 import pathlib
 import time
@@ -16,7 +15,7 @@ import numpy as np
 from kerasexplain.explanation import Explanation
 from kerasexplain.foundation.errors import plain
 from kerasexplain.store.durable import log_of, repair
-from kerasexplain.store.format import rebuilt, state_of
+from kerasexplain.store.format import own_dataset, rebuilt, record_of, state_of
 from kerasexplain.store.slicing import sliced
 
 #: How often what cannot be read is read again while another process writes, and how long to wait in between.
@@ -37,8 +36,8 @@ class StoredArray:
         self._store, self.path = store, path
 
         def look(file: h5py.File) -> tuple[tuple[int, ...], np.dtype, float | None]:
-            held = file[path]
-            scale = file.get(f"scales/{path}")
+            held = own_dataset(file, path)
+            scale = own_dataset(file, f"scales/{path}") if f"scales/{path}" in file else None
             if scale is None:
                 return held.shape[1:], held.dtype, None
             return held.shape[1:], scale.dtype, float(scale.attrs["error"])
@@ -121,9 +120,7 @@ class Store:
             repair(self.path)
         state = state_of(self.path)
         self._samples, self.is_complete = state.samples, state.is_complete
-        self.record: dict[str, Any] = json.loads(
-            self._read("record", lambda file: file["record"][()]).tobytes().decode()
-        )
+        self.record: dict[str, Any] = self._read("record", record_of)
         for name in ("relevance", "layers", "bias", "output", "neuron", "explained", "reference", "audit"):
             setattr(self, name, self._part(name))
 
@@ -188,10 +185,10 @@ class Store:
 
     def _rows(self, path: str, low: int, high: int, is_scaled: bool = False) -> np.ndarray:
         def read(file: h5py.File) -> np.ndarray:
-            rows = file[path][low:high]
+            rows = own_dataset(file, path)[low:high]
             if not is_scaled:
                 return np.asarray(rows)
-            scale = file[f"scales/{path}"][low:high]
+            scale = own_dataset(file, f"scales/{path}")[low:high]
             return np.asarray(rows.astype(scale.dtype) * scale.reshape(-1, *(1,) * (rows.ndim - 1)))
 
         found = self._read(path, read)

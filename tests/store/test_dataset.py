@@ -359,3 +359,67 @@ def test_what_made_it_is_told(analyzer: Analyzer, x: np.ndarray, tmp_path: pathl
     assert len(made_of["the model or its weights"]) == 64
     assert repr(store) == f"<Store {os.fspath(tmp_path / 'r.h5')!r}: lrp.epsilon of 4 samples>"
     assert repr(store.relevance) == f"<relevance of {os.fspath(tmp_path / 'r.h5')!r}: float32 (4, 6, 6, 2)>"
+
+
+def test_a_store_of_a_stranger_reads_no_other_file(analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "r.h5"
+    analyze_dataset(analyzer, x, path)
+    whole = path.read_bytes()
+    secret = np.arange(N * 72, dtype="float32").reshape(N, 6, 6, 2)
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["relevance"] = secret
+    secret.tofile(tmp_path / "secret.bin")
+
+    def virtual(file: h5py.File) -> None:
+        layout = h5py.VirtualLayout(secret.shape, "float32")
+        layout[:] = h5py.VirtualSource(tmp_path / "secret.h5", "relevance", secret.shape)
+        file.create_virtual_dataset("relevance", layout)
+
+    def external(file: h5py.File) -> None:
+        raw = [(os.fspath(tmp_path / "secret.bin"), 0, secret.nbytes)]
+        file.create_dataset("relevance", secret.shape, "float32", external=raw)
+
+    def linked(file: h5py.File) -> None:
+        file["relevance"] = h5py.ExternalLink(tmp_path / "secret.h5", "relevance")
+
+    def listed(file: h5py.File) -> None:
+        file.create_dataset("relevance", data=["text"] * N)
+
+    for change in (virtual, external, linked, listed):
+        path.write_bytes(whole)
+        with h5py.File(path, "r+") as file:
+            del file["relevance"]
+            change(file)
+        with pytest.raises(ValueError, match=r"relevance cannot be read \(it.* not in this file"):
+            Store(path)
+    path.write_bytes(whole)
+    with h5py.File(path, "r+") as file:
+        del file["record"]
+        file["record"] = np.frombuffer(b"[1, 2]", "uint8")
+    with pytest.raises(ValueError, match="it does not tell what the store is of"):
+        Store(path)
+
+
+def test_tensorboard_shows_a_store(analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path) -> None:
+    pytest.importorskip("tensorboard")
+    from kerasexplain.tensorboard.explanations import ExplanationLog
+
+    store = analyze_dataset(analyzer, x[:6], tmp_path / "r.h5", layers=["conv"])
+    found = analyzer.explain(x[:6], layers=["conv"])
+    of_store, of_memory = (ExplanationLog(x[:6]) for _ in range(2))
+    of_store.check(store)
+    assert of_store.images(store).keys() == of_memory.images(found).keys()
+
+    class Kept:
+        """Keeps what is written."""
+
+        def __init__(self) -> None:
+            self.blobs: list[Any] = []
+
+        def relevance(self, tag: str, blobs: Any, step: int) -> None:
+            self.blobs.append((tag, list(blobs), step))
+
+    written = [Kept(), Kept()]
+    of_store.write(written[0], "a", store, 0)  # type: ignore[arg-type]
+    of_memory.write(written[1], "a", found, 0)  # type: ignore[arg-type]
+    assert written[0].blobs == written[1].blobs
