@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import h5py
 
+from kerasexplain.foundation.digests import versions
 from kerasexplain.foundation.errors import plain
 from kerasexplain.foundation.hdf5 import check_apart, check_hdf5
 from kerasexplain.foundation.untrusted import JSON_BYTES, Path, from_json
@@ -25,6 +26,8 @@ MARK = b"kerasexplain sha256 "
 BLOCK = 512
 #: What any HDF5 file without such a block begins with.
 HDF5 = b"\x89HDF\r\n\x1a\n"
+#: What is told of the versions that wrote a file; it is for people, and not read.
+MADE_BY = "made_by"
 #: The key of the checksum in JSON.
 CHECKSUM = "sha256"
 
@@ -34,6 +37,7 @@ def write_analyzer(path: Path, config: dict[str, Any], fitted: dict[str, Any]) -
     if fitted:
         write_values(path, config, fitted)
         return
+    config = {**config, MADE_BY: versions()}
     text = json.dumps({**config, CHECKSUM: _of_config(config)}, indent=2)
     pathlib.Path(path).write_text(text, encoding="utf-8")
 
@@ -63,6 +67,7 @@ def read_analyzer(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             f"{none} as it was saved: it does not match its checksum, so that it is damaged or was changed by hand "
             f"(without the key {CHECKSUM!r} it is taken as it is)"
         )
+    config.pop(MADE_BY, None)
     if set(config) != {"analyzer", "method", "options"}:
         raise ValueError(f"{none}: its keys are {list(config)}")
     return config, {}
@@ -77,6 +82,7 @@ def write_values(path: Path, config: dict[str, Any], values: dict[str, Any]) -> 
     pathlib.Path(path).open("wb").close()  # where that fails, Python tells why in better words than HDF5
     with h5py.File(path, "w", userblock_size=BLOCK) as file:
         file.attrs["analyzer"] = json.dumps(config)
+        file.attrs[MADE_BY] = json.dumps(versions())
         for name, value in values.items():
             _write(file, name, value)
     with pathlib.Path(path).open("r+b") as raw:

@@ -16,6 +16,7 @@ import pytest
 from keras import layers
 
 from kerasexplain import Analyzer, Explanation, create_analyzer, load_analyzer
+from kerasexplain.foundation import storage
 
 pytestmark = pytest.mark.once("files hold arrays, whatever computed them")
 
@@ -291,3 +292,14 @@ def test_configurations_that_nobody_saved(change: dict[str, Any], message: str, 
     (tmp_path / "a.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=rf"a\.json' holds no analyzer.*{message}"):
         load_analyzer(tmp_path / "a.json", network())
+
+
+def test_files_tell_which_versions_wrote_them(tmp_path: pathlib.Path) -> None:
+    config = {"analyzer": "lrp.epsilon", "method": {}, "options": {}}
+    storage.write_analyzer(tmp_path / "a.json", config, {})
+    storage.write_values(tmp_path / "v.h5", config, {"x": np.ones(3)})
+    told = json.loads((tmp_path / "a.json").read_text())["made_by"]
+    with h5py.File(tmp_path / "v.h5") as file:
+        assert json.loads(file.attrs["made_by"]) == told
+    assert told["keras"] == keras.__version__
+    assert storage.read_analyzer(tmp_path / "a.json") == (config, {})
