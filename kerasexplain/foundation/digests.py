@@ -23,12 +23,15 @@ def of_model(model: keras.Model) -> str:
     class, which may have no configuration, the class and the weights count.
     """
     try:
-        told = as_text(keras.saving.serialize_keras_object(model))
+        config = keras.saving.serialize_keras_object(model)
+        config.pop("compile_config", None)  # what trains it decides nothing
+        told = as_text(config)
     except (NotImplementedError, TypeError, ValueError):
         told = f"{type(model).__module__}.{type(model).__qualname__}"
     found = hashlib.sha256(told.encode())
     for weight in model.weights:
-        _add(found, weight.path, keras.ops.convert_to_numpy(weight))
+        # A Sequential has its own name in the paths of its weights until it has been saved.
+        _add(found, weight.name, keras.ops.convert_to_numpy(weight))
     return found.hexdigest()
 
 

@@ -12,6 +12,8 @@ from kerasexplain.analyzer import Analyzer
 from kerasexplain.foundation.config import serialize
 from kerasexplain.foundation.digests import as_text, of_arrays, of_model, versions
 
+#: Packages that have no part in an explanation.
+BESIDE = ("scipy", "scikit-image", "scikit-learn")
 #: What "changed" is said of, where it is not told which part of a model it is.
 MODEL = "the model or its weights"
 
@@ -36,7 +38,7 @@ def circumstances(analyzer: Analyzer, **asked: Any) -> dict[str, Any]:
         "what the analyzer was fitted to": of_arrays(fitted) if fitted else "",
         **asked,
         "the floating-point numbers": keras.config.floatx(),
-        "versions": versions(),
+        "versions": {name: version for name, version in versions().items() if name not in BESIDE},
     }
 
 

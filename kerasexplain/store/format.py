@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
+from kerasexplain.store.durable import IDENTITY
+
 #: What a store begins with.
 MARK = b"kerasexplain store 1\n"
 #: The size of the block in front of the HDF5 file.
@@ -55,8 +57,8 @@ class State(NamedTuple):
     def packed(self) -> bytes:
         """The block of text."""
         told = json.dumps({"samples": self.samples, "size": self.size, "complete": self.is_complete}).encode()
-        line = self.identity.encode()[:32] + b"\n" + b"%08x " % zlib.crc32(told) + told
-        return (MARK + line).ljust(BLOCK, b"\0")
+        identity = (MARK + self.identity.encode()).ljust(IDENTITY - 1) + b"\n"
+        return (identity + b"%08x " % zlib.crc32(told) + told).ljust(BLOCK, b"\0")
 
 
 def state_of(path: pathlib.Path) -> State:
@@ -81,7 +83,7 @@ def state_of(path: pathlib.Path) -> State:
         if int(checksum, 16) != zlib.crc32(told):
             raise ValueError("its checksum is another")
         read = json.loads(told)
-        state = State(int(read["samples"]), int(read["size"]), bool(read["complete"]), identity.decode())
+        state = State(int(read["samples"]), int(read["size"]), bool(read["complete"]), identity.decode().strip())
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{str(path)!r} is damaged: its first block cannot be read ({error})") from None
     if path.stat().st_size < state.size:

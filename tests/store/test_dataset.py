@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,10 +16,11 @@ import keras
 import numpy as np
 import pytest
 
-from kerasexplain import Contrast, InputError, create_analyzer
+from kerasexplain import Contrast, InputError, NotFiniteError, create_analyzer
 from kerasexplain.analyzer import Analyzer
-from kerasexplain.store import Store, analyze_dataset
+from kerasexplain.store import Store, analyze_dataset, durable
 from kerasexplain.store.durable import log_of
+from kerasexplain.store.format import State
 
 N = 50
 
@@ -243,6 +247,55 @@ def test_what_cannot_be_begun(analyzer: Analyzer, x: np.ndarray, tmp_path: pathl
         analyze_dataset(analyzer, x, path)
 
 
+def test_a_full_disk_ends_the_run_and_not_what_was_done(
+    analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, written = tmp_path / "r.h5", durable._to_disk
+    left = [7]
+
+    def full(file: Any) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written(file)
+
+    monkeypatch.setattr(durable, "_to_disk", full)
+    with pytest.raises(
+        OSError, match=r"No space left on device: 16 samples are kept, and resume=True goes on"
+    ) as caught:
+        analyze_dataset(analyzer, x, path, unit=16)
+    assert caught.value.errno == errno.ENOSPC
+    assert len(Store(path)) == 16
+    analyze_dataset(analyzer, x, path, unit=16, resume=True)
+    whole = analyze_dataset(analyzer, x, tmp_path / "whole.h5", unit=16)
+    assert path.read_bytes() == whole.path.read_bytes()
+
+
+def test_a_run_that_fails_in_between_goes_on_where_it_was(analyzer: Analyzer, tmp_path: pathlib.Path) -> None:
+    x = np.random.default_rng(0).normal(size=(40, 6, 6, 2)).astype("float32")
+    broken = x.copy()
+    broken[30] = np.nan
+    path = tmp_path / "r.h5"
+    with pytest.raises((InputError, NotFiniteError)):
+        analyze_dataset(analyzer, broken, path, unit=8)
+    held = Store(path)
+    assert 8 <= len(held) <= 24
+    np.testing.assert_array_equal(held.relevance, analyzer.analyze(x)[: len(held)])
+    assert len(analyze_dataset(analyzer, x, path, unit=8, resume=True)) == 40
+
+
+def test_a_model_that_is_compiled_or_loaded_again_is_the_same(x: np.ndarray, tmp_path: pathlib.Path) -> None:
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((6, 6, 2)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    path = tmp_path / "r.h5"
+    with pytest.raises(InterruptionError):
+        analyze_dataset(create_analyzer("lrp.epsilon", model), x, path, unit=32, callback=after(32))
+    model.compile("adam", "mse")
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert len(analyze_dataset(create_analyzer("lrp.epsilon", loaded), x, path, unit=32, resume=True)) == N
+
+
 def test_samples_of_different_sizes_are_refused(tmp_path: pathlib.Path) -> None:
     inputs = keras.Input((None, 3))
     model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling1D()(inputs)))
@@ -423,3 +476,41 @@ def test_tensorboard_shows_a_store(analyzer: Analyzer, x: np.ndarray, tmp_path: 
     of_store.write(written[0], "a", store, 0)  # type: ignore[arg-type]
     of_memory.write(written[1], "a", found, 0)  # type: ignore[arg-type]
     assert written[0].blobs == written[1].blobs
+
+
+#: Explains a thousand samples, and tells what is on the disk.
+RUN = """
+import sys
+import keras, numpy as np
+from kerasexplain import create_analyzer
+from kerasexplain.store import analyze_dataset
+keras.utils.set_random_seed(0)
+model = keras.Sequential([keras.Input((6, 6, 2)), keras.layers.Flatten(), keras.layers.Dense(3)])
+x = np.random.default_rng(1).normal(size=(1000, 6, 6, 2)).astype("float32")
+told = lambda done: print(done, flush=True)
+analyze_dataset(create_analyzer("lrp.epsilon", model), x, sys.argv[1], unit=32, resume=True, callback=told)
+"""
+
+
+@pytest.mark.once("a kill is the same, whatever computes")
+def test_what_was_told_is_there_after_a_kill(tmp_path: pathlib.Path) -> None:
+    path, whole = tmp_path / "r.h5", tmp_path / "whole.h5"
+    command = [sys.executable, "-c", RUN]
+    process = subprocess.Popen([*command, path], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    told = [int(process.stdout.readline()) for _ in range(5)]
+    process.kill()
+    process.wait()
+    told += [int(line) for line in process.stdout.read().split()]
+    subprocess.run([*command, whole], check=True, capture_output=True)
+    complete, killed = Store(whole), Store(path)
+    assert told[-1] <= len(killed) < 1000
+    np.testing.assert_array_equal(killed.relevance, complete.relevance[: len(killed)])
+    subprocess.run([*command, path], check=True, capture_output=True)
+    assert path.read_bytes() == whole.read_bytes()
+
+
+def test_a_store_is_known_by_its_first_bytes() -> None:
+    states = [State(samples, 1000 * samples, samples > 5, "f" * 32) for samples in (1, 10, 10**9)]
+    assert len({state.packed()[: durable.IDENTITY] for state in states}) == 1
+    assert len({state.packed() for state in states}) == 3
