@@ -38,6 +38,7 @@ class RelevanceLogger(LoggingWatcher):
         class_names: What the outputs mean.
         tokens: For inputs that are ids: what names them, as for `Explanation.tokens`.
         padding: The id that fills rows up.
+        feature_names: Of the columns of a table, or the channels of a signal; of several inputs a dict of lists.
 
     Raises:
         ValueError: An argument has no legal value.
@@ -59,11 +60,13 @@ class RelevanceLogger(LoggingWatcher):
     class_names: Sequence[str] = ()
     tokens: Any = None
     padding: int | None = None
+    feature_names: Any = None
 
     def __post_init__(self, data: Any) -> None:
         super().__post_init__(data)
         self._layers = (self.layers,) if isinstance(self.layers, str) else tuple(self.layers or ())
         names = {"class_names": self.class_names, "tokens": self.tokens, "padding": self.padding}
+        names["feature_names"] = self.feature_names
         self._logged = ExplanationLog(self._samples.x, labels=self._samples.labels, **names)
 
     def prepare(self, label: str, analyzer: Analyzer, targets: Any) -> None:

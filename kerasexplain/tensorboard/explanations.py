@@ -33,9 +33,11 @@ class ExplanationLog:
         titles: A name for each sample.
         tokens: For inputs that are ids, of shape `(samples, length)`: what names them, as for `Explanation.tokens`.
         padding: The id that fills rows up.
+        feature_names: Of the columns of a table, or the channels of a signal; of several inputs a dict of lists. None
+            takes those of a DataFrame.
 
     Raises:
-        ValueError: The tokens do not fit the samples.
+        ValueError: The tokens or names do not fit the samples.
 
     Example:
         >>> log = ExplanationLog(x, class_names=["cat", "dog"])
@@ -52,7 +54,9 @@ class ExplanationLog:
         titles: Sequence[str] = (),
         tokens: Any = None,
         padding: int | None = None,
+        feature_names: Any = None,
     ) -> None:
+        self._features = _named(x, feature_names)
         self._inputs = {name: _channels_last(values) for name, values in by_name(x).items()}
         self._labels = None if labels is None else [int(label) for label in labels]
         self._class_names, self._titles = [str(name) for name in class_names], [str(title) for title in titles]
@@ -61,6 +65,11 @@ class ExplanationLog:
             for name, ids in self._inputs.items()
             if tokens is not None and ids.ndim == 2 and ids.dtype.kind in "iu"
         }
+        for name, names in self._features.items():
+            if len(names) != self._inputs[name].shape[-1]:
+                raise ValueError(
+                    f"there are {len(names)} feature_names for the {self._inputs[name].shape[-1]} features of {name!r}"
+                )
         if tokens is not None and not self._tokens:
             raise ValueError("tokens= names ids, but no input holds integers of shape (samples, length)")
         self._has_samples: Any = None
@@ -137,7 +146,8 @@ class ExplanationLog:
     def _samples(self) -> list[bytes]:
         kinds = {name: self._kind(name, x) for name, x in self._inputs.items()}
         roles = dict.fromkeys(self._inputs, "input")
-        told = {"class_names": self._class_names, "titles": self._titles, "tokens": self._tokens}
+        told: dict[str, Any] = {"class_names": self._class_names, "titles": self._titles, "tokens": self._tokens}
+        told["features"] = self._features
         return blobs_of({name: list(x) for name, x in self._inputs.items()}, kinds, roles, **told)
 
     def _relevance(self, tag: str, found: Explanation) -> list[bytes]:
@@ -160,10 +170,12 @@ class ExplanationLog:
             analyzer=found.analyzer["analyzer"],
             samples=SAMPLES,
             event=self._events.get(tag, 0),
-            neuron=_neurons(found.neuron, len(found.explained)),
+            neuron=["output"] * len(found.explained)
+            if _has_one_output(found.output)
+            else _neurons(found.neuron, len(found.explained)),
             explained=[float(value) for value in found.explained],
             prediction=_predictions(found.output),
-            target=self._labels,
+            target=None if self._labels is not None and _is_regression(found.output, self._labels) else self._labels,
             operations=operations,
         )
 
@@ -178,6 +190,8 @@ class ExplanationLog:
     def _kind(self, name: str, x: np.ndarray) -> str:
         if name in self._tokens:
             return "tokens"
+        if _is_signal(x):
+            return "signal"
         return "image" if x.ndim > 2 else "numbers"
 
 
@@ -193,6 +207,31 @@ def by_name(x: Any) -> dict[str, np.ndarray]:
     if isinstance(x, (list, tuple)) and len(x) and np.ndim(x[0]) > 0:
         return {f"input {i}": np.asarray(value) for i, value in enumerate(x)}
     return {"input": np.asarray(x)}
+
+
+def _named(x: Any, given: Any) -> dict[str, list[str]]:
+    """The names of features by input."""
+    inputs = dict(x) if isinstance(x, Mapping) else {"input": x}
+    if isinstance(x, (list, tuple)) and len(x) and np.ndim(x[0]) > 0:
+        inputs = {f"input {i}": value for i, value in enumerate(x)}
+    if given is not None:
+        names = dict(given) if isinstance(given, Mapping) else dict.fromkeys(inputs, given)
+        unknown = [name for name in names if name not in inputs]
+        if unknown or (len(inputs) > 1 and not isinstance(given, Mapping)):
+            raise ValueError(f"feature_names are a list, or of several inputs a dict of lists by {list(inputs)}")
+    else:
+        names = {name: value.columns for name, value in inputs.items() if hasattr(value, "columns")}
+    return {str(name): [str(feature) for feature in features] for name, features in names.items()}
+
+
+def _has_one_output(output: Any) -> bool:
+    """Whether the model gives one number for each sample: it has no classes to be told by number."""
+    return isinstance(output, np.ndarray) and (output.ndim == 1 or (output.ndim == 2 and output.shape[1] == 1))
+
+
+def _is_regression(output: Any, labels: Sequence[int]) -> bool:
+    """Whether labels are values, and no classes, although they are integers."""
+    return _has_one_output(output) and not set(labels) <= {0, 1}
 
 
 def _channels_last(values: np.ndarray) -> np.ndarray:

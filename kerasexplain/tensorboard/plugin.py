@@ -94,6 +94,7 @@ class RelevancePlugin(base_plugin.TBPlugin):
             "operations": header.operations,
             "class_names": header.class_names,
             "titles": header.titles,
+            "features": header.features,
             "target": header.target,
         }
 

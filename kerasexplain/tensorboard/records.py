@@ -32,10 +32,10 @@ VERSION = 2
 #: The last part of the tag of samples; an analyzer's tag ends in its name.
 SAMPLES = "samples"
 
-#: What a section holds for every sample: values on a plane, `(height, width)` or `(height, width, channels)`; values of
-#: tokens, `(length,)` or `(length, features)`; other numbers of any shape; or "audit": what each operation received,
-#: what its bias took, and what it lost, `(3, operations)`.
-KINDS = ("image", "tokens", "numbers", "audit")
+#: What a section holds for every sample: values on a plane, `(height, width)` or `(height, width, channels)`; of a
+#: signal, `(time, channels)`; of tokens, `(length,)` or `(length, features)`; other numbers of any shape; or "audit":
+#: what each operation received, what its bias took, and what it lost, `(3, operations)`.
+KINDS = ("image", "signal", "tokens", "numbers", "audit")
 #: Kinds and roles by the words that version 1 had for them.
 RENAMED = {"picture": "image", "books": "audit"}
 
@@ -96,6 +96,7 @@ class Header:
         class_names: The names of the outputs; empty if they have none.
         titles: A name per sample; empty if they have none.
         tokens: By section, the tokens of every sample.
+        features: By section of a table the names of its columns, of a signal those of its channels.
         largest: By section of values, per sample the largest |value| as it is drawn (`as_map`): what colours are scaled
             to, also of samples that are not read.
     """
@@ -112,6 +113,7 @@ class Header:
     class_names: list[str] = dataclasses.field(default_factory=list)
     titles: list[str] = dataclasses.field(default_factory=list)
     tokens: dict[str, list[list[str]]] = dataclasses.field(default_factory=dict)
+    features: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     largest: dict[str, list[float]] = dataclasses.field(default_factory=dict)
 
     def section(self, name: str) -> Section:
@@ -168,6 +170,8 @@ class Header:
             "titles": _is_list(self.titles, str),
             "tokens": isinstance(self.tokens, dict)
             and all(_is_list(rows, list) and all(_is_list(row, str) for row in rows) for rows in self.tokens.values()),
+            "features": isinstance(self.features, dict)
+            and all(_is_list(names, str) for names in self.features.values()),
             "largest": isinstance(self.largest, dict)
             and all(_is_list(values, int, float) for values in self.largest.values()),
         }
@@ -235,14 +239,16 @@ def array_from_blob(blob: bytes) -> np.ndarray:
 def as_map(array: np.ndarray, kind: str) -> np.ndarray:
     """An array of that kind as a plane of float32, `(height, width)`, to be drawn.
 
-    Channels of images, the last of three axes, are summed, and so is all that belongs to one token. What has one axis
-    becomes a row, and what has more than three a row of its planes.
+    Channels of images, the last of three axes, are summed, and so is all that belongs to one token; those of signals
+    are rows. What has one axis becomes a row, and what has more than three a row of its planes.
     """
     values = np.asarray(array, dtype=np.float64)
     if kind == "tokens":
         values = values.reshape(len(values), math.prod(values.shape[1:])).sum(axis=1)
     elif values.ndim >= 3:
         values = values.sum(axis=-1)
+    if kind == "signal":
+        values = values.T
     if values.ndim > 2:
         values = np.concatenate(values.reshape(-1, *values.shape[-2:]), axis=1)
     with np.errstate(over="ignore"):  # overflow of single precision is drawn as not finite

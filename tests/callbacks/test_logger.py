@@ -156,7 +156,7 @@ def test_words(tmp_path: pathlib.Path) -> None:
     header = run.header("samples")
     assert header.tokens == {"input": [["", "good", "very", "!"], ["bad", "good", "", ""]]}
     assert run.header("lrp.z").section("input").kind == "tokens"
-    assert run.header("lrp.z").neuron == [0, 0]  # one output serves both classes
+    assert run.header("lrp.z").neuron == ["output", "output"]  # one output serves both classes
     assert run.header("lrp.z").prediction is None
     assert run.tags("images") == set()
 

@@ -109,3 +109,38 @@ def test_an_explanation_of_other_samples_is_refused(tmp_path: pathlib.Path) -> N
         pytest.raises(ValueError, match=r"has shape \(3, 8, 8, 1\), but what was explained"),
     ):
         log.write(writer, "a", explanation_of(np.ones((2, 8, 8, 1))), 0)
+
+
+def test_features_have_names_and_a_regression_has_no_class(tmp_path: pathlib.Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(np.random.default_rng(0).normal(size=(4, 3)), columns=["age", "tax", "rooms"])
+    inputs = keras.Input((3,))
+    analyzer = create_analyzer("lrp.epsilon", keras.Model(inputs, layers.Dense(1)(inputs)))
+    found = analyzer.explain(frame.to_numpy())
+    for run, options in {"frame": {}, "given": {"feature_names": ["a", "b", "c"]}}.items():
+        log = ExplanationLog(frame if run == "frame" else frame.to_numpy(), labels=np.array([3, 70, 1, 0]), **options)
+        with Writer(tmp_path / run) as writer:
+            log.write(writer, "a", found, 0)
+    frames, given = (Run.of(tmp_path / run) for run in ("frame", "given"))
+    assert frames.header("samples").features == {"input": ["age", "tax", "rooms"]}
+    assert given.header("samples").features == {"input": ["a", "b", "c"]}
+    assert frames.header("a").neuron == ["output"] * 4
+    assert frames.header("a").target is None
+    binary = ExplanationLog(frame, labels=np.array([0, 1, 1, 0]))
+    with Writer(tmp_path / "binary") as writer:
+        binary.write(writer, "a", found, 0)
+    assert Run.of(tmp_path / "binary").header("a").target == [0, 1, 1, 0]
+    with pytest.raises(ValueError, match="there are 2 feature_names for the 3 features of 'input'"):
+        ExplanationLog(frame.to_numpy(), feature_names=["a", "b"])
+    with pytest.raises(ValueError, match="feature_names are a list, or of several inputs a dict"):
+        ExplanationLog({"x": frame, "y": frame}, feature_names=["a", "b", "c"])
+
+
+def test_a_signal_is_logged_as_one(tmp_path: pathlib.Path) -> None:
+    x = np.random.default_rng(0).normal(size=(2, 40, 3)).astype("float32")
+    log = ExplanationLog(x, feature_names=["u", "v", "w"])
+    with Writer(tmp_path) as writer:
+        log.write(writer, "a", explanation_of(x), 0)
+    header = Run.of(tmp_path).header("a")
+    assert header.section("input").kind == "signal"
+    assert header.section("input").shape == (40, 3)

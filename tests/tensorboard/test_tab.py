@@ -386,3 +386,66 @@ def test_many_samples_are_made_as_they_come_into_view(tab: Tab, tmp_path: pathli
         expected = _coloured(logs.relevance("run", "gradient", 0, 299)[..., 0])
         np.testing.assert_allclose(_pixels(frame, _tile("gradient", 299))[..., :3], expected, atol=1)
         tab.leave()
+
+
+def test_a_table_has_the_names_of_its_columns(tab: Tab, tmp_path: pathlib.Path) -> None:
+    values, relevance = np.array([41.0, -2.0, 0.5]), np.array([0.5, -2.0, 0.0])
+    kinds, roles = {"input": "numbers"}, {"input": "input"}
+    with Writer(tmp_path / "table") as writer:
+        features = {"input": ["age", "<b>tax</b>", "rooms"]}
+        writer.relevance("samples", records.blobs_of({"input": [values]}, kinds, roles, features=features), 0)
+        told: dict[str, Any] = {"analyzer": "a", "samples": "samples", "neuron": ["output"], "explained": [-1.5]}
+        writer.relevance("a", records.blobs_of({"input": [relevance]}, kinds, roles, **told), 0)
+    with serving(tmp_path) as address:
+        frame = tab.open(address, sample="0")
+        frame.wait_for_selector(".features .operation")
+        rows = frame.locator(".features .operation").all_inner_texts()
+        assert [" ".join(row.split()) for row in rows] == [
+            "<b>tax</b> = \u22122 \u22122",
+            "age = 41 0.5",
+            "rooms = 0.5 0",
+        ]
+        assert frame.locator(".pane .what").last.inner_text().startswith("explains output: \u22121.5")
+        bar = frame.locator(".feature-bar").first
+        lane = frame.locator(".feature").first.bounding_box()
+        box = bar.bounding_box()
+        assert abs(box["x"] - lane["x"]) < 1  # the strongest reaches the end, on the left: it speaks against
+        assert abs(box["x"] + box["width"] - lane["x"] - lane["width"] / 2) < 1
+        tab.leave()
+
+
+def test_signals_are_curves_on_a_ground_of_relevance(tab: Tab, tmp_path: pathlib.Path) -> None:
+    time = np.linspace(0.0, 1.0, 80)
+    values, relevance = np.stack([time, -time], axis=1), np.zeros((80, 2))
+    relevance[:20, 0], relevance[60:, 1] = 1.0, -0.5
+    kinds, roles = {"input": "signal"}, {"input": "input"}
+    with Writer(tmp_path / "signal") as writer:
+        features = {"input": ["pulse", "breath"]}
+        writer.relevance("samples", records.blobs_of({"input": [values]}, kinds, roles, features=features), 0)
+        told: dict[str, Any] = {"analyzer": "a", "samples": "samples", "neuron": [1], "explained": [1.0]}
+        writer.relevance("a", records.blobs_of({"input": [relevance]}, kinds, roles, **told), 0)
+    with serving(tmp_path) as address:
+        frame = tab.open(address, sample="0", show="input,relevance,overlay")
+        pane = '.pane[data-view="{}"] canvas'
+        frame.wait_for_selector(pane.format("overlay"))
+        _drawn(frame)
+        ground = _pixels(frame, pane.format("relevance"))[..., :3]
+        height, width = ground.shape[:2]
+        quarter, rows = width // 8, (height // 4, 3 * height // 4)
+        colours = {
+            name: tuple(int(code[i : i + 2], 16) for i in (1, 3, 5))
+            for name, code in {"for": COLOURS[-1], "zero": COLOURS[len(COLOURS) // 2]}.items()
+        }
+        assert tuple(ground[rows[0], quarter]) == colours["for"]
+        assert tuple(ground[rows[0], -quarter]) == colours["zero"]
+        assert tuple(ground[rows[1], quarter]) == colours["zero"]
+        assert ground[rows[1], -quarter][2] > ground[rows[1], -quarter][0]  # blue: against
+        both = _pixels(frame, pane.format("overlay"))[..., :3]
+        lines = both.astype(int).sum(axis=2) < ground.astype(int).sum(axis=2) - 200
+        upper = [np.nonzero(lines[: height // 2, x : x + 9])[0].mean() for x in (width // 2, 3 * width // 4)]
+        assert upper[0] > upper[1] + 5  # the first channel rises
+        canvas = frame.locator(pane.format("relevance"))
+        box = canvas.bounding_box()
+        canvas.hover(position={"x": box["width"] * 0.9, "y": box["height"] * 0.75})
+        assert frame.locator(".readout").nth(1).inner_text() == "breath, step 72: \u22120.5"
+        tab.leave()

@@ -29,7 +29,7 @@ export function history({ steps, explained, prediction, target }, names, step, w
   return h(
     "div",
     { class: "history" },
-    h("h4", {}, "Explained value, and predicted class, over the steps"),
+    h("h4", {}, prediction.some((index) => index !== null) ? "Explained value, and predicted class, over the steps" : "Explained value over the steps"),
     chart,
     h("p", { class: "faint" }, `value ${short(low)} to ${short(high)}` + (truth === null ? "" : ` · true class: ${truth}`)),
   );
@@ -114,6 +114,35 @@ function split(parts) {
     return piece;
   });
   return h("div", { class: "split", role: "img", "aria-label": text, title: text }, pieces);
+}
+
+/** The features of a table, the strongest first: name, value, and relevance as a bar to the left or right of zero. */
+export function features(plane, names, given, look) {
+  const order = [...plane.keys()].sort((a, b) => Math.abs(plane[b]) - Math.abs(plane[a]));
+  return h(
+    "div",
+    { class: "features" },
+    h("h4", {}, "Features, the strongest first"),
+    h(
+      "div",
+      { class: "operations" },
+      order.map((i) => {
+        const bar = h("span", { class: "feature-bar" });
+        const part = Number.isFinite(plane[i]) ? Math.min(1, Math.abs(plane[i]) / look.limit) * 50 : 50;
+        bar.style.width = `${part}%`;
+        bar.style.marginLeft = `${plane[i] < 0 ? 50 - part : 50}%`;
+        bar.style.background = css(colour(Math.sign(plane[i]) * 0.8, 1, look.map));
+        const name = given ? `${names[i]} = ${short(given[i])}` : names[i];
+        return h(
+          "div",
+          { class: "operation", title: `${name}: ${short(plane[i])}` },
+          h("span", { class: "name" }, name),
+          h("span", { class: "feature" }, bar),
+          h("span", { class: "faint" }, short(plane[i])),
+        );
+      }),
+    ),
+  );
 }
 
 /** How many values there are of which size, in bins symmetric about zero; heights are roots of counts. */

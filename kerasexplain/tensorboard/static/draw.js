@@ -73,6 +73,46 @@ export function bars(canvas, values, look, [width, height], line, plain) {
   context.fillRect(0, Math.round(middle), width, 1);
 }
 
+/** Signals: a lane for every channel, its curve as a line on a ground of relevance; either may be missing. */
+export function signal(canvas, [channels, time], values, relevance, look, [width, height], line) {
+  canvas.width = width;
+  canvas.height = height;
+  const context = canvas.getContext("2d");
+  const colours = table(look.map);
+  const lane = height / channels;
+  for (let channel = 0; channel < channels; channel += 1) {
+    const [top, begin] = [channel * lane, channel * time];
+    for (let x = 0; relevance && x < Math.min(width, time); x += 1) {
+      const columns = Math.min(width, time);
+      let strongest = 0;
+      for (let i = Math.floor((x * time) / columns); i < ((x + 1) * time) / columns; i += 1) {
+        const value = relevance[begin + i];
+        if (!Number.isFinite(value) || Math.abs(value) > Math.abs(strongest)) strongest = value;
+      }
+      const at = 3 * entry(strongest, look.limit);
+      const rgb = Number.isFinite(strongest) ? colours.slice(at, at + 3) : BROKEN;
+      context.fillStyle = `rgb(${rgb.join(",")})`;
+      const [left, right] = [Math.floor((x * width) / columns), Math.ceil(((x + 1) * width) / columns)];
+      context.fillRect(left, top, right - left, lane);
+    }
+    if (values) curve(context, values.slice(begin, begin + time), [0, top + 3, width, lane - 6], line);
+  }
+}
+
+function curve(context, values, [left, top, width, height], line) {
+  const known = [...values].filter(Number.isFinite);
+  const [low, high] = [Math.min(...known), Math.max(...known)];
+  context.strokeStyle = line;
+  context.lineWidth = 1.25;
+  context.beginPath();
+  values.forEach((value, i) => {
+    if (!Number.isFinite(value)) return;
+    const part = high > low ? (value - low) / (high - low) : 0.5;
+    context.lineTo(left + ((i + 0.5) / values.length) * width, top + (1 - part) * height);
+  });
+  context.stroke();
+}
+
 function paint(canvas, height, width, write) {
   canvas.width = width;
   canvas.height = height;

@@ -4,7 +4,7 @@ import * as charts from "./charts.js";
 import { fill, h, set, whenChanged } from "./dom.js";
 import { exact, short } from "./format.js";
 import { Tile } from "./tile.js";
-import { columnName, relevanceOf, wordsOf } from "./view.js";
+import { columnName, featuresOf, inputOf, relevanceOf, wordsOf } from "./view.js";
 
 export class Large {
   /** `open` is called with another sample, or null for none; `go` with a step. */
@@ -77,9 +77,9 @@ class Pane {
     this.what = h("p", { class: "what" });
     this.readout = h("output", { class: "readout" });
     this.numbers = h("p", { class: "faint" });
-    [this.history, this.audit, this.histogram] = [h("div"), h("div"), h("div")];
+    [this.table, this.history, this.audit, this.histogram] = [h("div"), h("div"), h("div"), h("div")];
     this.tile.element.append(this.mark);
-    const parts = kind === "relevance" ? [this.history, this.audit, this.histogram] : [];
+    const parts = kind === "relevance" ? [this.table, this.history, this.audit, this.histogram] : [];
     this.element = h("section", { class: "pane" }, this.title, this.what, this.tile.element, this.readout, this.numbers, parts);
     this.tile.canvas.addEventListener("pointermove", (event) => point(within(event, this.tile.canvas)));
     this.tile.canvas.addEventListener("pointerleave", () => point(null));
@@ -88,6 +88,7 @@ class Pane {
       const token = event.target.dataset?.token;
       if (token !== undefined) point([(Number(token) + 0.5) / this.one.plane.length, 0.5]);
     });
+    this.drawTable = whenChanged((...values) => fill(this.table, [charts.features(...values)]));
     this.drawHistory = whenChanged((...values) => fill(this.history, [charts.history(...values)]));
     this.drawAudit = whenChanged((...values) => fill(this.audit, [charts.conservation(...values)]));
     this.drawHistogram = whenChanged((...values) => fill(this.histogram, [charts.histogram(...values)]));
@@ -105,6 +106,7 @@ class Pane {
     const bad = broken ? ` · ${broken} not finite` : "";
     const total = kind === "input" ? "" : `sum ${short(sum)} · `;
     set(this.numbers, { textContent: `${total}${short(low)} to ${short(high)} · shape ${sizes}${bad}` });
+    this.features = featuresOf(view, column);
     this.limits = kind === "input" ? null : one.facts;
     if (kind === "input") return void set(this.what, { textContent: " " });
     const words = wordsOf(view, column, sample, one);
@@ -115,6 +117,11 @@ class Pane {
   }
 
   #numbers(view, column, sample, one, words, width) {
+    const isTable = one.shape[0] === 1 && one.kind !== "image" && this.features.length === one.plane.length;
+    const given = isTable ? inputOf(view, column, sample, 0).one : null;
+    const look = { limit: one.facts.largest || 1, map: view.map };
+    if (isTable) this.drawTable(`${one.key} ${given?.key} ${view.map}`, one.plane, this.features, given?.plane, look);
+    this.table.hidden = !isTable;
     const told = view.data.history(column, sample).value;
     if (told) this.drawHistory(JSON.stringify([told, one.step, width]), told, words.names, one.step, width, this.go);
     const about = view.data.about(column).value;
@@ -152,7 +159,10 @@ class Pane {
     const begin = (y * columns + x) * channels;
     const values = [...one.plane.slice(begin, begin + channels)].map(exact).join(", ");
     const token = one.kind === "tokens" && this.tile.words ? ` “${this.tile.words[x]}”` : "";
-    const place = rows === 1 ? `position ${x}${token}` : `row ${y}, column ${x}`;
+    const named = one.kind === "signal" ? this.features?.[y] : this.features?.[x];
+    const at = rows === 1 ? `position ${x}` : `row ${y}, column ${x}`;
+    const lane = one.kind === "signal" ? `${named ?? `channel ${y}`}, step ${x}` : null;
+    const place = lane ?? (named && rows === 1 ? named : `${at}${token}`);
     set(this.readout, { textContent: `${place}: ${values}` });
     this.#mark(x / columns, y / rows, 1 / columns, 1 / rows);
   }

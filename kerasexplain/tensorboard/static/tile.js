@@ -9,6 +9,8 @@ import { inputOf, limitOf, relevanceOf } from "./view.js";
 /** Tokenizers mark pieces that begin a word (SentencePiece, GPT), or that do not (WordPiece). */
 const BEGINS = /^[▁Ġ]+/;
 
+/** The height of a signal's channel. */
+const LANE = 56;
 /** Bars need no more height. */
 const LOW = 200;
 
@@ -55,6 +57,15 @@ export class Tile {
       return;
     }
     const [rows, columns] = one.shape;
+    if (one.kind === "signal") {
+      const size = [width, Math.min(height, Math.max(LANE, rows * LANE))];
+      const values = kind === "input" ? one.plane : kind === "overlay" && below?.kind === "signal" ? below.plane : null;
+      const line = kind === "input" ? (view.dark ? "#ddd" : "#222") : ink(colour(0, 1, look.map));
+      draw.signal(this.canvas, one.shape, values, kind === "input" ? null : one.plane, look, size, line);
+      Object.assign(this.canvas.style, { width: `${size[0]}px`, height: `${size[1]}px` });
+      this.canvas.className = "bars";
+      return;
+    }
     if (rows === 1 && one.kind !== "image") {
       const limit = kind === "input" ? one.facts.largest : look.limit;
       const low = Math.min(height, LOW);

@@ -117,6 +117,13 @@ export function wordsOf(view, column, sample, one) {
   };
 }
 
+/** The names of the columns of the table, or of the channels of the signal, that is shown; [] where it has none. */
+export function featuresOf(view, column) {
+  const samples = view.data.samplesOf(column);
+  const common = samples && view.data.about(samples).value;
+  return common?.features?.[view.section.name] ?? [];
+}
+
 /** Asks for the steps around the current one, the next in the direction of movement first. */
 export function prefetch(view, direction) {
   const [first, last] = view.shown;
