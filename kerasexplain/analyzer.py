@@ -33,6 +33,7 @@ from kerasexplain.runtime.method import Method
 from kerasexplain.runtime.results import deliver
 from kerasexplain.runtime.selection import one_of
 from kerasexplain.runtime.streams import Batch, Data, ahead
+from kerasexplain.serving.export import export
 from kerasexplain.tables import rules_table
 
 Kept = TypeVar("Kept")
@@ -351,6 +352,34 @@ class Analyzer:
             >>> gradients = tape.gradient(loss, model.trainable_variables)
         """
         return differentiable(self.method, self.options, self._engine.pipelines(), x, target, bias)
+
+    def export(self, folder: str | os.PathLike[str], *, batch_size: int | None = None) -> None:
+        """Writes functions that predict and explain, for programs that have neither this library nor Keras.
+
+        On TensorFlow it is a SavedModel with the signatures `predict`, `explain` (`target` is an index for each sample,
+        -1 for its largest output) and `explain_largest`; on JAX there is a file of `jax.export` for each, which takes
+        the weights first. `explain` gives the output, the relevance of every input, `explained` and `neuron`, and
+        `bias`, the relevance that all biases of a sample took, where the method gives them any. Numbers are those of
+        `explain`; where that would raise an error, for a target out of range or a broken promise about the input, they
+        are NaN. `explainer.json` says what made it. The weights are those of now.
+
+        Args:
+            folder: Where to; it is made. A former export is replaced, anything else is not.
+            batch_size: How many samples there are in every call; by default any number, which models whose code asks
+                for it do not leave open.
+
+        Raises:
+            ValueError: The method is no single backward pass or has not been fitted; the model's sizes have to be
+                known; or the backend is PyTorch, which has no such files.
+            FileExistsError: The folder holds something else.
+
+        Example:
+            >>> analyzer.export("served/1")
+            >>> explain = tf.saved_model.load("served/1").signatures["explain"]
+            >>> explain(image=images, target=labels)["relevance"]
+        """
+        pipelines = self._engine.pipelines()
+        export(self.model, self.method, self.options, pipelines, self.description, folder, batch_size)
 
     def _remark(self, remark: str) -> None:
         """Warns, once, of what an audit or a sum says against a map; it may say nothing."""

@@ -24,7 +24,7 @@ REFERENCE = pathlib.Path(os.environ.get("KERASEXPLAIN_REFERENCE_DATA", HERE.pare
 
 #: JAX compiles in every test. Without --slow, it runs tests of what the backend has a part in.
 ON_JAX = ("backend/", "callbacks/", "operations/", "analyzers/test_catalogue.py", "test_analyzer.py", "test_live.py")
-ON_JAX += ("metrics/test_randomization.py", "training/test_model.py")
+ON_JAX += ("metrics/test_randomization.py", "serving/test_alone.py", "training/test_model.py")
 ON_JAX += tuple(f"compiler/test_{name}.py" for name in ("recurrent", "remat", "twin", "weight_cache"))
 
 if BACKEND != "tensorflow":

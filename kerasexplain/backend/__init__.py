@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import keras
 
-from kerasexplain.backend.contract import Backend, Compiled
+from kerasexplain.backend.contract import Backend, Compiled, Exportable
 
 if TYPE_CHECKING:
     from kerasexplain.backend import jax, tensorflow, torch
@@ -35,6 +35,7 @@ check_precision = _BACKEND.check_precision
 compiled = _BACKEND.compiled
 delayed = _BACKEND.delayed
 differentiated = _BACKEND.differentiated
+export = _BACKEND.export
 free_memory = _BACKEND.free_memory
 in_doubles = _BACKEND.in_doubles
 on_accelerator = _BACKEND.on_accelerator
@@ -48,6 +49,7 @@ transposed = _BACKEND.transposed
 __all__ = [
     "Backend",
     "Compiled",
+    "Exportable",
     "at_once",
     "by_xla",
     "check_eager",
@@ -55,6 +57,7 @@ __all__ = [
     "compiled",
     "delayed",
     "differentiated",
+    "export",
     "free_memory",
     "in_doubles",
     "on_accelerator",

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+import dataclasses
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 Tensor = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Exportable:
+    """A function to be written to a file.
+
+    Attributes:
+        compute: `tensors by name -> tensors by name`.
+        arguments: `(shape, dtype)` of each argument, by its name, a Python identifier; None where a size may vary.
+    """
+
+    compute: Callable[[dict[str, Tensor]], dict[str, Tensor]]
+    arguments: Mapping[str, tuple[tuple[int | None, ...], str]]
 
 
 class Compiled(Protocol):
@@ -98,6 +113,27 @@ class Backend(Protocol):
 
         Raises:
             ValueError: The precision is not available on this device.
+        """
+
+    def export(
+        self,
+        folder: pathlib.Path,
+        functions: Mapping[str, Exportable],
+        variables: Sequence[Any],
+        jit_compile: bool,
+        precision: str = "auto",
+    ) -> None:
+        """Writes functions to a folder, with the values of the variables, for programs that have the framework alone.
+
+        Args:
+            folder: Where to, an empty folder.
+            functions: By name.
+            variables: All that the functions read.
+            jit_compile: Whether XLA will compile.
+            precision: What products are computed in.
+
+        Raises:
+            ValueError: The framework cannot write such functions, or not these.
         """
 
     def by_xla(self, jit_compile: bool | str) -> bool:

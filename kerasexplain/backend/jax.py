@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import keras
 import numpy as np
 
+from kerasexplain.backend.contract import Exportable
 from kerasexplain.backend.precision import check_honoured
 from kerasexplain.backend.switch import differentiated as differentiated
 from kerasexplain.backend.switch import is_differentiated, is_relevance_pass
@@ -141,6 +144,51 @@ class compiled:  # noqa: N801 - used as a function
     def _arguments(self, inputs: list[Any]) -> tuple[list[Tensor], list[Tensor]]:
         tensors = [jnp.asarray(x, dtype) for x, dtype in zip(inputs, self._dtypes, strict=True)]
         return [variable.value for variable in self._variables], [*tensors, *self._further()]
+
+
+def export(
+    folder: pathlib.Path,
+    functions: Mapping[str, Exportable],
+    variables: Sequence[Any],
+    jit_compile: bool,
+    precision: str = "auto",
+) -> None:
+    """Writes `NAME.jax` for each function of `(weights, *arguments)`, and `weights.npz`; arguments as in the contract.
+
+    Weights of half precision are written in single precision, which numpy has.
+    """
+    check_precision(precision)
+    try:
+        import flatbuffers  # type: ignore[import-untyped] # noqa: F401 - which JAX writes the files with, and does not install
+    except ImportError as error:
+        raise ImportError("exports of JAX need flatbuffers: pip install flatbuffers") from error
+    weights: dict[str, Any] = {}
+    for i, variable in enumerate(variables):
+        value = np.asarray(variable.value)
+        weights[f"{i:05} {variable.path}"] = value.astype("float32") if value.dtype.kind == "V" else value
+    np.savez(folder / "weights.npz", **weights)
+    like = {name: jax.ShapeDtypeStruct(value.shape, value.dtype) for name, value in weights.items()}
+    for name, function in functions.items():
+
+        def traced(weights: dict[str, Tensor], *given: Tensor, function: Exportable = function) -> dict[str, Tensor]:
+            values = [weights[key].astype(variable.value.dtype) for key, variable in zip(like, variables, strict=True)]
+            state = list(zip(variables, values, strict=True))
+            with keras.StatelessScope(state_mapping=state, initialize_variables=False), _products_in(precision):
+                return function.compute(dict(zip(function.arguments, given, strict=True)))
+
+        found = jax.export.export(jax.jit(traced))(like, *_symbolic(function))
+        (folder / f"{name}.jax").write_bytes(found.serialize())
+
+
+def _symbolic(function: Exportable) -> list[jax.ShapeDtypeStruct]:
+    """The arguments of a function, where open sizes have names: one for the batch, and one for every other."""
+    scope = jax.export.SymbolicScope()
+    arguments = []
+    for name, (shape, dtype) in function.arguments.items():
+        sizes = [str(size) if size else f"{name}_{i}" if i else "batch" for i, size in enumerate(shape)]
+        symbols = jax.export.symbolic_shape(",".join(sizes), scope=scope)
+        arguments.append(jax.ShapeDtypeStruct(symbols, jax.dtypes.canonicalize_dtype(dtype)))
+    return arguments
 
 
 def by_xla(jit_compile: bool | str) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-from collections.abc import Callable, Iterator, Sequence
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,12 +16,16 @@ from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 from tensorflow.python.eager import record
 from tensorflow.python.framework.ops import gradient_registry
 
+from kerasexplain.backend.contract import Exportable
 from kerasexplain.backend.precision import check_honoured
 from kerasexplain.backend.switch import differentiated as differentiated
 from kerasexplain.backend.switch import is_differentiated, is_relevance_pass
 from kerasexplain.backend.switch import relevance_pass as relevance_pass
 
 Tensor = Any
+
+#: Where an operation holds the name of its gradient.
+_GRADIENT = "_gradient_op_type"
 
 _by_xla: contextvars.ContextVar[bool] = contextvars.ContextVar("kerasexplain_by_xla", default=False)
 
@@ -149,7 +155,7 @@ def _note(result: Tensor) -> None:
     """Notes the name under which TensorFlow has registered the gradient of a result, for a `training_step`."""
     registered = _registered.get()
     if registered is not None and not tf.executing_eagerly():
-        registered.append(result.op.get_attr("_gradient_op_type").decode())
+        registered.append(result.op.get_attr(_GRADIENT).decode())
 
 
 class compiled:  # noqa: N801 - used as a function
@@ -200,6 +206,45 @@ class compiled:  # noqa: N801 - used as a function
 
     def _tensors(self, inputs: list[Any]) -> list[Tensor]:
         return [*(tf.constant(x, s.dtype) for x, s in zip(inputs, self._given, strict=True)), *self._further()]
+
+
+def export(
+    folder: pathlib.Path,
+    functions: Mapping[str, Exportable],
+    variables: Sequence[Any],
+    jit_compile: bool,
+    precision: str = "auto",
+) -> None:
+    """Writes a SavedModel with a signature for each function; arguments as in the contract."""
+    check_precision(precision)
+    module = tf.Module()
+    module.kept = [variable.value for variable in variables]
+    signatures = {}
+    for name, function in functions.items():
+        signatures[name] = _signature(function, jit_compile)
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    try:
+        tf.saved_model.save(module, os.fspath(folder), signatures, options)
+    except AssertionError as error:
+        raise ValueError(f"TensorFlow cannot save what the model holds besides variables: {error}") from error
+
+
+def _signature(function: Exportable, jit_compile: bool) -> Any:
+    def traced(**tensors: Tensor) -> dict[str, Tensor]:
+        token = _by_xla.set(jit_compile)
+        try:
+            results = {name: tf.identity(tensor) for name, tensor in function.compute(tensors).items()}
+        finally:
+            _by_xla.reset(token)
+        # All gradients have been taken. Whoever reads the function would be warned that he cannot find them.
+        for op in tf.compat.v1.get_default_graph().get_operations():
+            if op.type == "IdentityN" and _GRADIENT in op.node_def.attr:
+                op._clear_attr(_GRADIENT)
+        return results
+
+    specs = {name: tf.TensorSpec(shape, dtype, name) for name, (shape, dtype) in function.arguments.items()}
+    with training_step():
+        return tf.function(traced, jit_compile=jit_compile, autograph=False).get_concrete_function(**specs)
 
 
 def by_xla(jit_compile: bool | str) -> bool:

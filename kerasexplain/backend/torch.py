@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ import torch
 from keras import ops
 
 from kerasexplain.backend import switch
+from kerasexplain.backend.contract import Exportable
 from kerasexplain.backend.precision import check_honoured
 from kerasexplain.backend.switch import differentiated as differentiated
 
@@ -148,6 +150,24 @@ def _array(tensor: Tensor) -> np.ndarray:
     if tensor.dtype == torch.bfloat16:  # which PyTorch makes no array of
         return ops.convert_to_numpy(tensor)
     return tensor.detach().to("cpu", copy=True).numpy()
+
+
+def export(
+    folder: pathlib.Path,
+    functions: Mapping[str, Exportable],
+    variables: Sequence[Any],
+    jit_compile: bool,
+    precision: str = "auto",
+) -> None:
+    """Refuses: PyTorch has no file for functions whose backward pass is overridden.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(
+        "PyTorch has no file format for relevance passes: save the model, model.save('model.keras'), and export it "
+        "where Keras runs on TensorFlow or JAX (the environment variable KERAS_BACKEND)"
+    )
 
 
 def by_xla(jit_compile: bool | str) -> bool:

@@ -14,14 +14,17 @@ def mask(kind: str, values: Tensor | None, flat: Tensor, ranking: Tensor) -> tup
     """How much each output is explained, `(batch, outputs)` like the flat output, and the flat index, if it is one.
 
     Args:
-        kind: "max", "index" or "weights".
+        kind: "max", "index", "target" or "weights"; under "target" an index of -1 is that of the largest output.
         values: The indices or weights.
         flat: The flat output.
         ranking: What says which is the largest, most often the flat output itself.
     """
     if kind == "weights":
         return ops.cast(values, flat.dtype), None
-    index = ops.argmax(ranking, axis=-1) if kind == "max" else values
+    index = values if kind == "index" else ops.argmax(ranking, axis=-1)
+    if kind == "target":
+        assert values is not None
+        index = ops.where(values == -1, ops.cast(index, values.dtype), values)
     outputs = ops.shape(flat)[-1] if flat.shape[-1] is None else flat.shape[-1]
     return ops.one_hot(index, outputs, dtype=flat.dtype), index
 

@@ -91,7 +91,12 @@ class Program:
         that would be constants.
         """
         with differentiated():
-            return self._with_relevance(question, given, given.flat())
+            return self.tensors(question, given)
+
+    def tensors(self, question: Question, given: Given) -> dict[str, Any]:
+        """The answer as tensors, part of whatever the caller traces; nothing is taken from the weight cache."""
+        compute = self._with_relevance if question.relevance else self._without_relevance
+        return compute(question, given, given.flat())
 
     def _compile(self, question: Question) -> Compiled:
         dtype, inputs = self._execution.dtype_of_relevance, self._execution.signature

@@ -36,17 +36,23 @@ class Relevance:
     explained: Tensor
 
 
-def check_differentiable(method: Method, options: Options) -> None:
-    """Raises ValueError unless the method's relevance can be differentiated: it has to be one backward pass."""
+def check_one_pass(method: Method, options: Options, treated: str) -> None:
+    """Raises ValueError unless the method is one backward pass, and fitted.
+
+    Args:
+        method: The analyzer's.
+        options: The analyzer's.
+        treated: For messages: what it cannot be otherwise, such as "differentiated".
+    """
     if type(method).answer is not Method.answer:
         raise ValueError(
-            f"{method.name!r} is more than one backward pass over the inputs, and cannot be differentiated: choose a "
-            "method of one pass, such as 'lrp.epsilon', 'lrp.epsilon_plus' or 'input_t_gradient'"
+            f"{method.name!r} is no single backward pass over the inputs, and cannot be {treated}: choose a method "
+            "of one pass, such as 'lrp.epsilon', 'lrp.epsilon_plus' or 'input_t_gradient'"
         )
     if method.conditions is not None:
-        raise ValueError(f"{method.name!r} with conditions cannot be differentiated: leave conditions= out")
+        raise ValueError(f"{method.name!r} with conditions cannot be {treated}: leave conditions= out")
     if not (options.start is None or isinstance(options.start, str)):
-        raise ValueError(f"{method.name!r} that starts from an array cannot be differentiated: leave start= out")
+        raise ValueError(f"{method.name!r} that starts from an array cannot be {treated}: leave start= out")
     method.check_fitted()
 
 
@@ -67,7 +73,7 @@ def differentiable(
         ValueError: The method takes more than one pass, or has not been fitted.
         InputError: x or the target does not fit the model.
     """
-    check_differentiable(method, options)
+    check_one_pass(method, options, "differentiated")
     tensors, structure = tensors_by_input(x, pipelines)
     pipeline = pipelines.of_shapes(tuple(tuple(tensor.shape) for tensor in tensors))
     execution = pipeline.twin.execution

@@ -15,7 +15,7 @@ from kerasexplain.compiler.treatments.treatment import sum_per_sample
 from kerasexplain.create import create_analyzer
 from kerasexplain.foundation.checks import check_choice
 from kerasexplain.foundation.errors import InputError
-from kerasexplain.runtime.differentiable import Relevance, check_differentiable
+from kerasexplain.runtime.differentiable import Relevance, check_one_pass
 from kerasexplain.runtime.inputs import by_input
 from kerasexplain.runtime.selection import Contrast
 from kerasexplain.trace.specification import needs_example
@@ -137,7 +137,7 @@ class RelevanceModel(TrainsNetwork):
             analyzer = given
         else:
             analyzer = create_analyzer(given, self.network, example=example if needs_example(self.network) else None)
-        check_differentiable(analyzer.method, analyzer.options)
+        check_one_pass(analyzer.method, analyzer.options, "differentiated")
         names = analyzer.graph.input_names
         if self._input is None and len(names) > 1:
             raise ValueError(f"the network has {len(names)} inputs, {names}: say by input= whose relevance is judged")

@@ -1,0 +1,319 @@
+"""Exports give the numbers of the analyzer to programs that have neither this library nor Keras."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import kerasexplain
+from kerasexplain.analyzer import Analyzer
+
+BACKEND = keras.backend.backend()
+pytestmark = pytest.mark.not_on("torch", "PyTorch has no file for relevance passes")
+if BACKEND == "jax":
+    pytest.importorskip("flatbuffers")
+
+
+def called(folder: pathlib.Path, name: str, **arguments: Any) -> dict[str, np.ndarray]:
+    """A function of an export, by the framework alone."""
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        function = tf.saved_model.load(os.fspath(folder)).signatures[name]
+        specs = function.structured_input_signature[1]
+        tensors = {key: tf.constant(value, specs[key].dtype) for key, value in arguments.items()}
+        return {key: tensor.numpy() for key, tensor in function(**tensors).items()}
+    import jax
+
+    with np.load(folder / "weights.npz") as weights:
+        found = jax.export.deserialize((folder / f"{name}.jax").read_bytes())
+        return {key: np.asarray(tensor) for key, tensor in found.call(dict(weights), *arguments.values()).items()}
+
+
+def shifted(model: keras.Model) -> keras.Model:
+    """The model with biases and statistics that are not zero."""
+    rng = np.random.default_rng(1)
+    for weight in model.weights:
+        if "seed" not in weight.path:
+            weight.assign(np.asarray(weight) + rng.uniform(0.02, 0.2, weight.shape))
+    return model
+
+
+def network() -> keras.Model:
+    inputs = keras.Input((6, 6, 2), name="image")
+    x = layers.Conv2D(3, 3, activation="relu", name="conv")(inputs)
+    x = layers.MaxPooling2D()(layers.BatchNormalization()(x))
+    return shifted(keras.Model(inputs, layers.Dense(4, activation="softmax", name="digits")(layers.Flatten()(x))))
+
+
+def of_two_inputs() -> keras.Model:
+    """An image and words, a class and a number; one name is no identifier, one is that of another argument."""
+    image, words = keras.Input((4, 3), name="target"), keras.Input((None,), dtype="int32", name="words-of.it")
+    x = layers.LSTM(4)(layers.Embedding(7, 3, mask_zero=True)(words))
+    x = layers.Concatenate()([layers.Flatten()(image), x])
+    outputs = [layers.Dense(3, activation="softmax", name="kind")(x), layers.Dense(1, name="size")(x)]
+    return shifted(keras.Model([image, words], outputs))
+
+
+def attention() -> keras.Model:
+    x = inputs = keras.Input((5, 4), name="tokens")
+    x = layers.Add()([x, layers.MultiHeadAttention(2, 2)(x, x)])
+    x = layers.Dense(4, activation="gelu")(layers.LayerNormalization()(x))
+    return shifted(keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling1D()(x))))
+
+
+def images(count: int = 3) -> np.ndarray:
+    return np.random.default_rng(0).uniform(-1, 1, (count, 6, 6, 2))
+
+
+def compare(analyzer: Analyzer, x: np.ndarray, folder: pathlib.Path, tolerance: float) -> dict[str, np.ndarray]:
+    """Compares what an export gives with the analyzer, on one and on several samples."""
+    analyzer.export(folder)
+    (name,) = [given["argument"] for given in json.loads((folder / "explainer.json").read_text())["inputs"]]
+    found: dict[str, np.ndarray] = {}
+    for count in (len(x), 1):
+        target = np.arange(count) % 3
+        asked = {"explain": (target, {"target": target}), "explain_largest": (None, {})}
+        for function, (selection, further) in asked.items():
+            expected = analyzer.explain(x[:count], target=selection, bias=analyzer.method.explains_audits)
+            found = called(folder, function, **{name: x[:count].astype(expected.relevance.dtype)}, **further)
+            scale = np.abs(expected.relevance).max()
+            assert scale > 0
+            np.testing.assert_allclose(found["relevance"], expected.relevance, rtol=0, atol=tolerance * scale)
+            np.testing.assert_allclose(found["output"], expected.output, rtol=tolerance, atol=tolerance)
+            np.testing.assert_allclose(found["explained"], expected.explained, rtol=tolerance, atol=tolerance)
+            np.testing.assert_array_equal(found["neuron"], expected.neuron)
+            if expected.bias:
+                share = sum(part.reshape(count, -1).sum(axis=1) for part in expected.bias.values())
+                np.testing.assert_allclose(found["bias"], share, rtol=0, atol=10 * tolerance * scale)
+        alone = called(folder, "predict", **{name: x[:count].astype(found["output"].dtype)})
+        np.testing.assert_allclose(alone["output"], found["output"], rtol=tolerance, atol=tolerance)
+    return found
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lrp.epsilon",
+        "lrp.epsilon_plus",
+        "lrp.alpha_2_beta_1",
+        "lrp.bias_as_input",
+        "lrp.sequential_preset_a",
+        "gradient",
+    ],
+)
+def test_an_export_gives_what_the_analyzer_gives(name: str, tmp_path: pathlib.Path) -> None:
+    found = compare(kerasexplain.create_analyzer(name, network()), images(), tmp_path / "export", 1e-6)
+    assert ("bias" in found) == (name != "gradient")
+
+
+@pytest.mark.parametrize("name", ["lrp.epsilon", "lrp.attention"])
+def test_attention_is_exported_in_double_precision(
+    name: str, tmp_path: pathlib.Path, double_precision: None, rng: np.random.Generator
+) -> None:
+    analyzer = kerasexplain.create_analyzer(name, attention())
+    compare(analyzer, rng.normal(size=(4, 5, 4)), tmp_path / "export", 1e-12)
+
+
+def test_the_relevance_of_the_logit_and_the_biases_adds_up(tmp_path: pathlib.Path) -> None:
+    kerasexplain.create_analyzer("lrp.bias_as_input", network()).export(tmp_path / "export")
+    found = called(tmp_path / "export", "explain_largest", image=images().astype("float32"))
+    total = found["relevance"].sum(axis=(1, 2, 3)) + found["bias"]
+    np.testing.assert_allclose(total, found["explained"], rtol=1e-5)
+    np.testing.assert_allclose(found["output"].sum(axis=1), 1, rtol=1e-6)  # a softmax, of which the logit is explained
+
+
+def test_fitted_patterns_are_part_of_an_export(tmp_path: pathlib.Path) -> None:
+    analyzer = kerasexplain.create_analyzer("pattern.attribution", network())
+    with pytest.raises(ValueError, match=r"needs patterns: call analyzer\.fit"):
+        analyzer.export(tmp_path / "export")
+    compare(analyzer.fit(images(40)), images(), tmp_path / "export", 1e-6)
+    assert json.loads((tmp_path / "export" / "explainer.json").read_text())["fitted"]
+
+
+def test_inputs_and_outputs_have_their_names(tmp_path: pathlib.Path) -> None:
+    analyzer = kerasexplain.create_analyzer("lrp.epsilon", of_two_inputs())
+    analyzer.export(tmp_path / "export")
+    rng = np.random.default_rng(2)
+    image, words = rng.normal(size=(3, 4, 3)).astype("float32"), rng.integers(1, 7, (3, 5)).astype("int32")
+    words[1, 3:] = 0
+    given = {"target_1": image, "words_of_it": words}
+    expected = analyzer.explain([image, words], target=np.array([2, 0, 1]))
+    found = called(tmp_path / "export", "explain", **given, target=np.array([2, 0, 1]))
+    scale = max(np.abs(part).max() for part in expected.relevance)
+    for name, part in zip(given, expected.relevance, strict=True):
+        np.testing.assert_allclose(found[f"relevance_{name}"], part, rtol=0, atol=1e-6 * scale)
+    for name, part in zip(("kind", "size"), expected.output, strict=True):
+        np.testing.assert_allclose(found[f"output_{name}"], part, rtol=1e-5, atol=1e-6)
+    assert set(called(tmp_path / "export", "predict", **given)) == {"output_kind", "output_size"}
+    record = json.loads((tmp_path / "export" / "explainer.json").read_text())
+    assert [(each["name"], each["argument"]) for each in record["inputs"]] == [
+        ("target", "target_1"),
+        ("words-of.it", "words_of_it"),
+    ]
+    assert record["functions"]["explain"] == ["target_1", "words_of_it", "target"]
+
+
+def test_there_are_no_numbers_where_the_analyzer_would_raise(tmp_path: pathlib.Path) -> None:
+    analyzer = kerasexplain.create_analyzer("lrp.z_plus", network(), input_range=(-1, 1))
+    analyzer.export(tmp_path / "export")
+    x = images(5).astype("float32")
+    x[3, 0, 0, 0] = 1.5
+    found = called(tmp_path / "export", "explain", image=x, target=np.array([0, 4, -1, 1, -2]))
+    told = [True, False, True, False, False]
+    np.testing.assert_array_equal(np.isfinite(found["explained"]), told)
+    np.testing.assert_array_equal(np.isfinite(found["bias"]), told)
+    np.testing.assert_array_equal(np.isfinite(found["relevance"]).reshape(5, -1).all(axis=1), told)
+    np.testing.assert_array_equal(np.isfinite(found["relevance"]).reshape(5, -1).any(axis=1), told)
+    assert np.isfinite(found["output"]).all()
+    np.testing.assert_array_equal(found["neuron"][2], found["output"][2].argmax())
+
+
+def test_a_box_that_is_left_has_no_relevance(tmp_path: pathlib.Path) -> None:
+    analyzer = kerasexplain.create_analyzer("deep_taylor.bounded", network(), low=-1, high=1)
+    analyzer.export(tmp_path / "export")
+    x = images().astype("float32")
+    x[1] *= 2
+    found = called(tmp_path / "export", "explain_largest", image=x)
+    np.testing.assert_array_equal(np.isfinite(found["explained"]), [True, False, True])
+
+
+def test_ids_that_nobody_knows_have_no_relevance(tmp_path: pathlib.Path) -> None:
+    words = keras.Input((4,), dtype="int32", name="words")
+    x = layers.GlobalAveragePooling1D()(layers.Embedding(7, 3)(words))
+    kerasexplain.create_analyzer("lrp.epsilon", keras.Model(words, layers.Dense(2)(x))).export(tmp_path / "export")
+    given = np.array([[1, 2, 3, 4], [1, 2, 3, 7]], "int32")
+    if BACKEND == "tensorflow":  # which looks nothing up that is not there, on a CPU
+        with pytest.raises(Exception, match="7 is not in"):
+            called(tmp_path / "export", "explain_largest", words=given)
+    else:
+        found = called(tmp_path / "export", "explain_largest", words=given)
+        np.testing.assert_array_equal(np.isfinite(found["explained"]), [True, False])
+
+
+def test_the_whole_output_can_be_explained(tmp_path: pathlib.Path) -> None:
+    analyzer = kerasexplain.create_analyzer("lrp.epsilon", network(), neuron_selection_mode="all")
+    analyzer.export(tmp_path / "export")
+    found = called(tmp_path / "export", "explain_all", image=images().astype("float32"))
+    np.testing.assert_allclose(
+        found["relevance"], analyzer.analyze(images()), atol=1e-6 * np.abs(found["relevance"]).max()
+    )
+
+
+def test_outputs_of_several_axes_are_numbered_flat(tmp_path: pathlib.Path) -> None:
+    inputs = keras.Input((3, 2), name="steps")
+    model = shifted(keras.Model(inputs, layers.Dense(4)(inputs)))
+    analyzer = kerasexplain.create_analyzer("lrp.epsilon", model)
+    analyzer.export(tmp_path / "export")
+    x = np.random.default_rng(0).normal(size=(2, 3, 2)).astype("float32")
+    found = called(tmp_path / "export", "explain", steps=x, target=np.array([7, -1]))
+    expected = analyzer.analyze(x[:1], neuron_selection=(1, 3))
+    np.testing.assert_allclose(found["relevance"][:1], expected, atol=1e-6 * np.abs(expected).max())
+    np.testing.assert_array_equal(found["neuron"], [7, found["output"][1].argmax()])
+
+
+class Class(layers.Layer):
+    """Puts a token in front of every sample's: it has to know how many samples there are."""
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        self.token = self.add_weight(shape=(1, 1, shape[-1]), name="token")
+
+    def call(self, x: Any) -> Any:
+        token = keras.ops.repeat(self.token, keras.ops.shape(x)[0], axis=0)
+        return keras.ops.concatenate([token, x], axis=1)
+
+
+def test_code_that_asks_for_the_batch_size_is_given_one(tmp_path: pathlib.Path) -> None:
+    inputs = keras.Input((3, 2), name="tokens")
+    model = shifted(keras.Model(inputs, layers.Dense(2)(layers.Flatten()(Class()(inputs)))))
+    analyzer = kerasexplain.create_analyzer("lrp.epsilon", model)
+    with pytest.raises(ValueError, match="pass batch_size= to export"):
+        analyzer.export(tmp_path / "export")
+    assert not (tmp_path / "export").exists()
+    analyzer.export(tmp_path / "export", batch_size=2)
+    x = np.random.default_rng(0).normal(size=(2, 3, 2)).astype("float32")
+    expected = analyzer.analyze(x)
+    found = called(tmp_path / "export", "explain_largest", tokens=x)
+    np.testing.assert_allclose(found["relevance"], expected, atol=1e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", ["integrated_gradients", "smoothgrad", "random", "occlusion", "deep_lift"])
+def test_methods_of_several_passes_are_refused(name: str, tmp_path: pathlib.Path) -> None:
+    analyzer = kerasexplain.create_analyzer(name, network())
+    with pytest.raises(ValueError, match=f"'{name}' is no single backward pass .* cannot be exported: choose a method"):
+        analyzer.export(tmp_path / "export")
+    assert not (tmp_path / "export").exists()
+
+
+def test_what_is_no_export_is_not_overwritten(tmp_path: pathlib.Path) -> None:
+    model, folder = network(), tmp_path / "models" / "1"
+    kerasexplain.create_analyzer("lrp.epsilon", model).export(folder)
+    first = json.loads((folder / "explainer.json").read_text())
+    kerasexplain.create_analyzer("lrp.z_plus", model).export(folder)
+    second = json.loads((folder / "explainer.json").read_text())
+    assert (first["analyzer"]["analyzer"], second["analyzer"]["analyzer"]) == ("lrp.epsilon", "lrp.z_plus")
+    assert first["model"] == second["model"]
+    assert [path.name for path in folder.parent.iterdir()] == ["1"]
+
+    analyzer = kerasexplain.create_analyzer("lrp.epsilon", model)
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"holds 'notes\.txt', and is not overwritten"):
+        analyzer.export(folder)
+    assert (folder / "notes.txt").read_text() == "mine"
+    (folder / "notes.txt").unlink()
+    (folder / "explainer.json").write_text("{}")
+    with pytest.raises(FileExistsError, match="is no export"):
+        analyzer.export(folder)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileExistsError, match="is a file"):
+        analyzer.export(tmp_path / "file")
+    (tmp_path / "empty").mkdir()
+    analyzer.export(tmp_path / "empty")
+
+
+def test_a_failure_leaves_the_former_export(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    analyzer = kerasexplain.create_analyzer("lrp.epsilon", network())
+    analyzer.export(tmp_path / "export")
+    before = (tmp_path / "export" / "explainer.json").read_bytes()
+
+    def full(folder: pathlib.Path, *arguments: Any) -> None:
+        (folder / "half").write_text("")
+        raise OSError("no space left on the device")
+
+    monkeypatch.setattr("kerasexplain.serving.export.write", full)
+    with pytest.raises(OSError, match="no space"):
+        analyzer.export(tmp_path / "export")
+    assert (tmp_path / "export" / "explainer.json").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["export"]
+
+
+@pytest.mark.tensorflow("operations of a SavedModel")
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_the_graph_calls_no_python_and_holds_variables(jit_compile: bool, tmp_path: pathlib.Path) -> None:
+    import tensorflow as tf
+
+    model = network()
+    analyzer = kerasexplain.create_analyzer("lrp.epsilon", model, jit_compile=jit_compile)
+    analyzer.export(tmp_path / "export")
+    loaded = tf.saved_model.load(os.fspath(tmp_path / "export"))
+    assert {name: tuple(each.shape) for name, each in zip(range(99), loaded.kept, strict=False)} == {
+        i: tuple(weight.shape) for i, weight in enumerate(model.weights)
+    }
+    x = images().astype("float32")
+    expected = analyzer.analyze(x)
+    explain = loaded.signatures["explain_largest"]
+    found = explain(image=tf.constant(x))["relevance"]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+    library = explain.graph.as_graph_def().library
+    kinds = {node.op for function in library.function for node in function.node_def}
+    kinds |= {op.type for op in explain.graph.get_operations()}
+    assert not {kind for kind in kinds if "PyFunc" in kind}
+    loaded.kept[0].assign(2 * loaded.kept[0])  # which the functions read
+    assert np.abs(explain(image=tf.constant(x))["relevance"] - expected).max() > 0.01 * np.abs(expected).max()
