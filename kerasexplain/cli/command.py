@@ -124,6 +124,16 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("--jit", action=argparse.BooleanOptionalAction, help=jit)
     explain.set_defaults(run=_explain)
 
+    about = "write functions that explain, for programs without this library and Keras"
+    export = commands.add_parser("export", parents=[common], help=about)
+    folder = "the folder, which is made; a former export in it is replaced"
+    export.add_argument("-o", "--out", metavar="DIR", type=pathlib.Path, required=True, help=folder)
+    export.add_argument("--fit", metavar="INPUT", type=pathlib.Path, nargs="+", help=data)
+    export.add_argument("--range", metavar=("LOW", "HIGH"), type=float, nargs=2, dest="pixels", help=pixels)
+    size = "how many samples every call has, for models whose code has to know; by default any number"
+    export.add_argument("--batch-size", metavar="N", type=int, help=size)
+    export.set_defaults(run=_export)
+
     evaluating.add(commands)
 
     demo = commands.add_parser("demo", help="train a small network on handwritten digits and explain it")
@@ -229,6 +239,16 @@ def _explain(options: argparse.Namespace) -> None:
     for written in (options.out, options.tensorboard):
         if written is not None:
             tell(f"written: {written}")
+
+
+def _export(options: argparse.Namespace) -> None:
+    analyzer = _analyzer(options, {})
+    if options.fit:
+        from kerasexplain.cli.reading import samples
+
+        analyzer.fit(samples(options.fit, analyzer.model, options.pixels)[0])
+    analyzer.export(options.out, batch_size=options.batch_size)
+    tell(f"written: {options.out}")
 
 
 def _into_store(options: argparse.Namespace, analyzer: Analyzer, target: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -398,3 +399,18 @@ def test_the_shell_sees_the_table_and_no_noise(folder: pathlib.Path) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     assert "ZPlus()" in done.stdout
     assert done.stderr == ""
+
+
+@pytest.mark.tensorflow("a SavedModel")
+def test_an_export_is_written(there: pathlib.Path, capsys: pytest.CaptureFixture) -> None:
+    out = there / "served" / "1"
+    assert main(["export", "rgb.keras", "-a", "lrp.epsilon", "-O", "epsilon=0.25", "-o", str(out)]) == 0
+    assert capsys.readouterr().out == f"written: {out}\n"
+    record = json.loads((out / "explainer.json").read_text())
+    assert record["analyzer"]["method"]["epsilon"] == 0.25
+    assert main(["export", "grey.keras", "-a", "pattern.attribution", "--fit", "batch.npy", "-o", str(out)]) == 0
+    assert json.loads((out / "explainer.json").read_text())["fitted"]
+    assert main(["export", "grey.keras", "-a", "smoothgrad", "-o", str(there / "other")]) == 2
+    assert "'smoothgrad' is no single backward pass" in capsys.readouterr().err
+    assert main(["export", "grey.keras", "-a", "lrp.epsilon", "-o", "images"]) == 2
+    assert "is not overwritten" in capsys.readouterr().err
