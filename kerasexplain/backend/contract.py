@@ -120,6 +120,7 @@ class Backend(Protocol):
         folder: pathlib.Path,
         functions: Mapping[str, Exportable],
         variables: Sequence[Any],
+        tables: Sequence[Any],
         jit_compile: bool,
         precision: str = "auto",
     ) -> None:
@@ -129,6 +130,7 @@ class Backend(Protocol):
             folder: Where to, an empty folder.
             functions: By name.
             variables: All that the functions read.
+            tables: Whatever else they read, such as lookup tables of TensorFlow.
             jit_compile: Whether XLA will compile.
             precision: What products are computed in.
 

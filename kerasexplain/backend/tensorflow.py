@@ -21,6 +21,7 @@ from kerasexplain.backend.precision import check_honoured
 from kerasexplain.backend.switch import differentiated as differentiated
 from kerasexplain.backend.switch import is_differentiated, is_relevance_pass
 from kerasexplain.backend.switch import relevance_pass as relevance_pass
+from kerasexplain.foundation.errors import plain
 
 Tensor = Any
 
@@ -212,13 +213,14 @@ def export(
     folder: pathlib.Path,
     functions: Mapping[str, Exportable],
     variables: Sequence[Any],
+    tables: Sequence[Any],
     jit_compile: bool,
     precision: str = "auto",
 ) -> None:
     """Writes a SavedModel with a signature for each function; arguments as in the contract."""
     check_precision(precision)
     module = tf.Module()
-    module.kept = [variable.value for variable in variables]
+    module.kept, module.tables = [variable.value for variable in variables], list(tables)
     signatures = {}
     for name, function in functions.items():
         signatures[name] = _signature(function, jit_compile)
@@ -226,7 +228,7 @@ def export(
     try:
         tf.saved_model.save(module, os.fspath(folder), signatures, options)
     except AssertionError as error:
-        raise ValueError(f"TensorFlow cannot save what the model holds besides variables: {error}") from error
+        raise ValueError(f"TensorFlow cannot save what the model holds besides variables: {plain(error)}") from error
 
 
 def _signature(function: Exportable, jit_compile: bool) -> Any:

@@ -156,6 +156,7 @@ def export(
     folder: pathlib.Path,
     functions: Mapping[str, Exportable],
     variables: Sequence[Any],
+    tables: Sequence[Any],
     jit_compile: bool,
     precision: str = "auto",
 ) -> None:

@@ -45,7 +45,7 @@ def export(
     functions = Functions(method, options, pipeline, count)
     record = {**_record(model, method, description, functions), "batch_size": count}
     with written(path, record) as new:
-        write(new, functions.all(), model.variables, options.jit_compile is True, options.precision)
+        write(new, functions.all(), model.variables, _tables(model), options.jit_compile is True, options.precision)
 
 
 def _pipeline(model: keras.Model, pipelines: Pipelines, batch_size: int | None) -> tuple[Pipeline, int | None]:
@@ -66,6 +66,12 @@ def _pipeline(model: keras.Model, pipelines: Pipelines, batch_size: int | None) 
             "export, and let keras.Input say all other sizes"
         )
     return pipelines.of_shapes(tuple(shapes)), count
+
+
+def _tables(model: keras.Model) -> list[Any]:
+    """The tables of layers that look up integers, which are no variables."""
+    layers = model._flatten_layers()
+    return [layer.lookup_table for layer in layers if getattr(layer, "lookup_table", None) is not None]
 
 
 def _record(model: keras.Model, method: Method, description: Mapping[str, Any], functions: Functions) -> dict[str, Any]:

@@ -170,7 +170,7 @@ class Functions:
         result |= {name: numbers(tensor) for name, tensor in relevance}
         result["explained"] = numbers(found["explained"])
         if "flat_index" in found:
-            result["neuron"] = ops.cast(found["flat_index"], "int64")
+            result["neuron"] = ops.cast(found["flat_index"], "int32")
         if self._pipeline.composite.biases:
             shares = [ops.reshape(share, (-1,)) for share in found["taps"]]
             result["bias"] = numbers(sum(shares, ops.zeros_like(found["explained"])))

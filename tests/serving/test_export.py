@@ -13,6 +13,7 @@ import pytest
 from keras import layers
 
 import kerasexplain
+from kerasexplain import registry
 from kerasexplain.analyzer import Analyzer
 
 BACKEND = keras.backend.backend()
@@ -292,6 +293,43 @@ def test_a_failure_leaves_the_former_export(tmp_path: pathlib.Path, monkeypatch:
         analyzer.export(tmp_path / "export")
     assert (tmp_path / "export" / "explainer.json").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
+
+
+@pytest.mark.tensorflow("tables")
+def test_tables_that_look_up_integers_are_part_of_an_export(tmp_path: pathlib.Path) -> None:
+    words = keras.Input((4,), dtype="int32", name="words")
+    ids = layers.IntegerLookup(vocabulary=[50, 70, 90])(words)
+    model = keras.Model(words, layers.Dense(2)(layers.Flatten()(layers.Embedding(4, 3)(ids))))
+    analyzer = kerasexplain.create_analyzer("lrp.epsilon", model)
+    analyzer.export(tmp_path / "export")
+    x = np.array([[50, 70, 90, 8], [90, 90, 50, 50]], "int32")
+    expected = analyzer.analyze(x)
+    assert np.abs(expected).max() > 0
+    found = called(tmp_path / "export", "explain_largest", words=x)
+    np.testing.assert_allclose(found["relevance"], expected, rtol=0, atol=1e-6 * np.abs(expected).max())
+
+
+@pytest.mark.slow("every method")
+@pytest.mark.parametrize("name", registry.names())
+def test_every_method_is_exported_or_refused(name: str, tmp_path: pathlib.Path) -> None:
+    options: dict[str, dict[str, Any]] = {
+        "deep_taylor.bounded": {"low": -1, "high": 1},
+        "lrp": {"rule": "Epsilon"},
+        "lrp.alpha_beta": {"alpha": 2, "beta": 1},
+        "lrp.epsilon_gamma_box": {"low": -1, "high": 1},
+        "lrp.sequential_preset_b_flat_until_idx": {"until_layer_idx": 1},
+    }
+    analyzer = kerasexplain.create_analyzer(name, network(), **options.get(name, {}))
+    analyzer.fit(images(40))
+    try:
+        analyzer.export(tmp_path / "export")
+    except ValueError as error:
+        assert "is no single backward pass" in str(error)  # noqa: PT017 - most methods raise none
+        return
+    x, target = images().astype("float32"), np.array([0, 1, 2])
+    found = called(tmp_path / "export", "explain", image=x, target=target)
+    expected = analyzer.analyze(x, target=target)
+    np.testing.assert_allclose(found["relevance"], expected, rtol=0, atol=1e-6 * np.abs(expected).max())
 
 
 @pytest.mark.tensorflow("operations of a SavedModel")
