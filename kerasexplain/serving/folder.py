@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import pathlib
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,7 +14,7 @@ from kerasexplain.foundation.untrusted import JSON_BYTES, from_json
 
 #: The file that tells an export from any other folder, and what it says of itself.
 RECORD, FORMAT = "explainer.json", "kerasexplain export 1"
-#: Whatever else lies in an export, by its beginning or its end.
+#: Whatever else lies in an export, by its name or its end.
 _OWN = ("saved_model.pb", "fingerprint.pb", "variables", "assets", "weights.npz", RECORD)
 _OWN_SUFFIX = ".jax"
 
@@ -68,5 +67,9 @@ def written(folder: pathlib.Path, record: Mapping[str, Any]) -> Iterator[pathlib
         (new / RECORD).write_text(text + "\n", encoding="utf-8")
         if folder.exists():
             folder.rename(old)
-        new.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
+        try:
+            new.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise

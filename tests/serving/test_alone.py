@@ -43,7 +43,7 @@ if backend == "tensorflow":
     explain = tf.saved_model.load(folder).signatures["explain"]
     found = {name: tensor.numpy() for name, tensor in explain(image=tf.constant(x), target=tf.constant(target)).items()}
 else:
-    import jax
+    import jax.export
     jax.config.update("jax_enable_x64", True)  # as where it was exported
     with open(folder + "/explain.jax", "rb") as file:
         explain = jax.export.deserialize(file.read())

@@ -31,7 +31,7 @@ def called(folder: pathlib.Path, name: str, **arguments: Any) -> dict[str, np.nd
         specs = function.structured_input_signature[1]
         tensors = {key: tf.constant(value, specs[key].dtype) for key, value in arguments.items()}
         return {key: tensor.numpy() for key, tensor in function(**tensors).items()}
-    import jax
+    import jax.export
 
     with np.load(folder / "weights.npz") as weights:
         found = jax.export.deserialize((folder / f"{name}.jax").read_bytes())
@@ -290,6 +290,25 @@ def test_a_failure_leaves_the_former_export(tmp_path: pathlib.Path, monkeypatch:
 
     monkeypatch.setattr("kerasexplain.serving.export.write", full)
     with pytest.raises(OSError, match="no space"):
+        analyzer.export(tmp_path / "export")
+    assert (tmp_path / "export" / "explainer.json").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["export"]
+
+
+def test_a_place_that_cannot_be_taken_leaves_the_former_export(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analyzer = kerasexplain.create_analyzer("lrp.epsilon", network())
+    analyzer.export(tmp_path / "export")
+    before, rename = (tmp_path / "export" / "explainer.json").read_bytes(), pathlib.Path.rename
+
+    def refused(self: pathlib.Path, target: pathlib.Path) -> pathlib.Path:
+        if self.name == "new":
+            raise PermissionError("no")
+        return rename(self, target)
+
+    monkeypatch.setattr(pathlib.Path, "rename", refused)
+    with pytest.raises(PermissionError):
         analyzer.export(tmp_path / "export")
     assert (tmp_path / "export" / "explainer.json").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
