@@ -60,13 +60,28 @@ if TYPE_CHECKING:
     from kerasexplain.runtime.passes import Passes
     from kerasexplain.runtime.selection import Contrast
     from kerasexplain.similarity import PairRelevance, bilrp
+    from kerasexplain.tables import Table
 
 
 def analyzer_names() -> list[str]:
     """The names that `create_analyzer` knows, sorted."""
-    from kerasexplain import registry
+    from kerasexplain import listing
 
-    return registry.names()
+    return listing.names()
+
+
+def analyzer_options(name: str) -> Table:
+    """The options of an analyzer as a table: its own, and those of all analyzers; `print` shows it.
+
+    Raises:
+        ValueError: There is no analyzer of that name; the nearest are given.
+
+    Example:
+        >>> print(kerasexplain.analyzer_options("lrp.epsilon"))
+    """
+    from kerasexplain import listing
+
+    return listing.options_table(name)
 
 
 def _loaded(module: str) -> ModuleType:
@@ -89,7 +104,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return [*__all__, "__version__"]
 
 
 __all__ = [
@@ -106,6 +121,7 @@ __all__ = [
     "Passes",
     "UnsupportedModelError",
     "analyzer_names",
+    "analyzer_options",
     "bilrp",
     "callbacks",
     "choose",

@@ -21,6 +21,7 @@ from kerasexplain.compiler.rows import Row, with_steps
 from kerasexplain.explanation import Explanation, joined
 from kerasexplain.foundation.config import deserialize, serialize
 from kerasexplain.foundation.errors import InputError
+from kerasexplain.foundation.showing import brief
 from kerasexplain.foundation.storage import write_analyzer
 from kerasexplain.foundation.text import visible
 from kerasexplain.graph.graph import Graph
@@ -34,12 +35,12 @@ from kerasexplain.runtime.results import deliver
 from kerasexplain.runtime.selection import one_of
 from kerasexplain.runtime.streams import Batch, Data, ahead
 from kerasexplain.serving.export import export
-from kerasexplain.tables import rules_table
+from kerasexplain.tables import Table, Tabled, rules_table
 
 Kept = TypeVar("Kept")
 
 
-class Analyzer:
+class Analyzer(Tabled):
     """Explains what a model's output owes to its inputs.
 
     Made by `create_analyzer`. It is a value: two analyzers are equal when their method and options are, and nothing
@@ -501,11 +502,12 @@ class Analyzer:
         return hash((Analyzer, self.name))  # which fitting does not change
 
     def __repr__(self) -> str:
-        return f"<Analyzer {self.name} of {self.model.name}: {self.method!r}>"
+        return f"<Analyzer {self.name} of {self.model.name}: {brief(self.method)}>"
 
-    def __str__(self) -> str:
+    def _table(self) -> Table:
         title = f"{self.name} of {self.model.name}"
         if not self._engine.is_ready:
-            return f"{title}: the model has not been called, so its operations are not known before the first analysis"
+            unknown = "the model has not been called, so its operations are not known before the first analysis"
+            return Table(f"{title}: {unknown}", [], [])
         notes = (*self._first.graph.notes, *self.method.notes(self._first))
         return rules_table(title, self.rows, notes)

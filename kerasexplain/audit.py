@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kerasexplain.foundation.showing import Shown
 from kerasexplain.graph.taps import Tap
-from kerasexplain.tables import render
+from kerasexplain.tables import Table, Tabled
 
 if TYPE_CHECKING:
     from kerasexplain.compiler.execution import Execution
     from kerasexplain.compiler.question import Answer
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class AuditRow:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class AuditRow(Shown):
     """The relevance that one operation received and handed on; each number is a sum per sample, of shape `(batch,)`.
 
     Attributes:
@@ -40,8 +41,8 @@ class AuditRow:
         return self.received - self.delivered - self.bias
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Audit:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Audit(Tabled):
     """The audit of an explanation: where its relevance went.
 
     Attributes:
@@ -122,18 +123,25 @@ class Audit:
             "epsilon where much is lost; kerasexplain.compare(model, x) measures which map to trust"
         )
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        return f"<Audit of {len(self.rows)} operations, {len(self.explained)} samples: {self.balance}>"
+
+    @property
+    def balance(self) -> str:
+        """The sums in one line: what is explained, and where it went."""
+        return (
+            f"explained {_shown(self.explained)} = inputs {_shown(self.inputs)} + biases {_shown(self.biases)} "
+            f"+ lost {_shown(self.lost)}"
+        )
+
+    def _table(self) -> Table:
         columns = [("operation", "left"), ("type", "left"), ("rule", "left")]
         numbers = ("received", "delivered", "bias", "lost")
         cells = [(row.name, row.type, row.rule, *(_shown(getattr(row, name)) for name in numbers)) for row in self.rows]
         samples = len(self.explained)
         title = "relevance per operation" + (f", mean of {samples} samples" if samples > 1 else "")
-        total = (
-            f"explained {_shown(self.explained)} = inputs {_shown(self.inputs)} + biases {_shown(self.biases)} "
-            f"+ lost {_shown(self.lost)}"
-        )
-        notes = [total, *([self.remark] if self.remark else [])]
-        return render(title, [*columns, *((name, "right") for name in numbers)], cells, notes)
+        notes = [self.balance, *([self.remark] if self.remark else [])]
+        return Table(title, [*columns, *((name, "right") for name in numbers)], cells, notes)
 
 
 def audit_of(execution: Execution, answer: Answer, through: Mapping[Tap, np.ndarray]) -> Audit:

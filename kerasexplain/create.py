@@ -24,7 +24,20 @@ def create_analyzer(name: str, model: Any, *, signature: str | None = None, **op
         model: A Keras model: Sequential, Functional or subclassed; or a SavedModel that `tf.saved_model.load` gave, or
             a model of `tf_keras`. Its variables are shared, not copied.
         signature: Of a SavedModel: which signature is explained; by default "serving_default", or the only one.
-        **options: The common options (see `Analyzer`) and the method's own.
+        **options: The method's own, which `print(kerasexplain.analyzer_options(name))` and, in the shell,
+            `kerasexplain list NAME` tell; and those of all analyzers, which `Analyzer` describes:
+            `neuron_selection_mode="max_activation"`: what is explained where a call says nothing.
+            `start=None`: the relevance that the backward pass starts with.
+            `output=0`: which output, or inner operation, is explained.
+            `explain="logits"`: whether a final softmax or sigmoid is left out.
+            `jit_compile="auto"`: whether XLA compiles.
+            `batch_size=32`: how many samples run at once.
+            `input_range=None`: a promise about the inputs that makes some rules cheaper.
+            `remat=False`: rematerialization (checkpointing), half the memory for a quarter more time.
+            `precision="auto"`: in what precision products are computed.
+            `on_unsupported="error"`: what is done about operations without a rule.
+            `verify="first"`: which batches are compared with the model's own output.
+            `example=None`: an input, for a subclassed model that has not been called.
 
     Returns:
         The analyzer. Nothing is compiled before the first analysis.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
@@ -15,13 +16,20 @@ from kerasexplain.features import features_of
 from kerasexplain.foundation.arrays import check_sample
 from kerasexplain.foundation.checks import check_count
 from kerasexplain.foundation.errors import InputError
+from kerasexplain.foundation.showing import brief
 from kerasexplain.foundation.storage import read_values, write_values
+from kerasexplain.remarks import error_of, per_sample, remark_of
+from kerasexplain.tables import Table, Tabled, image_html
 from kerasexplain.tokens import TokenRelevances, token_relevances
 
 if TYPE_CHECKING:
     import pandas
     from matplotlib.figure import Figure
     from PIL.Image import Image
+
+
+#: How many samples a table tells of, and how many are drawn in a notebook.
+ROWS, DRAWN = 20, 6
 
 
 class TopNeurons(NamedTuple):
@@ -35,6 +43,9 @@ class TopNeurons(NamedTuple):
     neurons: np.ndarray
     relevance: np.ndarray
 
+    def __repr__(self) -> str:
+        return f"TopNeurons(neurons={brief(self.neurons)}, relevance={brief(self.relevance)})"
+
 
 def of_channels(relevance: np.ndarray, axis: int = -1) -> np.ndarray:
     """Relevance per sample and channel, summed over all other axes, `(samples, channels)`."""
@@ -42,8 +53,8 @@ def of_channels(relevance: np.ndarray, axis: int = -1) -> np.ndarray:
     return moved.reshape(len(moved), -1, moved.shape[-1]).sum(axis=1)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Explanation:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Explanation(Tabled):
     """Relevance, and what it is the relevance of.
 
     Attributes:
@@ -99,40 +110,18 @@ class Explanation:
         """
         if self.reference is None:
             raise ValueError(f"{self.analyzer['analyzer']!r} compares with no baseline")
-        total = sum(array.sum(axis=1) for array in self._per_sample())
-        return np.asarray(total - (self.explained - self.reference))
+        return error_of(self._inputs(), self.explained, self.reference)
 
     @property
     def remark(self) -> str:
-        """A sentence on relevance that is zero wherever one looks, though the output is not; or on a sum that misses
-        the change from the baseline by more than a tenth of it; else "".
+        """A sentence on a map that says little; "" for any other.
 
-        The latter is said of the middle sample. Where relevance of both signs cancels, a tenth of its size is the
+        It speaks of relevance that is zero wherever one looks, in all samples or in some, and why; of relevance that is
+        the same everywhere; and of a sum that misses the change from the baseline by more than a tenth of it. The
+        latter two are said of the middle sample. Where relevance of both signs cancels, a tenth of its size is the
         measure.
         """
-        inputs = [array for array in self._inputs() if np.size(array)]
-        if inputs and np.any(self.explained) and not any(np.any(array) for array in inputs):
-            return (
-                "no input has any relevance, though the output is not zero: the way to it is closed (units that are "
-                f"off, or a method for positive outputs alone), or the numbers are too small for {inputs[0].dtype}"
-            )
-        if self.reference is None:
-            return ""
-        gap, change = (np.abs(x).astype("float64") for x in (self.completeness_error, self.explained - self.reference))
-        if np.all(gap <= 0.1 * change):
-            return ""  # of most maps: their size need not be known
-        change = np.maximum(change, 0.1 * sum(np.abs(array).sum(axis=1) for array in self._per_sample()))
-        missed = float(np.median(gap / np.maximum(change, np.finfo("float64").tiny)))
-        if not missed > 0.1:
-            return ""
-        return (
-            f"what the inputs get misses the change of the output from the baseline by {missed:.0%} in the middle "
-            "sample: the output jumps or bends between the two. Take more steps, or deep_lift, which holds decisions"
-        )
-
-    def _per_sample(self) -> list[np.ndarray]:
-        """The relevance of each input in double precision, one row per sample."""
-        return [np.asarray(array, "float64").reshape(len(array), -1) for array in self._inputs()]
+        return remark_of(self._inputs(), self.explained, self.reference)
 
     def _inputs(self) -> list[np.ndarray]:
         """The relevance of each input."""
@@ -299,14 +288,66 @@ class Explanation:
 
     def _titles(self) -> list[str]:
         """Per sample what was explained, and its value."""
+        return [f"{neuron}: {value:.4g}" for neuron, value in zip(self._neurons(), self.explained, strict=True)]
+
+    def _neurons(self) -> list[str]:
+        """Per sample what was explained."""
         if isinstance(self.neuron, str):
-            neurons = [f"{self.neuron} outputs"] * len(self.explained)
-        elif np.asarray(self.neuron).dtype.kind == "f":
-            neurons = ["weighted outputs"] * len(self.explained)
-        else:
-            is_only = np.shape(self.output)[1:] == (1,)  # as in regression: nothing to choose from
-            neurons = ["output" if is_only else f"output {np.asarray(neuron).tolist()}" for neuron in self.neuron]
-        return [f"{neuron}: {value:.4g}" for neuron, value in zip(neurons, self.explained, strict=True)]
+            return [f"{self.neuron} outputs"] * len(self.explained)
+        if np.asarray(self.neuron).dtype.kind == "f":
+            return ["weighted outputs"] * len(self.explained)
+        is_only = np.shape(self.output)[1:] == (1,)  # as in regression: nothing to choose from
+        return ["output" if is_only else f"output {np.asarray(neuron).tolist()}" for neuron in self.neuron]
+
+    def __repr__(self) -> str:
+        more = [f"{name} of {len(held)} operations" for name, held in self._further() if held]
+        held = "; ".join([brief(self.relevance), *more, *(["audit"] if self.audit is not None else [])])
+        return f"<Explanation of {len(self.explained)} samples by {self.analyzer['analyzer']}: {held}>"
+
+    def _further(self) -> list[tuple[str, dict[str, np.ndarray]]]:
+        return [("layers", self.layers), ("bias", self.bias)]
+
+    def _table(self) -> Table:
+        samples = len(self.explained)
+        rows = per_sample([array[:ROWS] for array in self._inputs()])
+        total = sum((row.sum(axis=1) for row in rows), np.zeros(min(samples, ROWS)))
+        largest = [np.abs(row).max(axis=1, initial=0.0) for row in rows] or [total]
+        numbers = [self.explained[:ROWS], total, np.max(largest, axis=0)]
+        headings = ["value", "sum of relevance", "largest |relevance|"]
+        if self.reference is not None:
+            numbers.insert(1, self.reference[:ROWS])
+            headings.insert(1, "at the baseline")
+        cells = [
+            (str(i), neuron, *(f"{float(value):.4g}" for value in values))
+            for i, (neuron, *values) in enumerate(zip(self._neurons()[:ROWS], *numbers, strict=True))
+        ]
+        columns = [("sample", "right"), ("explained", "left"), *((heading, "right") for heading in headings)]
+        notes = [f"and {samples - ROWS} samples more"] if samples > ROWS else []
+        notes.append(f"relevance: {brief(self.relevance)}")
+        notes += [f"{name}: {brief(held)}" for name, held in self._further() if held]
+        notes += [f"audit: {self.audit.balance}"] if self.audit is not None else []
+        remarks = [self.remark, self.audit.remark if self.audit is not None else ""]
+        notes += [remark for remark in remarks if remark]
+        return Table(f"explanation by {self.analyzer['analyzer']}", columns, cells, notes)
+
+    def _repr_html_(self) -> str:
+        return f"{self._drawn()}{super()._repr_html_()}"
+
+    def _drawn(self) -> str:
+        """The first samples as images for notebooks, if they can be drawn; else ""."""
+        titles = [f"sample {i}: {title}" for i, title in enumerate(self._titles()[:DRAWN])]
+        try:
+            from kerasexplain import visualize
+
+            if np.ndim(self.relevance) > 3:
+                maps = visualize.heatmap(self.relevance[:DRAWN])
+                return "".join(
+                    image_html(_png(visualize.strip([one]).save), title)
+                    for one, title in zip(maps, titles, strict=True)
+                )
+            return image_html(_png(self.to_figure(title="").savefig), titles[0])
+        except Exception:  # no matplotlib, or nothing that has a picture: the table says what there is
+            return ""
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes everything to an HDF5 file, with a checksum.
@@ -336,6 +377,12 @@ class Explanation:
         except (TypeError, AttributeError, KeyError, ValueError) as error:
             raise ValueError(f"{os.fspath(path)!r} holds no explanation: {error}") from error
         return found
+
+
+def _png(save: Callable[..., None]) -> bytes:
+    written = io.BytesIO()
+    save(written, format="png")
+    return written.getvalue()
 
 
 def _check_loaded(found: Explanation) -> None:

@@ -73,3 +73,19 @@ class Named(Configurable):
 
     def __call__(self, row: Row) -> bool:
         return self.name in row.names
+
+
+__all__ = [
+    "Kernels",
+    "Named",
+    "UntilLayer",
+    "convolution",
+    "first_convolution",
+    "first_kernel",
+    "kernel",
+    "last_kernel",
+]
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

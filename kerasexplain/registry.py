@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
-
 from kerasexplain.foundation.errors import nearest
+from kerasexplain.listing import GROUP, entry_points
+from kerasexplain.listing import names as names
 from kerasexplain.runtime.method import Method
-
-GROUP = "kerasexplain.analyzers"
-
-
-@functools.cache
-def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
-    return {point.name: point for point in importlib.metadata.entry_points(group=GROUP)}
-
-
-def names() -> list[str]:
-    """The names of all installed analyzers, sorted."""
-    return sorted(_entry_points())
 
 
 def find(name: str) -> type[Method]:
@@ -28,7 +15,7 @@ def find(name: str) -> type[Method]:
         ValueError: There is none; the nearest names are given.
         TypeError: What is registered is no `Method`.
     """
-    points = _entry_points()
+    points = entry_points()
     if not points:
         raise RuntimeError("no analyzers are registered: kerasexplain is not installed (pip install .)")
     if name not in points:

@@ -13,6 +13,7 @@ from keras import config, ops
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.foundation.checks import check_count, check_seed
 from kerasexplain.foundation.errors import InputError
+from kerasexplain.foundation.showing import Shown
 from kerasexplain.runtime.inputs import Structure, by_input, count_of
 from kerasexplain.runtime.method import Method
 from kerasexplain.runtime.streams import is_stream
@@ -41,7 +42,7 @@ class TopPairs(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class PairRelevance:
+class PairRelevance(Shown):
     """The relevance of pairs of parts to a similarity, in two factors: `R_ij = sum_k left_k,i right_k,j`.
 
     A part is a value of the input; of inputs with three axes and more, such as images, a position with all its

@@ -7,7 +7,6 @@ which Keras brings along, on terminals and as HTML alike.
 from __future__ import annotations
 
 import dataclasses
-import io
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
@@ -17,7 +16,9 @@ from rich.console import Console, ConsoleOptions
 from rich.style import Style
 from rich.text import Text
 
+from kerasexplain.foundation.showing import Shown
 from kerasexplain.foundation.text import visible
+from kerasexplain.tables import plain_console
 
 #: ColorBrewer's blue to red with an exactly white middle, for relevance from negative to positive.
 COLOURS = (
@@ -41,14 +42,14 @@ _PAGE = f"""<!DOCTYPE html>
 """
 
 
-class _Readable:
+class _Readable(Shown):
     """A text that draws itself with rich: as plain text, on a terminal in colour, and as HTML."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         raise NotImplementedError
 
     def __str__(self) -> str:
-        console = Console(file=io.StringIO(), color_system=None)
+        console = plain_console(color_system=None)
         console.print(self, soft_wrap=True)
         return console.file.getvalue().rstrip()  # type: ignore[attr-defined]
 
@@ -60,14 +61,12 @@ class _Readable:
         return self._html(_FRAGMENT)
 
     def _html(self, template: str) -> str:
-        console = Console(
-            file=io.StringIO(), record=True, force_terminal=True, color_system="truecolor", no_color=False
-        )
+        console = plain_console(record=True, force_terminal=True, color_system="truecolor", no_color=False)
         console.print(self, soft_wrap=True)
         return console.export_html(code_format=template, inline_styles=True)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class TokenRelevance(_Readable):
     """The tokens of one sample and their relevance.
 
@@ -142,6 +141,10 @@ class TokenRelevances(_Readable, Sequence[TokenRelevance]):
 
     def __len__(self) -> int:
         return len(self._samples)
+
+    def __repr__(self) -> str:
+        more = ", ..." if len(self) > 3 else ""
+        return f"<TokenRelevances of {len(self)} samples: {', '.join(repr(each.title) for each in self[:3])}{more}>"
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         coloured = console.color_system is not None and not console.no_color

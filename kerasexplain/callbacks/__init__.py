@@ -11,3 +11,7 @@ from kerasexplain.callbacks.histogram import RelevanceHistogram
 from kerasexplain.callbacks.logger import RelevanceLogger
 
 __all__ = ["ConservationMonitor", "EarlyWarning", "RelevanceHistogram", "RelevanceLogger"]
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

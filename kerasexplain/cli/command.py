@@ -84,7 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"kerasexplain {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    listing = commands.add_parser("list", help="list the analyzers")
+    listing = commands.add_parser("list", help="list the analyzers, or the options of one")
+    listing.add_argument("name", metavar="NAME", nargs="?", help="an analyzer, whose options are told")
     listing.add_argument("--rules", action="store_true", help="show which operations follow which rule instead")
     listing.add_argument("--metrics", action="store_true", help="list the metrics of `evaluate` instead")
     listing.set_defaults(run=_list)
@@ -149,21 +150,32 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list(options: argparse.Namespace) -> None:
-    with quiet():
-        from kerasexplain import registry, tables
-
-        if options.metrics:
+    if options.name is not None and (options.rules or options.metrics):
+        raise ValueError("--rules and --metrics list all that there are: leave the name out")
+    if options.metrics:
+        with quiet():
             tell(evaluating.metrics_table())
-            return
-        describe = _rules_of if options.rules else _summary
-        cells = [(name, describe(registry.find(name))) for name in registry.names()]
-    heading = "rules, the first match first" if options.rules else "what it is"
-    tell(tables.render("analyzers", [("name", "left"), (heading, "left")], cells, []))
+        return
+    from kerasexplain import listing, tables
+
+    if options.name is not None:
+        tell(listing.options_table(options.name).text())
+        return
+    heading, describe = "what it is", _about
+    if options.rules:
+        with quiet():
+            from kerasexplain import registry
+        heading, describe = "rules, the first match first", lambda name: _rules_of(registry.find(name))
+    cells = [(name, describe(name)) for name in listing.names()]
+    notes = [] if options.rules else ["kerasexplain list NAME tells the options of one"]
+    tell(tables.render("analyzers", [("name", "left"), (heading, "left")], cells, notes))
 
 
-def _summary(kind: Any) -> str:
+def _about(name: str) -> str:
     """The first line of what an analyzer says of itself."""
-    return str(kind.__doc__ or "").strip().split("\n")[0]
+    from kerasexplain import listing
+
+    return listing.listed(name).about
 
 
 def _rules_of(kind: Any) -> str:

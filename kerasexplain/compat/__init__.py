@@ -5,3 +5,7 @@ from __future__ import annotations
 from kerasexplain.compat.loading import SUFFIXES, as_model, load_model
 
 __all__ = ["SUFFIXES", "as_model", "load_model"]
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasexplain.foundation.showing import Shown
 from kerasexplain.graph.taps import Tap
 
 
@@ -38,8 +39,8 @@ class Question:
     shifts: tuple[Tap, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
-class Given:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Given(Shown):
     """The operands of a compiled function, batch first.
 
     Attributes:
@@ -76,8 +77,8 @@ class Given:
         return Given(inputs, baseline, selection, start, conditions, list(rest))
 
 
-@dataclasses.dataclass(frozen=True)
-class Answer:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Answer(Shown):
     """The result of a compiled function, as numpy arrays with one row per sample.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Comparison:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Comparison(tables.Tabled):
     """Analyzers under the same metrics, on the same samples; made by `kerasexplain.compare`.
 
     `print(comparison)` shows a table, a notebook the same in colour.
@@ -180,27 +179,17 @@ class Comparison:
             notes += [f"  {name}: {reason}" for name, reason in self.skipped.items()]
         return notes
 
-    def __str__(self) -> str:
+    def _table(self) -> tables.Table:
         headings, rows = self._cells()
         columns = [(heading, "left" if i == 0 else "right") for i, heading in enumerate(headings)]
-        return tables.render(f"analyzers of {self.model}", columns, rows, self._notes())
+        return tables.Table(f"analyzers of {self.model}", columns, rows, self._notes())
 
     def __repr__(self) -> str:
         return f"<Comparison of {len(self.names)} analyzers of {self.model} on {len(self.samples)} samples>"
 
     def to_html(self) -> str:
         """The table as a piece of HTML, without links to anywhere."""
-        headings, rows = self._cells()
-        style = "text-align:right;padding:0.2em 0.7em;font-variant-numeric:tabular-nums"
-        head = "".join(f'<th style="{style}">{html.escape(heading)}</th>' for heading in headings)
-        body = "".join(
-            "<tr>" + "".join(f'<td style="{style}">{html.escape(cell)}</td>' for cell in row) + "</tr>" for row in rows
-        )
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())
-        caption = html.escape(f"analyzers of {self.model}")
-        return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
-
-    _repr_html_ = to_html
+        return self._table().html()
 
     def curves(
         self, metric: str | Metric | None = None, analyzers: Sequence[str] | None = None, ax: Any = None

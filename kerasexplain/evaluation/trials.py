@@ -16,6 +16,7 @@ from kerasexplain import registry
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.create import create_analyzer
 from kerasexplain.foundation.errors import InputError, NotFiniteError, plain
+from kerasexplain.foundation.showing import Shown
 from kerasexplain.foundation.text import visible_lines
 from kerasexplain.metrics import PointingGame, RegionPerturbation, RelevanceInside, Sparseness
 from kerasexplain.metrics.judging import check_explained, judge, masks_of
@@ -30,8 +31,8 @@ from kerasexplain.runtime.streams import is_stream
 CONTROLS = ("random", "edges")
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Trial:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Trial(Shown):
     """One analyzer's result.
 
     Attributes:
@@ -51,8 +52,8 @@ class Trial:
     skipped: str = ""
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Samples:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Samples(Shown):
     """The samples of a comparison, all in memory, with what is explained of each.
 
     Attributes:

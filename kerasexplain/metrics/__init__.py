@@ -52,3 +52,7 @@ __all__ = [
     "masks_of_boxes",
     "paired",
 ]
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

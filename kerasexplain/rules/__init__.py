@@ -121,3 +121,7 @@ __all__ = [
     "get",
     "with_stabilizer",
 ]
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

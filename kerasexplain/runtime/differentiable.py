@@ -13,6 +13,7 @@ from kerasexplain.compiler.options import Options
 from kerasexplain.compiler.pipeline import Pipeline, Pipelines
 from kerasexplain.compiler.question import Given, Question
 from kerasexplain.foundation.errors import InputError
+from kerasexplain.foundation.showing import Shown
 from kerasexplain.graph.graph import Shape
 from kerasexplain.runtime.inputs import tensors_by_input
 from kerasexplain.runtime.method import Method
@@ -21,8 +22,8 @@ from kerasexplain.runtime.selection import Contrast
 Tensor = Any
 
 
-@dataclasses.dataclass(frozen=True)
-class Relevance:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Relevance(Shown):
     """Relevance as tensors of the framework, each of which can be differentiated.
 
     Attributes:

@@ -11,6 +11,7 @@ from kerasexplain.compiler.pipeline import Pipelines
 from kerasexplain.compiler.program import Program
 from kerasexplain.compiler.question import Answer, Given, Question
 from kerasexplain.foundation.errors import InputError
+from kerasexplain.foundation.showing import Shown
 from kerasexplain.graph.indices import check_indices
 from kerasexplain.runtime.batch_size import BatchSize
 
@@ -18,8 +19,8 @@ from kerasexplain.runtime.batch_size import BatchSize
 Make = Callable[[np.ndarray, np.ndarray], "list[np.ndarray]"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Passes:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Passes(Shown):
     """A question about samples, to be asked as often as a method needs to.
 
     Attributes:

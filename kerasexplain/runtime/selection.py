@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from kerasexplain.foundation.errors import InputError
+from kerasexplain.foundation.showing import Shown
 
 
-@dataclasses.dataclass(frozen=True)
-class Selection:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Selection(Shown):
     """Neurons chosen for every sample of an input.
 
     Attributes:
@@ -26,8 +27,8 @@ class Selection:
     neuron: Any = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Contrast:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Contrast(Shown):
     """One output neuron against another, or against all others, as a `neuron_selection`.
 
     What is explained is `y_target - y_against`, or `y_target` less the mean of all other outputs. Relevance that speaks

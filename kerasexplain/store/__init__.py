@@ -4,3 +4,7 @@ from kerasexplain.store.dataset import analyze_dataset
 from kerasexplain.store.reading import Store, StoredArray
 
 __all__ = ["Store", "StoredArray", "analyze_dataset"]
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

@@ -14,15 +14,17 @@ import numpy as np
 
 from kerasexplain.explanation import Explanation
 from kerasexplain.foundation.errors import plain
+from kerasexplain.foundation.showing import Shown
 from kerasexplain.store.durable import log_of, repair
 from kerasexplain.store.format import own_dataset, rebuilt, record_of, state_of
 from kerasexplain.store.slicing import sliced
+from kerasexplain.tables import Table, Tabled
 
 #: How often what cannot be read is read again while another process writes, and how long to wait in between.
 TRIES, SECONDS = 20, 0.1
 
 
-class StoredArray:
+class StoredArray(Shown):
     """An array in a store. It slices like one of numpy, and what is sliced is read then; `np.asarray` reads all of it.
 
     Attributes:
@@ -83,7 +85,7 @@ class StoredArray:
         return f"<{self.path} of {os.fspath(self._store.path)!r}: {self.dtype} {self.shape}>"
 
 
-class Store:
+class Store(Tabled):
     """Explanations of a dataset in a file that `analyze_dataset` wrote, or is writing.
 
     Nothing but the form is read at first, and no file stays open: a store can be pickled, and larger than memory. It
@@ -223,3 +225,24 @@ class Store:
         name = self.record["analyzer"].get("analyzer")
         rest = "" if self.is_complete else ", incomplete"
         return f"<Store {os.fspath(self.path)!r}: {name} of {len(self)} samples{rest}>"
+
+    def _table(self) -> Table:
+        kinds = ("relevance", "layers", "bias", "output", "neuron", "explained", "reference", "audit")
+        arrays = [(name, array) for kind in kinds for name, array in _named(kind, getattr(self, kind))]
+        rows = [(name, str(array.dtype), str(array.shape), f"{array.nbytes / 1e6:.3g}") for name, array in arrays]
+        columns = [("array", "left"), ("dtype", "left"), ("shape", "left"), ("MB in memory", "right")]
+        notes = [] if self.is_complete else ["incomplete: not all samples of the data are there yet"]
+        if self.audit:
+            told = ", ".join(f"{name} {value:.6g}" for name, value in self.totals().items())
+            notes.append(f"audit, mean of all samples: {told}")
+        name = self.record["analyzer"].get("analyzer")
+        return Table(f"{os.fspath(self.path)}: {name} of {len(self)} samples", columns, rows, notes)
+
+
+def _named(name: str, held: Any) -> Iterator[tuple[str, StoredArray]]:
+    """The arrays in a structure, with their places in it."""
+    if isinstance(held, StoredArray):
+        yield name, held
+    elif isinstance(held, (dict, list, tuple)):
+        for key, item in held.items() if isinstance(held, dict) else enumerate(held):
+            yield from _named(f"{name}[{key!r}]", item)

@@ -42,3 +42,7 @@ __all__ = [
     "strip",
     "waterfall",
 ]
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

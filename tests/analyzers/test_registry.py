@@ -13,7 +13,7 @@ import pytest
 from keras import layers
 
 import kerasexplain
-from kerasexplain import registry
+from kerasexplain import listing, registry
 
 MODULE = """
     import dataclasses
@@ -52,9 +52,9 @@ def stranger(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger-of-kerasexplain\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(textwrap.dedent(ENTRY_POINTS))
     monkeypatch.syspath_prepend(str(tmp_path))
-    registry._entry_points.cache_clear()
+    listing.entry_points.cache_clear()
     yield
-    registry._entry_points.cache_clear()
+    listing.entry_points.cache_clear()
     sys.modules.pop("stranger_of_kerasexplain", None)
 
 

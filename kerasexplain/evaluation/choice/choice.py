@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -33,8 +32,8 @@ LEAST = 6
 STEPS, SHARE = 20, 0.15
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Choice:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Choice(tables.Tabled):
     """The analyzer that fits a model, found by measurement; made by `kerasexplain.choose`.
 
     Attributes:
@@ -113,20 +112,13 @@ class Choice:
             "errors, under the fill where that is least.",
         ]
 
-    def __str__(self) -> str:
+    def _table(self) -> tables.Table:
         headings, rows = self._cells()
         shown = [(heading, "right" if heading in ("round", "search", "report") else "left") for heading in headings]
-        return tables.render(f"analyzers tried on {self.analyzer.model.name}", shown, rows, self._notes())
+        return tables.Table(f"analyzers tried on {self.analyzer.model.name}", shown, rows, self._notes())
 
     def __repr__(self) -> str:
         return f"<Choice of {self.label} among {len(self.table)}: {self.verdict}>"
-
-    def _repr_html_(self) -> str:
-        headings, rows = self._cells()
-        head = "".join(f"<th>{html.escape(heading)}</th>" for heading in headings)
-        body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self._notes())
-        return f"{notes}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def choose(

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from kerasexplain.evaluation.strategies.maps import Maps, rows_of
+from kerasexplain.foundation.showing import Shown
 
 #: A cluster stands apart up to this conductance. On small networks for handwritten digits, maps of one class without
 #: a shortcut split at 0.13 or more, if at all, and those of marked images at 0.05 or less, where the mark counts.
 APART = 0.05
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Cluster:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Cluster(Shown):
     """Samples whose relevance maps are alike.
 
     Attributes:

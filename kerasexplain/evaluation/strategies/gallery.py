@@ -7,7 +7,6 @@ Red speaks for the explained output, blue against it, white is zero, as in `kera
 from __future__ import annotations
 
 import base64
-import html
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 
 from kerasexplain.evaluation.strategies.cluster import Cluster
 from kerasexplain.foundation.errors import not_importable
+from kerasexplain.tables import escaped
 from kerasexplain.visualize import RELEVANCE, as_images
 
 try:
@@ -147,11 +147,11 @@ def fragment(title: str, notes: Sequence[str], clusters: Sequence[Cluster], char
         charts: What `overview` drew.
         images: As for `clusters_image`.
     """
-    parts = [_STYLE, '<div class="strategies">', f"<h1>{html.escape(title)}</h1>"]
-    parts += [f"<p>{html.escape(note)}</p>" for note in notes]
+    parts = [_STYLE, '<div class="strategies">', f"<h1>{escaped(title)}</h1>"]
+    parts += [f"<p>{escaped(note)}</p>" for note in notes]
     parts.append(_img(charts, "eigenvalues, and the samples in two dimensions"))
     for number, cluster in enumerate(clusters):
-        parts.append(f"<h2>cluster {number}</h2><p>{html.escape(cluster_text(cluster))}</p>")
+        parts.append(f"<h2>cluster {number}</h2><p>{escaped(cluster_text(cluster))}</p>")
         parts.append(
             _img(
                 clusters_image([cluster], images=images, captions=False), f"mean map and prototypes of cluster {number}"
@@ -166,7 +166,7 @@ def fragment(title: str, notes: Sequence[str], clusters: Sequence[Cluster], char
 
 def page(title: str, fragment: str) -> str:
     """A page of HTML around a fragment."""
-    return _PAGE.format(title=html.escape(title), fragment=fragment)
+    return _PAGE.format(title=escaped(title), fragment=fragment)
 
 
 def cluster_text(cluster: Cluster) -> str:
@@ -287,4 +287,4 @@ def _img(image: Image.Image, described: str) -> str:
     buffer = io.BytesIO()
     image.save(buffer, format="png", optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return f'<img alt="{html.escape(described, quote=True)}" src="data:image/png;base64,{data}">'
+    return f'<img alt="{escaped(described)}" src="data:image/png;base64,{data}">'

@@ -20,14 +20,14 @@ from kerasexplain.foundation.errors import InputError
 from kerasexplain.runtime.selection import one_of
 from kerasexplain.runtime.streams import is_stream
 from kerasexplain.store import Store
-from kerasexplain.tables import render
+from kerasexplain.tables import Table, Tabled
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Strategies:
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Strategies(Tabled):
     """The clusters of relevance maps, and what they were found from: the result of `kerasexplain.strategies`.
 
     `str` is a table, notebooks show the page that `to_html` returns, and `to_image` draws it.
@@ -93,7 +93,10 @@ class Strategies:
             return [self.remark]
         return [self.remark, f"samples in no cluster, because their maps are zero everywhere: {self.zeros}"]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
+        return f"<Strategies: {self.title}; {self.remark}>"
+
+    def _table(self) -> Table:
         columns = [(name, "right") for name in ("cluster", "samples", "share", "conductance", "accuracy")]
         columns += [("predicted", "left"), ("prototypes", "left")]
         cells = [
@@ -108,7 +111,7 @@ class Strategies:
             )
             for number, cluster in enumerate(self.clusters)
         ]
-        return render(self.title, columns, cells, self._notes)
+        return Table(self.title, columns, cells, self._notes)
 
     def to_image(self, images: Any = None, *, prototypes: int | None = None, cell: float = 1.2) -> Image:
         """An image: a row for every cluster, with its mean map and its prototypes beside their maps.
@@ -140,7 +143,10 @@ class Strategies:
         return gallery.page(self.title, self._fragment(images))
 
     def _repr_html_(self) -> str:
-        return self._fragment(None)
+        try:
+            return self._fragment(None)
+        except (ImportError, ValueError):  # no matplotlib, or maps that have no picture
+            return super()._repr_html_()
 
     def _fragment(self, images: Any) -> str:
         from kerasexplain.evaluation.strategies import gallery
