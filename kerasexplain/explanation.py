@@ -116,10 +116,10 @@ class Explanation(Tabled):
     def remark(self) -> str:
         """A sentence on a map that says little; "" for any other.
 
-        It speaks of relevance that is zero wherever one looks, in all samples or in some, and why; of relevance that is
+        It speaks of relevance that is zero wherever one looks, though the output is not, and why; of relevance that is
         the same everywhere; and of a sum that misses the change from the baseline by more than a tenth of it. The
         latter two are said of the middle sample. Where relevance of both signs cancels, a tenth of its size is the
-        measure.
+        measure. `str` speaks of single samples without relevance, too.
         """
         return remark_of(self._inputs(), self.explained, self.reference)
 
@@ -326,7 +326,10 @@ class Explanation(Tabled):
         notes.append(f"relevance: {brief(self.relevance)}")
         notes += [f"{name}: {brief(held)}" for name, held in self._further() if held]
         notes += [f"audit: {self.audit.balance}"] if self.audit is not None else []
-        remarks = [self.remark, self.audit.remark if self.audit is not None else ""]
+        remarks = [
+            remark_of(self._inputs(), self.explained, self.reference, each=True),
+            self.audit.remark if self.audit is not None else "",
+        ]
         notes += [remark for remark in remarks if remark]
         return Table(f"explanation by {self.analyzer['analyzer']}", columns, cells, notes)
 

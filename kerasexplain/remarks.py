@@ -10,33 +10,38 @@ import numpy as np
 UNIFORM, POSITIONS = 1e-3, 16
 
 
-def remark_of(inputs: Sequence[np.ndarray], explained: np.ndarray, reference: np.ndarray | None) -> str:
+def remark_of(
+    inputs: Sequence[np.ndarray], explained: np.ndarray, reference: np.ndarray | None, each: bool = False
+) -> str:
     """A sentence on relevance; "" where there is nothing to be said.
 
     Args:
         inputs: The relevance of every input, batch first.
         explained: What is explained, per sample.
         reference: Its value at the baseline, per sample; None without one.
+        each: Whether single samples without relevance are spoken of, and those for which zero is explained.
     """
     inputs = [array for array in inputs if np.size(array)]
     if not inputs or not len(explained):
         return ""
     zero = ~np.any([_has_any(array.reshape(len(array), -1)) for array in inputs], axis=0)
     if zero.all() and not explained.any():
-        return "no input has any relevance: what is explained is zero in every sample, and there is nothing to share"
+        nothing = "no input has any relevance: what is explained is zero in every sample, and there is nothing to share"
+        return nothing if each else ""
     if zero.all():
         return (
             "no input has any relevance, though the output is not zero: the way to it is closed (units that are "
             f"off, or a method for positive outputs alone), or the numbers are too small for {inputs[0].dtype}"
         )
-    if zero.any():
+    if zero.any() and each:
         numbers = np.flatnonzero(zero)
         first = ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")
         return (
             f"no input has any relevance in {len(numbers)} of {len(zero)} samples (numbers {first}): what is explained "
             "of them is zero, or the way to it is closed (units that are off, or a method for positive outputs alone)"
         )
-    if all(_is_uniform(array) for array in inputs):
+    held = [array[~zero] for array in inputs] if zero.any() else inputs
+    if all(_is_uniform(array) for array in held):
         return (
             "relevance is the same everywhere in the middle sample, so that the map says nothing about where: a rule "
             "that shares alike (Flat) down to the input, or a network that averages its input and no more"
@@ -58,7 +63,7 @@ def per_sample(inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
 def _has_any(rows: np.ndarray) -> np.ndarray:
     """Which rows hold anything but zeros; of most the middle tells, and the rest need not be read."""
     middle = rows.shape[1] // 2
-    found = rows[:, middle : middle + 64].any(axis=1)
+    found: np.ndarray = np.asarray(rows[:, middle : middle + 64].any(axis=1))
     found[~found] = rows[~found].any(axis=1)
     return found
 

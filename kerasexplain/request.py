@@ -161,7 +161,8 @@ class Request:
         array = start if isinstance(start, np.ndarray) else None
         start = start if array is None else "array"
         question = Question(selection.kind, start, readings.taps, readings.sums, tuple(masks))
-        operands = Given(batch.arrays, selection=selection.values, start=array, conditions=list(masks.values()))
+        operands = Given(batch.arrays, start=array, conditions=list(masks.values()))
+        operands = operands.selecting(selection.kind, selection.values)
         return selection, question, operands
 
     def _selection(self, batch: Batch, shape: Shape) -> Selection:

@@ -48,6 +48,8 @@ class Table(Shown):
 
     def text(self) -> str:
         """The table as plain text."""
+        if not self.columns:
+            return "\n".join(map(visible_lines, (self.title, *self.notes)))
         return render(self.title, self.columns, self.rows, self.notes)
 
     def html(self) -> str:

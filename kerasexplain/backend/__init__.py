@@ -28,6 +28,7 @@ if _NAME not in ("tensorflow", "jax", "torch"):
     )
 _BACKEND = cast(Backend, importlib.import_module(f"kerasexplain.backend.{_NAME}"))
 
+added = _BACKEND.added
 at_once = _BACKEND.at_once
 by_xla = _BACKEND.by_xla
 check_eager = _BACKEND.check_eager
@@ -50,6 +51,7 @@ __all__ = [
     "Backend",
     "Compiled",
     "Exportable",
+    "added",
     "at_once",
     "by_xla",
     "check_eager",

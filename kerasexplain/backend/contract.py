@@ -88,6 +88,9 @@ class Backend(Protocol):
     def transposed(self, linear: Callable[[Tensor], Tensor], x: Tensor, s: Tensor) -> Tensor:
         """The transposed product `J^T s` of a linear map of tensors like `x` (whose values do not matter)."""
 
+    def added(self, x: Tensor, y: Tensor) -> Tensor:
+        """The sum of two tensors of one shape, whose derivative is handed on as it is."""
+
     def delayed(self, tensors: Sequence[Tensor], signal: Tensor) -> list[Tensor]:
         """The tensors, not available before the signal is: what is made of them cannot be computed earlier."""
 

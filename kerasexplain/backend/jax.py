@@ -83,6 +83,10 @@ def transposed(linear: Callable[[Tensor], Tensor], x: Tensor, s: Tensor) -> Tens
     return pullback(jax.tree.map(lambda s, y: s.astype(y.dtype), s, y))[0]  # some of Keras' operations halve doubles
 
 
+def added(x: Tensor, y: Tensor) -> Tensor:
+    return x + y
+
+
 def delayed(tensors: Sequence[Tensor], signal: Tensor) -> list[Tensor]:
     """The tensors, which are not available before the signal is.
 

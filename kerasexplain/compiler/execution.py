@@ -10,7 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasexplain.backend import delayed, pull_back
+from kerasexplain.backend import added, delayed, pull_back
 from kerasexplain.backend import override as overriding
 from kerasexplain.compiler.against_baseline import Apply, computed_in_doubles, reveal_cancel
 from kerasexplain.compiler.composite import Composite
@@ -277,7 +277,7 @@ class Execution:
                 ys[i] = _conditioned(ys[i], environment.conditions[last.name])
             tap = environment.taps.get(Tap("output", last.name, i))
             if tap is not None:
-                ys[i] = ys[i] + ops.cast(tap, ys[i].dtype)
+                ys[i] = added(ys[i], ops.cast(tap, ys[i].dtype))
         return dict(zip(last.outputs, ys, strict=True))
 
     def _operands(
@@ -293,7 +293,7 @@ class Execution:
                 xs[i] = as_constant(xs[i])
             edge = environment.taps.get(Tap("edge", node.name, i))
             if edge is not None:
-                xs[i] = xs[i] + edge
+                xs[i] = added(xs[i], edge)
             if carrying[i] and override.gives is Signal.Q and self.signals[value] is Signal.R:
                 xs[i] = relevance_at(xs[i])
         if node in self._exact:

@@ -10,23 +10,33 @@ from keras import ops
 Tensor = Any
 
 
-def mask(kind: str, values: Tensor | None, flat: Tensor, ranking: Tensor) -> tuple[Tensor, Tensor | None]:
+#: Among indices: the largest output, and none.
+LARGEST, NONE = -1, -2
+
+
+def mask(
+    kind: str, values: Tensor | None, given: Tensor | None, flat: Tensor, ranking: Tensor
+) -> tuple[Tensor, Tensor | None]:
     """How much each output is explained, `(batch, outputs)` like the flat output, and the flat index, if it is one.
 
     Args:
-        kind: "max", "index", "target" or "weights"; under "target" an index of -1 is that of the largest output.
-        values: The indices or weights.
+        kind: "max", "index", "weights"; "target", an index or -1 for the largest; or "any", where the numbers say which.
+        values: The indices; of "any", `LARGEST` and `NONE` may be among them.
+        given: The weights; of "any" they are added, and may be one of 0 for all outputs.
         flat: The flat output.
         ranking: What says which is the largest, most often the flat output itself.
     """
     if kind == "weights":
-        return ops.cast(values, flat.dtype), None
-    index = values if kind == "index" else ops.argmax(ranking, axis=-1)
+        return ops.cast(given, flat.dtype), None
+    index = ops.argmax(ranking, axis=-1) if kind in ("max", "target") else values
     if kind == "target":
         assert values is not None
         index = ops.where(values == -1, ops.cast(index, values.dtype), values)
+    if kind == "any":
+        index = ops.where(ops.equal(values, LARGEST), ops.cast(ops.argmax(ranking, axis=-1), "int64"), values)
     outputs = ops.shape(flat)[-1] if flat.shape[-1] is None else flat.shape[-1]
-    return ops.one_hot(index, outputs, dtype=flat.dtype), index
+    chosen = ops.one_hot(index, outputs, dtype=flat.dtype)
+    return (chosen + ops.cast(given, flat.dtype) if kind == "any" else chosen), index
 
 
 def flattened(output: Tensor) -> Tensor:

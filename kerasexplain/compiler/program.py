@@ -14,7 +14,7 @@ from keras import ops
 from kerasexplain.backend import Compiled, compiled, differentiated, pull_back, relevance_pass
 from kerasexplain.compiler.environment import Environment
 from kerasexplain.compiler.execution import Execution
-from kerasexplain.compiler.neurons import flattened, mask, unravelled
+from kerasexplain.compiler.neurons import LARGEST, NONE, flattened, mask, unravelled
 from kerasexplain.compiler.question import Answer, Given, Question
 from kerasexplain.compiler.treatments.treatment import sum_per_sample
 from kerasexplain.compiler.weight_cache import WeightCache
@@ -79,9 +79,13 @@ class Program:
 
     def __call__(self, question: Question, given: Given) -> Answer:
         """Runs a batch."""
+        kind = question.selection
+        question, given = _of_any_selection(question, given)
         if question not in self._functions:
             self._functions[question] = self._compile(question)
         result = self._functions[question](given.flat())
+        if kind == "weights":
+            result = {**result, "index": None, "flat_index": None}
         return Answer(**{"index": None, "relevance": [], "taps": [], **result})
 
     def differentiable(self, question: Question, given: Given) -> dict[str, Any]:
@@ -104,7 +108,8 @@ class Program:
         like = Given(
             inputs,
             inputs if question.baseline else [],
-            {"max": None, "index": vector, "weights": matrix}[question.selection],
+            vector,
+            matrix,
             matrix if question.start == "array" else None,
             [matrix for _ in question.conditions],
             [(self._tapped(tap).shape, dtype) for tap in question.shifts],
@@ -217,7 +222,7 @@ class Program:
         flat = flattened(y)
         # Logits of different heads say less than their probabilities which output is the largest.
         ranking = flat if graph.ranking is None else flattened(values[graph.ranking])
-        weights, index = mask(question.selection, given.selection, flat, ranking)
+        weights, index = mask(question.selection, given.selection, given.weights, flat, ranking)
         explained = ops.sum(weights * flat, axis=-1)
         result = {
             "outputs": [values[value] for value in graph.outputs],
@@ -283,16 +288,21 @@ class Program:
         shapes = self._execution.bias_taps()
         unknown = any(tap.kind != "bias" and None in self._tapped(tap).sample_shape for tap in taps)
         values = self._execution.run(inputs, Environment(dict.fromkeys(taps), references)) if unknown else {}
+        # Taps of one shape share a tensor: a pullback tells them apart, and an audit has hundreds.
+        made: dict[Any, Tensor] = {}
         tensors = []
         for tap in taps:
             if tap.kind == "bias":
-                tensors.append(ops.ones((batch, *shapes[tap]), dtype=dtype))
-            elif unknown:
-                value = self._tapped(tap)
-                tensors.append(ops.zeros(_with_batch(ops.shape(values[value]), value, batch), dtype=dtype))
+                key: Any = shapes[tap]
+                if key not in made:
+                    made[key] = ops.ones((batch, *key), dtype=dtype)
             else:
                 value = self._tapped(tap)
-                tensors.append(ops.zeros(_with_batch(value.shape, value, batch), dtype=dtype))
+                key = (value if unknown else value.shape, value.batch_axis, value.fold)
+                if key not in made:
+                    shape = ops.shape(values[value]) if unknown else value.shape
+                    made[key] = ops.zeros(_with_batch(shape, value, batch), dtype=dtype)
+            tensors.append(made[key])
         return tensors
 
     @staticmethod
@@ -301,6 +311,17 @@ class Program:
         below = ops.convert_to_tensor(np.asarray(rule.low), dtype=x.dtype) - x
         above = x - ops.convert_to_tensor(np.asarray(rule.high), dtype=x.dtype)
         return ops.max(ops.maximum(below, above), axis=list(range(1, len(x.shape))))
+
+
+def _of_any_selection(question: Question, given: Given) -> tuple[Question, Given]:
+    """The same question and operands for a function that serves every kind of selection: none is compiled anew."""
+    count = len(given.inputs[0])
+    index, weights = np.full(count, LARGEST), np.zeros((count, 1))
+    if question.selection == "index":
+        index = given.selection
+    elif question.selection == "weights":
+        index, weights = np.full(count, NONE), given.weights
+    return dataclasses.replace(question, selection="any"), dataclasses.replace(given, selection=index, weights=weights)
 
 
 class _Differences:

@@ -17,7 +17,8 @@ class Question:
     """A question to a compiled function: all that it computes besides the relevance of the inputs.
 
     Attributes:
-        selection: How neurons are chosen: "max", "index", "weights", or "target", an index or -1 for the largest.
+        selection: How neurons are chosen: "max", "index", "weights", or "target", an index or -1 for the largest; "any" is
+            that of a function for the first three.
         start: "output", "one" or "array".
         taps: Where else relevance is read off.
         summed: The taps of which only the sum per sample is wanted.
@@ -46,7 +47,8 @@ class Given(Shown):
     Attributes:
         inputs: The model's inputs, flattened.
         baseline: Inputs to compare with; empty where there are none.
-        selection: The indices or weights that say what is explained; None for the largest output.
+        selection: The indices that say what is explained; None for the largest output, and for weights.
+        weights: The weights `(samples, outputs)` that say it; None for the others.
         start: What the relevance starts as; None where the question says it.
         conditions: Factors `(samples, channels)`, one array for each operation of the question.
         shifts: What is added to each output that the question says.
@@ -55,9 +57,16 @@ class Given(Shown):
     inputs: list[Any]
     baseline: list[Any] = dataclasses.field(default_factory=list)
     selection: Any = None
+    weights: Any = None
     start: Any = None
     conditions: list[Any] = dataclasses.field(default_factory=list)
     shifts: list[Any] = dataclasses.field(default_factory=list)
+
+    def selecting(self, kind: str, values: Any) -> Given:
+        """The same with the indices or weights of a selection of that kind."""
+        if kind == "weights":
+            return dataclasses.replace(self, weights=values)
+        return dataclasses.replace(self, selection=values)
 
     def at(self, rows: np.ndarray) -> Given:
         """Some of the samples, in the order of the rows."""
@@ -65,16 +74,18 @@ class Given(Shown):
 
     def flat(self) -> list[Any]:
         """All arrays, in a fixed order."""
-        single = [array for array in (self.selection, self.start) if array is not None]
+        single = [array for array in (self.selection, self.weights, self.start) if array is not None]
         return [*self.inputs, *self.baseline, *single, *self.conditions, *self.shifts]
 
     def like(self, arrays: Sequence[Any]) -> Given:
         """The same with other arrays, in the order of `flat`."""
         rest = iter(arrays)
         inputs, baseline = [next(rest) for _ in self.inputs], [next(rest) for _ in self.baseline]
-        selection, start = (None if array is None else next(rest) for array in (self.selection, self.start))
+        selection, weights, start = (
+            None if array is None else next(rest) for array in (self.selection, self.weights, self.start)
+        )
         conditions = [next(rest) for _ in self.conditions]
-        return Given(inputs, baseline, selection, start, conditions, list(rest))
+        return Given(inputs, baseline, selection, weights, start, conditions, list(rest))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

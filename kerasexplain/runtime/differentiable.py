@@ -81,7 +81,8 @@ def differentiable(
     kind, values = _selected(target, options, pipeline, tensors)
     taps = tuple(execution.bias_taps()) if bias else ()
     question = Question(kind, method.default_start if options.start is None else options.start, taps)
-    found = pipeline.program.differentiable(question, Given(tensors, selection=values))
+    given = Given(tensors).selecting(kind, values)
+    found = pipeline.program.differentiable(question, given)
     biases = {tap.node: part for tap, part in zip(taps, found["taps"], strict=True)}
     return Relevance(structure(found["relevance"]), biases, found["explained"])
 

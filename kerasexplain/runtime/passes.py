@@ -89,7 +89,7 @@ class Passes(Shown):
         question = dataclasses.replace(question, baseline=baseline is not None)
         if shift is None:
             question = dataclasses.replace(question, shifts=())
-        given = self.given if relevance else Given([], selection=self.given.selection)
+        given = self.given if relevance else Given([], selection=self.given.selection, weights=self.given.weights)
         of_samples = dataclasses.replace(given, inputs=[])  # which are made anew for every batch
         fixed = self.pipelines.fixed
         total, begin = self.samples * count, 0
