@@ -98,10 +98,34 @@ def _custom_object(text: str) -> tuple[str, Any]:
     return name, found
 
 
-def target_of(text: str, labels: Sequence[str]) -> int:
-    """The index of an output, from an index or a label."""
+def add_inputs(parser: argparse.ArgumentParser, metavar: str) -> None:
+    """Adds the inputs, what is explained of them, and what they are read as."""
+    inputs = (
+        "images (png, jpg), which are cropped around their middle to the shape of the model's input and resized to it "
+        "(kept as they are where it leaves its size open); folders of them; or arrays (npy, npz) of one sample or a "
+        "batch, which must have its size"
+    )
+    parser.add_argument("inputs", metavar=metavar, type=pathlib.Path, nargs="+", help=inputs)
+    target = (
+        "what is explained: an index, one for every axis of the output, such as 300,2, or a label; by default each "
+        "sample's largest output"
+    )
+    parser.add_argument("--target", metavar="INDEX|LABEL", help=target)
+    labels = "a text file with the name of one class per line"
+    parser.add_argument("--labels", metavar="FILE", type=pathlib.Path, help=labels)
+    pixels = (
+        "what the model takes pixels as, such as -1 1; by default 0 to 255, or 0 to 1 where a Rescaling or "
+        "Normalization at the model's input is made for that"
+    )
+    parser.add_argument("--range", metavar=("LOW", "HIGH"), type=float, nargs=2, dest="pixels", help=pixels)
+
+
+def target_of(text: str, labels: Sequence[str]) -> int | tuple[int, ...]:
+    """The index of an output, from an index, indices with commas between them, or a label."""
     if text.lstrip("-").isdecimal():
         return int(text)
+    if all(part.strip().lstrip("-").isdecimal() for part in text.split(",")):
+        return tuple(map(int, text.split(",")))
     if not labels:
         raise ValueError(f"--target {text!r} is no index, and there are no --labels that it could be one of")
     for index, label in enumerate(labels):

@@ -10,6 +10,7 @@ import dataclasses
 import os
 import pathlib
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from kerasexplain import __version__
 from kerasexplain.cli import evaluating
 from kerasexplain.cli.arguments import (
     Parser,
+    add_inputs,
     add_model,
     batch_size,
     key_and_value,
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 #: Errors that tell what is wrong with what was asked for; any other is a mistake of ours, or of what we call.
 USERS = (OSError, ValueError, IndexError, ImportError, ArithmeticError)
+#: On every kind of network in docs/which-analyzer.md among the best, and it takes a single pass.
+DEFAULT = "lrp.epsilon"
 OUTPUTS = (".npy", ".npz", ".h5", ".png")
 #: More rows than this no viewer shows in a readable size.
 MOST_ROWS = 50
@@ -57,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     options.arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warned
+            options.run(options)
     except BrokenPipeError:  # `kerasexplain list | head`: nobody reads on, and Python must not try at its exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
@@ -67,6 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         tell(f"kerasexplain: error: {_said(error)}", as_error=True)
         return 2
     return 0
+
+
+def _warned(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+    """Tells a warning in one line, without the place in the source that raised it."""
+    tell(f"kerasexplain: warning: {' '.join(str(message).split())}", as_error=True)
 
 
 def _said(error: Exception) -> str:
@@ -92,7 +103,8 @@ def _parser() -> argparse.ArgumentParser:
 
     common = Parser(add_help=False)
     add_model(common)
-    common.add_argument("-a", "--analyzer", metavar="NAME", required=True, help="a name that `list` shows")
+    name = f"a name that `list` shows; by default {DEFAULT}, which is among the best on all kinds of networks"
+    common.add_argument("-a", "--analyzer", metavar="NAME", default=DEFAULT, help=name)
     option = "an option of the analyzer, such as epsilon=0.1; may be repeated"
     common.add_argument("-O", "--option", metavar="KEY=VALUE", action="append", default=[], dest="given", help=option)
 
@@ -100,23 +112,17 @@ def _parser() -> argparse.ArgumentParser:
     rules.set_defaults(run=_rules)
 
     explain = commands.add_parser("explain", parents=[common], help="explain images or arrays")
-    inputs = "images (png, jpg), folders of them, or arrays (npy, npz) of one sample or a batch"
-    explain.add_argument("inputs", metavar="INPUT", type=pathlib.Path, nargs="+", help=inputs)
+    add_inputs(explain, "INPUT")
     out = "relevance as .npy; with what was explained as .npz or .h5; an image as .png, or a folder of images"
     explain.add_argument("-o", "--out", type=pathlib.Path, help=out)
     board = "a folder of logs: TensorBoard shows the relevance, under the analyzer's name"
     explain.add_argument("--tensorboard", metavar="DIR", type=pathlib.Path, help=board)
-    target = "what is explained: an index or a label; by default each sample's largest output"
-    explain.add_argument("--target", metavar="INDEX|LABEL", help=target)
     against = "an index or a label: what is explained is the target less this output"
     explain.add_argument("--against", metavar="INDEX|LABEL", help=against)
     data = "images, folders or arrays that the analyzer is fitted to, if it needs to be (patterns, a mean)"
     explain.add_argument("--fit", metavar="INPUT", type=pathlib.Path, nargs="+", help=data)
-    labels = "a text file with the name of one class per line"
-    explain.add_argument("--labels", metavar="FILE", type=pathlib.Path, help=labels)
-    pixels = "what the model takes pixels as, such as -1 1; by default they stay 0 to 255"
-    explain.add_argument("--range", metavar=("LOW", "HIGH"), type=float, nargs=2, dest="pixels", help=pixels)
-    explain.add_argument("--audit", action="store_true", help="show where the relevance went")
+    audit = "show where the relevance went; needs no --out"
+    explain.add_argument("--audit", action="store_true", help=audit)
     resume = "write --out FILE.h5 piece by piece, and go on with it after an interruption: for many inputs"
     explain.add_argument("--resume", action="store_true", help=resume)
     size = "how many samples run at once; auto is as many as fit into memory"
@@ -216,19 +222,22 @@ def _rules(options: argparse.Namespace) -> None:
 
 
 def _explain(options: argparse.Namespace) -> None:
-    _check_out(options.out, options.tensorboard)
+    _check_out(options.out, options.tensorboard, needed=not options.audit)
     if options.resume and (options.out is None or options.out.suffix != ".h5" or options.tensorboard is not None):
         raise ValueError("--resume writes a store: it takes --out FILE.h5, and no --tensorboard")
     labels = labels_of(options.labels) if options.labels else []
     target = _selection(options, labels)
     chosen = {"batch_size": options.batch_size, "jit_compile": options.jit}
     analyzer = _analyzer(options, {name: value for name, value in chosen.items() if value is not None})
+    from kerasexplain.cli.pixels import pixels_of
     from kerasexplain.cli.reading import samples
 
+    options.pixels, assumed = pixels_of(options.pixels, analyzer.model, options.inputs)
     if options.fit:
         analyzer.fit(samples(options.fit, analyzer.model, options.pixels)[0])
     if options.resume:
         _into_store(options, analyzer, target)
+        _note(assumed)
         return
     x, names = samples(options.inputs, analyzer.model, options.pixels)
     if options.out is not None and options.out.suffix == ".png" and len(names) > MOST_ROWS:
@@ -237,6 +246,7 @@ def _explain(options: argparse.Namespace) -> None:
     audit = options.audit or (options.tensorboard is not None and analyzer.method.explains_audits)
     explanation = analyzer.explain(x, target, audit=audit, verbose=int(many))
     titles = _titles(explanation, names, labels)
+    _note(assumed)
     if not many:
         tell("\n".join(map(visible, titles)))
     if options.out is not None:
@@ -261,6 +271,12 @@ def _export(options: argparse.Namespace) -> None:
         analyzer.fit(samples(options.fit, analyzer.model, options.pixels)[0])
     analyzer.export(options.out, batch_size=options.batch_size)
     tell(f"written: {options.out}")
+
+
+def _note(assumed: str) -> None:
+    """Tells what was assumed, once it is known that there is a result."""
+    if assumed:
+        tell(f"kerasexplain: {assumed}", as_error=True)
 
 
 def _into_store(options: argparse.Namespace, analyzer: Analyzer, target: Any) -> None:
@@ -304,12 +320,14 @@ def _selection(options: argparse.Namespace, labels: Sequence[str]) -> Any:
     return Contrast(target, against=target_of(options.against, labels))
 
 
-def _check_out(out: pathlib.Path | None, board: pathlib.Path | None) -> None:
+def _check_out(out: pathlib.Path | None, board: pathlib.Path | None, needed: bool) -> None:
     if board is not None and board.exists() and not board.is_dir():
         raise ValueError(f"--tensorboard must be a folder, but {str(board)!r} is a file")
     if out is None:
-        if board is None:
-            raise ValueError("what is found goes to --out FILE, or to --tensorboard DIR: pass one of them")
+        if board is None and needed:
+            raise ValueError(
+                "relevance goes to --out FILE, or to --tensorboard DIR: pass one of them, or --audit alone"
+            )
         return
     if out.suffix and out.suffix not in OUTPUTS and not out.is_dir():
         raise ValueError(f"--out must be a folder, or end in {', '.join(OUTPUTS)}; got {str(out)!r}")

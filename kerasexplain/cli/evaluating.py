@@ -13,6 +13,7 @@ import numpy as np
 
 from kerasexplain.cli.arguments import (
     Parser,
+    add_inputs,
     add_model,
     batch_size,
     key_and_value,
@@ -35,14 +36,7 @@ def add(commands: Any) -> None:
     """Adds the two commands to a parser's."""
     common = Parser(add_help=False)
     add_model(common)
-    inputs = "images (png, jpg), folders of them, or arrays (npy, npz) of one sample or a batch"
-    common.add_argument("inputs", metavar="DATA", type=pathlib.Path, nargs="+", help=inputs)
-    target = "what is explained: an index or a label; by default each sample's largest output"
-    common.add_argument("--target", metavar="INDEX|LABEL", help=target)
-    labels = "a text file with the name of one class per line"
-    common.add_argument("--labels", metavar="FILE", type=pathlib.Path, help=labels)
-    pixels = "what the model takes pixels as, such as -1 1; by default they stay 0 to 255"
-    common.add_argument("--range", metavar=("LOW", "HIGH"), type=float, nargs=2, dest="pixels", help=pixels)
+    add_inputs(common, "DATA")
 
     about = "measure analyzers on a model and write a page: which maps are true to the model"
     evaluate = commands.add_parser("evaluate", parents=[common], help=about)
@@ -110,15 +104,19 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _run(
-    options: argparse.Namespace, target: int | None, analyzers: dict[str, Chosen] | None, metrics: list[Metric] | None
+    options: argparse.Namespace, target: Any, analyzers: dict[str, Chosen] | None, metrics: list[Metric] | None
 ) -> tuple[Comparing, list[str]]:
     """The comparison, and the names of the samples."""
+    from kerasexplain.cli.pixels import pixels_of
     from kerasexplain.cli.reading import samples
     from kerasexplain.evaluation.comparing import Comparing
     from kerasexplain.evaluation.trials import CONTROLS
 
     model = model_of(options)
-    x, names = samples(options.inputs, model, options.pixels)
+    pixels, assumed = pixels_of(options.pixels, model, options.inputs)
+    x, names = samples(options.inputs, model, pixels)
+    if assumed:
+        tell(f"kerasexplain: {assumed}", as_error=True)
     masks = None if options.masks is None else _masks(options.masks, len(names))
     # The controls alone, where analyzers have options of their own; these are put to the samples one by one.
     controls = None if analyzers is None else CONTROLS[:1]
@@ -135,9 +133,14 @@ def _choose(options: argparse.Namespace) -> None:
     target = None if options.target is None else target_of(options.target, labels)
     with quiet():
         from kerasexplain import choose
-        from kerasexplain.cli.reading import samples
+        from kerasexplain.cli.pixels import pixels_of
+    from kerasexplain.cli.reading import samples
+
     model = model_of(options)
-    x, _ = samples(options.inputs, model, options.pixels)
+    pixels, assumed = pixels_of(options.pixels, model, options.inputs)
+    x, _ = samples(options.inputs, model, pixels)
+    if assumed:
+        tell(f"kerasexplain: {assumed}", as_error=True)
     choice = choose(model, x, targets=target, seconds=options.seconds, seed=options.seed, verbose=1)
     choice.analyzer.save(options.out)
     tell(choice)

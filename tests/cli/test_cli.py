@@ -18,6 +18,7 @@ from PIL import Image
 
 import kerasexplain.cli.command
 from kerasexplain.cli.command import main
+from kerasexplain.cli.pixels import pixels_of
 from kerasexplain.cli.reading import samples
 from kerasexplain.store import Store
 
@@ -341,7 +342,7 @@ def test_too_many_rows_are_no_image(there: pathlib.Path, capsys: pytest.CaptureF
         ("", "the following arguments are required: COMMAND"),
         ("explane", "invalid choice: 'explane'"),
         ("list --foo", "unrecognized arguments: --foo"),
-        ("explain grey.keras batch.npy", "required: -a/--analyzer (kerasexplain explain --help says more)"),
+        ("explain grey.keras", "required: INPUT (kerasexplain explain --help says more)"),
         (
             "explain grey.keras batch.npy -a lrp.z --batch-size all",
             "argument --batch-size: an integer, or 'auto'; got",
@@ -414,3 +415,94 @@ def test_an_export_is_written(there: pathlib.Path, capsys: pytest.CaptureFixture
     assert "'smoothgrad' is no single backward pass" in capsys.readouterr().err
     assert main(["export", "grey.keras", "-a", "lrp.epsilon", "-o", "images"]) == 2
     assert "is not overwritten" in capsys.readouterr().err
+
+
+def test_an_analyzer_is_chosen_by_default(there: pathlib.Path) -> None:
+    assert main(["explain", "grey.keras", "batch.npy", "-o", str(there / "default.npy")]) == 0
+    assert explain("grey.keras", "batch.npy", "-o", there / "named.npy", analyzer="lrp.epsilon") == 0
+    np.testing.assert_array_equal(np.load(there / "default.npy"), np.load(there / "named.npy"))
+
+
+def test_the_default_is_what_the_page_recommends() -> None:
+    page = (pathlib.Path(__file__).parents[2] / "docs" / "which-analyzer.md").read_text(encoding="utf-8")
+    (line,) = (line for line in page.splitlines() if line.startswith("At least 75 %"))
+    assert f"`{kerasexplain.cli.command.DEFAULT}`" in line
+
+
+def test_the_audit_alone_needs_no_file(there: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain("grey.keras", "batch.npy", "--audit") == 0
+    assert "relevance per operation, mean of 5 samples" in capsys.readouterr().out
+    assert explain("grey.keras", "batch.npy") == 2
+    assert "pass one of them, or --audit alone" in capsys.readouterr().err
+
+
+def test_a_neuron_of_several_axes_is_chosen(there: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inputs = keras.Input((8, 6, 1))
+    segmenting = keras.Model(inputs, keras.layers.Conv2D(2, 1)(inputs))
+    segmenting.save(there / "segmenting.keras")
+    arguments = (there / "segmenting.keras", "batch.npy", "-o", there / "out.npy")
+    assert explain(*arguments, "--target", "7,5,1") == 0
+    found = np.load(there / "out.npy")
+    assert found[:, 7, 5].all()
+    assert np.count_nonzero(found) == 5
+    assert explain(*arguments, "--target", "7,6,1") == 2
+    assert "out of range" in capsys.readouterr().err
+
+
+def normalized(mean: float, variance: float) -> keras.Model:
+    inputs = keras.Input((8, 6, 3))
+    x = keras.layers.Normalization(mean=[mean] * 3, variance=[variance] * 3)(inputs)
+    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
+
+
+@pytest.mark.parametrize(
+    ("model", "range_", "said"),
+    [
+        (network((8, 6, 3)), (0, 255), "pixels stay 0 to 255: no layer at the model's input rescales them"),
+        (keras.Sequential([keras.Input((8, 6, 3)), keras.layers.Rescaling(1 / 127.5, -1.0)]), (0, 255), ""),
+        (
+            keras.Sequential([keras.Input((8, 6, 3)), keras.layers.Rescaling(2.0, -1.0)]),
+            (0, 1),
+            "pixels are taken as 0 to 1, which the Rescaling at the model's input is made for",
+        ),
+        (normalized(0.45, 0.05), (0, 1), "which the Normalization at the model's input is made for"),
+        (normalized(120.0, 3600.0), (0, 255), ""),
+        (keras.Sequential([keras.Input((8, 6, 3)), normalized(0.45, 0.05)]), (0, 1), "which the Normalization"),
+    ],
+)
+def test_the_range_of_pixels_is_what_the_preprocessing_takes(
+    there: pathlib.Path, capsys: pytest.CaptureFixture[str], model: keras.Model, range_: tuple[int, int], said: str
+) -> None:
+    inputs = [pathlib.Path("images")]
+    pixels, note = pixels_of(None, model, inputs)
+    x, _ = samples(inputs, model, pixels)
+    expected, _ = samples(inputs, model, range_)
+    np.testing.assert_allclose(x, expected, atol=1e-5)
+    assert (said in note) if said else note == ""
+    assert pixels_of((-1.0, 1.0), model, inputs) == ((-1.0, 1.0), "")
+
+
+def test_a_range_that_nothing_tells_is_asked_for(there: pathlib.Path) -> None:
+    model = normalized(-40.0, 1.0)
+    with pytest.raises(ValueError, match=r"neither from 0 to 255 nor from 0 to 1: --range LOW HIGH says"):
+        pixels_of(None, model, [pathlib.Path("images")])
+    assert pixels_of(None, model, [pathlib.Path("batch.npy")]) == (None, "")
+
+
+def test_what_is_assumed_of_pixels_is_told_in_one_line(there: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert explain("rgb.keras", "images/wide.png", "-o", there / "out.npy") == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("kerasexplain: pixels stay 0 to 255")
+    assert explain("rgb.keras", "images/wide.png", "-o", there / "out.npy", "--range", "0", "255") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_warnings_are_told_in_one_line(there: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(there / "zeros.npy", np.zeros((1, 8, 6, 1), "float32"))
+    inputs = keras.Input((8, 6, 1))
+    flat = keras.layers.Flatten()(inputs)
+    keras.Model(inputs, keras.layers.Dense(2, bias_initializer="ones")(flat)).save(there / "biased.keras")
+    assert explain(there / "biased.keras", there / "zeros.npy", "-o", there / "out.npy") == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("kerasexplain: warning: lrp.epsilon of ")
+    assert "no input has any relevance, though the output is not zero" in line
