@@ -197,7 +197,8 @@ class Analyzer(Tabled):
                 for its samples.
             batch_size: How many samples run at once, instead of the analyzer's own. A stream's batches run as they are
                 if they are not larger.
-            verbose: 1 shows a progress bar.
+            verbose: 1 shows a progress bar. Whatever it is, a first call that compiles for more than two seconds says
+                so in one line, once for an analyzer, by the logger "kerasexplain" (on stderr, unless it is set up).
             target: Another name of `neuron_selection`.
             out: What the relevance is written to, instead of a new array: an array, `np.memmap`, HDF5 dataset or the
                 like of x's shape, in x's structure for several inputs.

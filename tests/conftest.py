@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import pathlib
 import sys
@@ -16,6 +17,9 @@ import keras
 import numpy as np
 import pytest
 from helpers import browsers
+
+# How long something compiles is a matter of what else the machine does: the test of it listens to the logger.
+logging.getLogger("kerasexplain").setLevel(logging.ERROR)
 
 HERE = pathlib.Path(__file__).parent
 BACKEND = keras.backend.backend()

@@ -17,6 +17,7 @@ from kerasexplain.compiler.probe import traced
 from kerasexplain.compiler.program import Program, Readout
 from kerasexplain.compiler.reverse_graph import ReverseGraph
 from kerasexplain.compiler.rows import Row
+from kerasexplain.compiler.slow_calls import SlowCalls
 from kerasexplain.compiler.verification import Verification
 from kerasexplain.graph.graph import Graph, Shape
 from kerasexplain.graph.primitives import Call
@@ -42,10 +43,18 @@ class Pipeline:
         graph: Its traced graph.
         method: What is asked of it.
         options: The analyzer's common options.
+        slow: Says where compiling takes long.
     """
 
-    def __init__(self, model: keras.Model, graph: Graph, method: Compilable, options: Options) -> None:
-        self._model, self._method, self._options = model, method, options
+    def __init__(
+        self,
+        model: keras.Model,
+        graph: Graph,
+        method: Compilable,
+        options: Options,
+        slow: SlowCalls | None = None,
+    ) -> None:
+        self._model, self._method, self._options, self._slow = model, method, options, slow
         self.composite: Composite = method.composite()
         self.graph = canonize(
             graph,
@@ -76,6 +85,7 @@ class Pipeline:
             self._model.variables,
             remat=options.remat,
             precision=options.precision,
+            slow=self._slow,
         )
 
 
@@ -87,17 +97,25 @@ class Pipelines:
         method: What is asked of it.
         options: The analyzer's common options.
         specification: What the model's inputs look like.
+        slow: Says where compiling takes long.
     """
 
-    def __init__(self, model: keras.Model, method: Compilable, options: Options, specification: Specification) -> None:
-        self._model, self._method, self._options = model, method, options
+    def __init__(
+        self,
+        model: keras.Model,
+        method: Compilable,
+        options: Options,
+        specification: Specification,
+        slow: SlowCalls | None = None,
+    ) -> None:
+        self._model, self._method, self._options, self._slow = model, method, options, slow
         self.specification = specification
         self._fingerprint = Fingerprint(model)
         self._explained_shapes: dict[tuple[Shape, ...], Shape] = {}
         graph, is_static = traced(model, specification, options.output)
         # XLA cannot differentiate a loop of unknown length.
         self.is_static = is_static or (by_xla(options.jit_compile) and _loops_openly(graph))
-        self.first = Pipeline(model, graph, method, options)
+        self.first = Pipeline(model, graph, method, options, slow)
         #: Compares what a batch gave with the model's own output.
         self.verify = Verification(model, specification, self.first.graph, options.verify)
         shapes = tuple(value.shape for value in graph.inputs)
@@ -126,7 +144,7 @@ class Pipelines:
         if shapes not in self._by_shape:
             with at_once():  # it may be asked for while a framework traces a training step
                 graph = trace(self._model, self.specification.with_shapes(shapes))
-                self._by_shape[shapes] = Pipeline(self._model, graph, self._method, self._options)
+                self._by_shape[shapes] = Pipeline(self._model, graph, self._method, self._options, self._slow)
         return self._by_shape[shapes]
 
     @property

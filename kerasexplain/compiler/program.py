@@ -16,6 +16,7 @@ from kerasexplain.compiler.environment import Environment
 from kerasexplain.compiler.execution import Execution
 from kerasexplain.compiler.neurons import LARGEST, NONE, flattened, mask, unravelled
 from kerasexplain.compiler.question import Answer, Given, Question
+from kerasexplain.compiler.slow_calls import SlowCalls
 from kerasexplain.compiler.treatments.treatment import sum_per_sample
 from kerasexplain.compiler.weight_cache import WeightCache
 from kerasexplain.graph.graph import Value
@@ -49,6 +50,7 @@ class Program:
         variables: The model's, which stay live.
         remat: Whether parts of the forward pass are rematerialized in the backward pass.
         precision: What products are computed in.
+        slow: Says where compiling takes long.
     """
 
     def __init__(
@@ -59,7 +61,9 @@ class Program:
         variables: Sequence[Any] = (),
         remat: bool = False,
         precision: str = "auto",
+        slow: SlowCalls | None = None,
     ) -> None:
+        self._slow = SlowCalls("an analyzer") if slow is None else slow
         self._variables = variables
         self._execution, self._readout, self._jit_compile = execution, readout, jit_compile
         self._functions: dict[Question, Compiled] = {}
@@ -81,9 +85,12 @@ class Program:
         """Runs a batch."""
         kind = question.selection
         question, given = _of_any_selection(question, given)
-        if question not in self._functions:
-            self._functions[question] = self._compile(question)
-        result = self._functions[question](given.flat())
+        if question in self._functions:
+            result = self._functions[question](given.flat())
+        else:
+            with self._slow.compiling():  # the first run, too, in which a backend compiles or optimizes
+                function = self._functions[question] = self._compile(question)
+                result = function(given.flat())
         if kind == "weights":
             result = {**result, "index": None, "flat_index": None}
         return Answer(**{"index": None, "relevance": [], "taps": [], **result})

@@ -9,6 +9,7 @@ import keras
 from kerasexplain.backend import check_eager
 from kerasexplain.compiler.options import Options
 from kerasexplain.compiler.pipeline import Pipelines
+from kerasexplain.compiler.slow_calls import SlowCalls
 from kerasexplain.foundation.errors import InputError, UnsupportedModelError
 from kerasexplain.runtime.batch_size import BatchSize, BatchSizes
 from kerasexplain.runtime.inputs import as_arrays, by_input, check_example
@@ -30,6 +31,7 @@ class Engine:
         self._found: Pipelines | None = None
         self._known: Specification | None = None
         self._batch_sizes = BatchSizes()
+        self._slow = SlowCalls(f"{method.name} of {model.name}")
 
     @property
     def is_ready(self) -> bool:
@@ -49,7 +51,7 @@ class Engine:
         return self._found
 
     def _traced(self, specification: Specification) -> Pipelines:
-        found = Pipelines(self._model, self._method, self._options, specification)
+        found = Pipelines(self._model, self._method, self._options, specification, self._slow)
         self._batch_sizes = BatchSizes()  # what fitted into memory was the model as it was
         return found
 
