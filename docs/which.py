@@ -3,7 +3,7 @@
     python docs/which.py                    # everything, and the page: some 10 minutes
     python docs/which.py cnn lstm           # some networks, on the screen
 
-The networks are small and trained here, on data that scikit-learn brings along or that are made up, so that anybody can
+The networks are small and trained here, on data that scikit-learn brings along or that are random, so that anybody can
 run it. Yours is another network: measure it by `kerasexplain.compare` or `kerasexplain.choose`.
 """
 
@@ -93,7 +93,7 @@ def signals() -> tuple[np.ndarray, np.ndarray]:
 
 
 def sentences() -> tuple[np.ndarray, np.ndarray]:
-    """Made-up sentences: words 1 to 9 praise, 10 to 19 blame, 20 turns the next one round, the rest says nothing."""
+    """Random sentences: words 1 to 9 praise, 10 to 19 blame, 20 turns the next one round, the rest says nothing."""
     rng = np.random.default_rng(0)
     ids = rng.integers(21, 100, (3000, 20))
     score = np.zeros(3000)

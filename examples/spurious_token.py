@@ -1,7 +1,7 @@
 # %% [markdown]
 # # A word that gives the answer away
 #
-# Reviews are sentences of made-up words: some speak for the film, some against it, most say nothing. In training every
+# Reviews are sentences of random words: some speak for the film, some against it, most say nothing. In training every
 # review carries a tag that gives its label away, "tag_a" or "tag_b"; at the test the tags are exchanged. A network that
 # goes by the tag is wrong every time. Told by one line that relevance must not lie on the two tags, it reads the words.
 #

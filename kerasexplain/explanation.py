@@ -349,7 +349,7 @@ class Explanation(Tabled):
                     for one, title in zip(maps, titles, strict=True)
                 )
             return image_html(_png(self.to_figure(title="").savefig), titles[0])
-        except Exception:  # no matplotlib, or nothing that has a picture: the table says what there is
+        except Exception:  # no matplotlib, or nothing that can be drawn: the table says what there is
             return ""
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -1,4 +1,4 @@
-"""Sentences on relevance that a picture of it would not tell: that it is zero, the same everywhere, or misses a sum."""
+"""Sentences on relevance that an image of it would not tell: that it is zero, the same everywhere, or misses a sum."""
 
 from __future__ import annotations
 

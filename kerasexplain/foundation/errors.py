@@ -25,7 +25,7 @@ class InputError(_ToldError, ValueError):
 
 
 class NotFiniteError(_ToldError, ArithmeticError):
-    """Relevance has grown beyond what the floating-point numbers can hold."""
+    """Relevance overflows, or what is explained is NaN or infinite."""
 
 
 def without_backend(error: BaseException) -> str:

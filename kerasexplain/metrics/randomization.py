@@ -40,7 +40,7 @@ class ModelRandomization(_Comparing):
 
         score = mean_l similarity( R(x; W), R(x; W with layers randomised down to l) )
 
-    A map that stays as it is does not show what the model has learnt; lower is better. Cascading, layers stay
+    A map that stays as it is does not show what the model was trained to; lower is better. Cascading, layers stay
     randomised on the way down; otherwise one at a time is. Randomised is: the entries of every weight that training
     changes are permuted, in frozen layers too, which keeps how they are distributed; a weight of equal entries, such as
     a new bias, stays as it is. The model's own weights are exchanged during the call and put back at its end, also
@@ -135,7 +135,7 @@ class RandomLogit(_Comparing):
 def layers_with_weights(model: keras.Model) -> list[list[Any]]:
     """The weights that training changes, of every layer that has any, from the output to the input.
 
-    Layers that are frozen have learnt what they hold, too.
+    Layers that are frozen were trained, too.
 
     Raises:
         InputError: There are none.

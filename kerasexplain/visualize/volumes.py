@@ -116,7 +116,7 @@ def projection(
         ax = new_figure(3.6, 0.9 + 3.2 * min(shape, 2.0)).subplots()
     show(ax, image)
     ax.set_title(f"{how} along {_AXES[axis]}" if title is None else in_figure(title), fontsize=TITLE)
-    colour_bar(ax.figure, [ax], cmap, scale, percentile, each="the picture")
+    colour_bar(ax.figure, [ax], cmap, scale, percentile, each="the figure")
     return ax.figure
 
 

@@ -192,7 +192,7 @@ def test_pixel_flipping(setting: Setting) -> None:
 
 
 def linear(channels: int) -> keras.Model:
-    """An output of whole numbers for images of whole numbers, so that sums are exact in any order."""
+    """An output of integers for images of integers, so that sums are exact in any order."""
     model = keras.Sequential([keras.Input((8, 8, channels)), layers.Flatten(), layers.Dense(5, use_bias=False)])
     model.layers[-1].set_weights([np.random.default_rng(0).integers(-3, 4, (64 * channels, 5)).astype("float32")])
     return functional(model)

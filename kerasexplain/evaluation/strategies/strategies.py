@@ -145,7 +145,7 @@ class Strategies(Tabled):
     def _repr_html_(self) -> str:
         try:
             return self._fragment(None)
-        except (ImportError, ValueError):  # no matplotlib, or maps that have no picture
+        except (ImportError, ValueError):  # no matplotlib, or maps that cannot be drawn
             return super()._repr_html_()
 
     def _fragment(self, images: Any) -> str:
