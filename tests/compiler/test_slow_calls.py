@@ -28,6 +28,7 @@ def made(name: str = "network") -> kerasexplain.Analyzer:
 
 
 @pytest.mark.compiled
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="nothing is compiled there")
 def test_it_is_said_once_for_an_analyzer(heard: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slow_calls, "SECONDS", 0.0)
     analyzer = made()
