@@ -113,6 +113,11 @@ def add_inputs(parser: argparse.ArgumentParser, metavar: str) -> None:
     parser.add_argument("--target", metavar="INDEX|LABEL", help=target)
     labels = "a text file with the name of one class per line"
     parser.add_argument("--labels", metavar="FILE", type=pathlib.Path, help=labels)
+    add_range(parser)
+
+
+def add_range(parser: argparse.ArgumentParser) -> None:
+    """Adds what the model takes pixels as."""
     pixels = (
         "what the model takes pixels as, such as -1 1; by default 0 to 255, or 0 to 1 where a Rescaling or "
         "Normalization at the model's input is made for that"

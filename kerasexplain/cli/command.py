@@ -22,6 +22,7 @@ from kerasexplain.cli.arguments import (
     Parser,
     add_inputs,
     add_model,
+    add_range,
     batch_size,
     key_and_value,
     labels_of,
@@ -136,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     folder = "the folder, which is made; a former export in it is replaced"
     export.add_argument("-o", "--out", metavar="DIR", type=pathlib.Path, required=True, help=folder)
     export.add_argument("--fit", metavar="INPUT", type=pathlib.Path, nargs="+", help=data)
-    export.add_argument("--range", metavar=("LOW", "HIGH"), type=float, nargs=2, dest="pixels", help=pixels)
+    add_range(export)
     size = "how many samples every call has, for models whose code has to know; by default any number"
     export.add_argument("--batch-size", metavar="N", type=int, help=size)
     export.set_defaults(run=_export)

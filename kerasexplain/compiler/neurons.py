@@ -20,7 +20,7 @@ def mask(
     """How much each output is explained, `(batch, outputs)` like the flat output, and the flat index, if it is one.
 
     Args:
-        kind: "max", "index", "weights"; "target", an index or -1 for the largest; or "any", where the numbers say which.
+        kind: "max", "index", "weights"; "target", an index or `LARGEST`; or "any", where the numbers say which.
         values: The indices; of "any", `LARGEST` and `NONE` may be among them.
         given: The weights; of "any" they are added, and may be one of 0 for all outputs.
         flat: The flat output.

@@ -17,8 +17,8 @@ class Question:
     """A question to a compiled function: all that it computes besides the relevance of the inputs.
 
     Attributes:
-        selection: How neurons are chosen: "max", "index", "weights", or "target", an index or -1 for the largest; "any" is
-            that of a function for the first three.
+        selection: How neurons are chosen: "max", "index", "weights", or "target", an index or -1 for the
+            largest; "any" is that of a function for the first three.
         start: "output", "one" or "array".
         taps: Where else relevance is read off.
         summed: The taps of which only the sum per sample is wanted.
