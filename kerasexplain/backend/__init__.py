@@ -43,6 +43,7 @@ on_accelerator = _BACKEND.on_accelerator
 override = _BACKEND.override
 pull_back = _BACKEND.pull_back
 relevance_pass = _BACKEND.relevance_pass
+sharing = _BACKEND.sharing
 states = _BACKEND.states
 training_step = _BACKEND.training_step
 transposed = _BACKEND.transposed
@@ -66,6 +67,7 @@ __all__ = [
     "override",
     "pull_back",
     "relevance_pass",
+    "sharing",
     "states",
     "training_step",
     "transposed",

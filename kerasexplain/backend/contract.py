@@ -102,6 +102,8 @@ class Backend(Protocol):
         variables: Sequence[Any] = (),
         precision: str = "auto",
         further: Callable[[], list[Tensor]] = list,
+        *,
+        is_by_row: bool = False,
     ) -> Compiled:
         """A function compiled as the framework compiles; live variables stay live.
 
@@ -113,6 +115,8 @@ class Backend(Protocol):
             precision: What products are computed in, one of `PRECISIONS`.
             further: Gives more tensors, always as many of the same kind, to be handed in behind the others at every
                 call.
+            is_by_row: Whether the results have one row for each of the inputs, made of that row alone, so that devices
+                may share a batch.
 
         Raises:
             ValueError: The precision is not available on this device.
@@ -139,6 +143,12 @@ class Backend(Protocol):
 
         Raises:
             ValueError: The framework cannot write such functions, or not these.
+        """
+
+    def sharing(self, variables: Sequence[Any]) -> int:
+        """How many devices share a batch, by the distribution or strategy that the variables were made under.
+
+        A batch whose rows they cannot share evenly is run as a whole.
         """
 
     def by_xla(self, jit_compile: bool | str) -> bool:

@@ -116,6 +116,8 @@ class compiled:  # noqa: N801 - used as a function
         variables: Sequence[Any] = (),
         precision: str = "auto",
         further: Callable[[], list[Tensor]] = list,
+        *,
+        is_by_row: bool = False,
     ) -> None:
         check_precision(precision)
         self.traces = 0
@@ -146,7 +148,8 @@ class compiled:  # noqa: N801 - used as a function
         return self._function.lower(*self._arguments(inputs)).compile().as_text()
 
     def _arguments(self, inputs: list[Any]) -> tuple[list[Tensor], list[Tensor]]:
-        tensors = [jnp.asarray(x, dtype) for x, dtype in zip(inputs, self._dtypes, strict=True)]
+        placed = _placed if sharing(self._variables) > 1 else jnp.asarray
+        tensors = [placed(x, dtype) for x, dtype in zip(inputs, self._dtypes, strict=True)]
         return [variable.value for variable in self._variables], [*tensors, *self._further()]
 
 
@@ -194,6 +197,28 @@ def _symbolic(function: Exportable) -> list[jax.ShapeDtypeStruct]:
         symbols = jax.export.symbolic_shape(",".join(sizes), scope=scope)
         arguments.append(jax.ShapeDtypeStruct(symbols, jax.dtypes.canonicalize_dtype(dtype)))
     return arguments
+
+
+def sharing(variables: Sequence[Any]) -> int:
+    """How many devices share a batch: those that Keras' distribution has for it, if the variables lie on them."""
+    distribution = keras.distribution.distribution()
+    if distribution is None or not variables or jax.process_count() > 1:
+        return 1
+    layout = distribution.get_data_layout((1,))
+    mesh = layout.device_mesh
+    if variables[0].value.sharding.device_set != layout.backend_layout.device_set:
+        return 1
+    return int(mesh.shape[mesh.axis_names.index(layout.axes[0])])
+
+
+def _placed(x: Any, dtype: Any) -> Tensor:
+    """An array on the devices that share a batch, each of which has some of the rows."""
+    given = np.asarray(x, dtype)
+    layout = keras.distribution.distribution().get_data_layout(given.shape)
+    mesh = layout.device_mesh
+    if len(given) % mesh.shape[mesh.axis_names.index(layout.axes[0])]:
+        return jnp.asarray(given)
+    return keras.distribution.distribute_tensor(given, layout)
 
 
 def by_xla(jit_compile: bool | str) -> bool:

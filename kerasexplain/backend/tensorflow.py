@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -178,6 +179,8 @@ class compiled:  # noqa: N801 - used as a function
         variables: Sequence[Any] = (),
         precision: str = "auto",
         further: Callable[[], list[Tensor]] = list,
+        *,
+        is_by_row: bool = False,
     ) -> None:
         check_precision(precision)
         self.traces = 0
@@ -191,10 +194,13 @@ class compiled:  # noqa: N801 - used as a function
                 _by_xla.reset(token)
 
         self._given = [tf.TensorSpec(shape, dtype) for shape, dtype in signature]
+        strategy = _mirroring(variables) if is_by_row and all(None in shape for shape, _ in signature) else None
+        whole = traced if strategy is None else _shared(traced, strategy, len(self._given), jit_compile)
+        jit_compile = jit_compile and strategy is None  # it compiles for one device
         self._further = further
         specs = [*self._given, *map(tf.TensorSpec.from_tensor, further())]
         # Traced here and now: TensorFlow takes several analyzers for one function that is traced too often, and warns.
-        self._function = tf.function(traced, input_signature=[specs], jit_compile=jit_compile, autograph=False)
+        self._function = tf.function(whole, input_signature=[specs], jit_compile=jit_compile, autograph=False)
         with training_step():
             self._concrete = self._function.get_concrete_function()
 
@@ -252,6 +258,50 @@ def _signature(function: Exportable, jit_compile: bool) -> Any:
     specs = {name: tf.TensorSpec(shape, dtype, name) for name, (shape, dtype) in function.arguments.items()}
     with training_step():
         return tf.function(traced, jit_compile=jit_compile, autograph=False).get_concrete_function(**specs)
+
+
+def sharing(variables: Sequence[Any]) -> int:
+    """How many devices share a batch: those of the `MirroredStrategy` that the variables were made under."""
+    strategy = _mirroring(variables)
+    return 1 if strategy is None else len(strategy.extended.worker_devices)
+
+
+def _mirroring(variables: Sequence[Any]) -> tf.distribute.MirroredStrategy | None:
+    """The strategy by which each of several devices has a copy of the variables, if there is one."""
+    strategy = getattr(variables[0].value, "distribute_strategy", None) if variables else None
+    return strategy if isinstance(strategy, tf.distribute.MirroredStrategy) else None
+
+
+def _shared(
+    function: Callable[[list[Tensor]], Any], strategy: tf.distribute.MirroredStrategy, count: int, jit_compile: bool
+) -> Callable[[list[Tensor]], Any]:
+    """The same function, of which every device computes some rows, from its own copy of the variables.
+
+    `Strategy.run` traces in a thread for each device, where context variables have their defaults.
+
+    Args:
+        function: A function whose results have one row for each of the inputs.
+        strategy: Has the devices.
+        count: How many of the inputs have rows; the others are the same for all.
+        jit_compile: Whether XLA compiles: one program for each device.
+    """
+    devices = strategy.extended.worker_devices
+
+    def on(replica: int, inputs: list[Tensor]) -> Any:
+        with tf.distribute.ReplicaContext(strategy, replica):  # by which the copy of a variable is chosen
+            return function(inputs)
+
+    def run(inputs: list[Tensor]) -> Any:
+        split = [tf.split(x, len(devices), x.shape.as_list().index(None)) for x in inputs[:count]]
+        parts = []
+        for replica, device in enumerate(devices):
+            own = functools.partial(on, replica)
+            own = tf.function(own, jit_compile=True, autograph=False) if jit_compile else own
+            with tf.device(device):
+                parts.append(own([*(pieces[replica] for pieces in split), *inputs[count:]]))
+        return tf.nest.map_structure(lambda *rows: tf.concat(rows, 0), *parts)
+
+    return run
 
 
 def by_xla(jit_compile: bool | str) -> bool:

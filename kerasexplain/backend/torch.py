@@ -128,6 +128,8 @@ class compiled:  # noqa: N801 - used as a function
         variables: Sequence[Any] = (),
         precision: str = "auto",
         further: Callable[[], list[Tensor]] = list,
+        *,
+        is_by_row: bool = False,
     ) -> None:
         by_xla(jit_compile)
         check_precision(precision)
@@ -173,6 +175,11 @@ def export(
         "PyTorch has no file format for relevance passes: save the model, model.save('model.keras'), and export it "
         "where Keras runs on TensorFlow or JAX (the environment variable KERAS_BACKEND)"
     )
+
+
+def sharing(variables: Sequence[Any]) -> int:
+    """How many devices share a batch: one."""
+    return 1
 
 
 def by_xla(jit_compile: bool | str) -> bool:

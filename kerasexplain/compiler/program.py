@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from keras import ops
 
-from kerasexplain.backend import Compiled, compiled, differentiated, pull_back, relevance_pass
+from kerasexplain.backend import Compiled, compiled, differentiated, pull_back, relevance_pass, sharing
 from kerasexplain.compiler.environment import Environment
 from kerasexplain.compiler.execution import Execution
 from kerasexplain.compiler.neurons import LARGEST, NONE, flattened, mask, unravelled
@@ -77,6 +77,11 @@ class Program:
         return WeightCache(execution.linear_overrides(), self._variables, execution.dtype_of_relevance)
 
     @property
+    def sharing(self) -> int:
+        """How many devices share a batch."""
+        return sharing(self._variables)
+
+    @property
     def traces(self) -> int:
         """How many times a function has been traced so far."""
         return sum(function.traces for function in self._functions.values())
@@ -125,7 +130,13 @@ class Program:
         compute = self._with_relevance if question.relevance else self._without_relevance
         function = functools.partial(compute, question, like)
         return compiled(
-            function, self._jit_compile, like.flat(), self._variables, self._precision, further=self._cache.tensors
+            function,
+            self._jit_compile,
+            like.flat(),
+            self._variables,
+            self._precision,
+            further=self._cache.tensors,
+            is_by_row=True,
         )
 
     def _without_relevance(self, question: Question, like: Given, tensors: list[Tensor]) -> dict[str, Any]:

@@ -91,10 +91,10 @@ class Passes(Shown):
             question = dataclasses.replace(question, shifts=())
         given = self.given if relevance else Given([], selection=self.given.selection, weights=self.given.weights)
         of_samples = dataclasses.replace(given, inputs=[])  # which are made anew for every batch
-        fixed = self.pipelines.fixed
+        fixed, sharing = self.pipelines.fixed, self.pipelines.first.program.sharing
         total, begin = self.samples * count, 0
         while begin < total:
-            full = fixed or min(self.size.now, max(self.samples, self.usual) * count)
+            full = fixed or -(-min(self.size.now, max(self.samples, self.usual) * count) // sharing) * sharing
             used = min(full, total - begin)
             rows, copies = np.divmod(np.minimum(np.arange(begin, begin + full), total - 1), count)
             try:
@@ -108,7 +108,7 @@ class Passes(Shown):
                 if shift is None:  # else it is not the model's own answer
                     self.pipelines.verify(inputs, answer.outputs)
             except MemoryError as error:
-                self.size.halve(full, fixed, error)
+                self.size.halve(min(full, self.size.now), fixed, error)
                 continue
             _check_boxes(pipeline.program, answer)
             yield rows[:used], copies[:used], answer.at(slice(used))

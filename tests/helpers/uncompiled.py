@@ -34,7 +34,9 @@ def uncompiled() -> Iterator[None]:
     """While active, analyzers run their functions as they are."""
     compiled = kerasexplain.compiler.program.compiled
 
-    def stand_in(function: Any, jit: bool, signature: Any, variables: Any, precision: str, *, further: Any) -> Any:
+    def stand_in(
+        function: Any, jit: bool, signature: Any, variables: Any, precision: str, *, further: Any, is_by_row: bool
+    ) -> Any:
         return Uncompiled(function, jit, signature, variables, precision, further)
 
     kerasexplain.compiler.program.compiled = stand_in  # type: ignore[assignment,misc]
