@@ -16,6 +16,8 @@ from kerasexplain.foundation.digests import as_text, of_arrays, of_model, versio
 BESIDE = ("scipy", "scikit-image", "scikit-learn")
 #: What "changed" is said of, where it is not told which part of a model it is.
 MODEL = "the model or its weights"
+#: Which part of the data a store holds, where it is not all: `[index, count]`.
+SHARD = "the shard"
 
 
 def circumstances(analyzer: Analyzer, **asked: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from kerasexplain.foundation.digests import changed
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.runtime.results import Progress
 from kerasexplain.runtime.streams import behind
-from kerasexplain.store.circumstances import circumstances, digest, told
+from kerasexplain.store.circumstances import SHARD, circumstances, digest, told
 from kerasexplain.store.format import PRECISIONS
 from kerasexplain.store.reading import Store
 from kerasexplain.store.source import source_of
@@ -35,6 +35,7 @@ def analyze_dataset(
     resume: bool = False,
     batch_size: int | None = None,
     unit: int = 256,
+    shard: tuple[int, int] | None = None,
     precision: str | None = None,
     compression: str | None = "gzip",
     callback: Callable[[int], None] | None = None,
@@ -58,6 +59,9 @@ def analyze_dataset(
         batch_size: How many samples of arrays run at once; None for the analyzer's own, or 32 where that is "auto".
         unit: How many samples are written at once, at least: a multiple of the batch size. What is lost in an
             interruption is less than one unit.
+        shard: `(index, count)`: this file gets one of so many parts, which processes or machines explain each by
+            itself, and `join_stores` joins. Of arrays, which are all of the data, it is a run of whole units; a stream
+            is that part of the data already, and keys are those of its samples.
         precision: What relevance is held in: "float16", "float32", "float64"; None for what it is computed in. Half
             precision is relative to the largest |relevance| of each sample, and its error is measured:
             `store.relevance.error`.
@@ -86,8 +90,9 @@ def analyze_dataset(
     own = analyzer.options.batch_size
     batch = batch_size or (own if isinstance(own, int) else 32)
     _check(path, resume, precision, compression, unit, batch)
+    _check_shard(shard)
     unit = -(-unit // batch) * batch
-    source = source_of(data, batch, analyzer, target, keys)
+    source = source_of(data, batch, analyzer, target, keys, (*(shard or (0, 1)), unit))
     made_of = circumstances(
         analyzer,
         **{
@@ -95,7 +100,8 @@ def analyze_dataset(
             "what is kept": {"layers": [getattr(one, "name", one) for one in layers], "bias": bias, "audit": audit},
             "the batch size": batch,
             "the form of the file": {"unit": unit, "precision": precision, "compression": compression},
-            "the number of samples": source.total,
+            "the number of samples": source.whole,
+            **({} if shard is None else {SHARD: list(shard)}),
         },
     )
     identity = digest(made_of)
@@ -146,6 +152,14 @@ def _check(path: pathlib.Path, resume: bool, precision: Any, compression: Any, u
         raise FileNotFoundError(f"there is no folder {str(path.parent)!r} to write {path.name!r} to")
     if path.exists() and not resume:
         raise FileExistsError(f"{str(path)!r} exists: resume=True goes on with it; or choose another name")
+
+
+def _check_shard(shard: Any) -> None:
+    if shard is None:
+        return
+    is_pair = isinstance(shard, (tuple, list)) and len(shard) == 2 and all(isinstance(one, int) for one in shard)
+    if not is_pair or not 0 <= shard[0] < shard[1]:
+        raise ValueError(f"shard is (index, count) with an index from 0 to count - 1, got {shard!r}")
 
 
 def _check_same(held: Store, made_of: dict[str, Any]) -> None:

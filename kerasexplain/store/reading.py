@@ -37,15 +37,13 @@ class StoredArray(Shown):
     def __init__(self, store: Store, path: str, samples: int) -> None:
         self._store, self.path = store, path
 
-        def look(file: h5py.File) -> tuple[tuple[int, ...], np.dtype, float | None]:
-            held = own_dataset(file, path)
-            scale = own_dataset(file, f"scales/{path}") if f"scales/{path}" in file else None
-            if scale is None:
-                return held.shape[1:], held.dtype, None
-            return held.shape[1:], scale.dtype, float(scale.attrs["error"])
+        def look(file: h5py.File) -> tuple[tuple[int, ...], np.dtype]:
+            scaled = f"scales/{path}" in file
+            dtype = own_dataset(file, f"scales/{path}" if scaled else path).dtype
+            return own_dataset(file, path).shape[1:], dtype
 
-        shape, self.dtype, error = store._read(path, look)
-        self.shape = (samples, *shape)
+        shape, self.dtype = store._read(path, look)
+        self.shape, error = (samples, *shape), store.half_precision_error(path)
         self.error, self._is_scaled = error or 0.0, error is not None
 
     @property
@@ -184,6 +182,19 @@ class Store(Tabled):
     def totals(self) -> dict[str, float]:
         """The audit of all samples: the mean of what was explained, of what inputs and biases hold, and was lost."""
         return {name: float(np.mean(array)) for name, array in self.audit.items()}
+
+    def held(self, path: str, low: int, high: int) -> np.ndarray:
+        """Rows of what is at a path of the file, as it holds them."""
+        return self._rows(path, low, high)
+
+    def half_precision_error(self, path: str) -> float | None:
+        """The cost of half precision at a path, as `StoredArray.error` has it; None where values are as computed."""
+
+        def look(file: h5py.File) -> float | None:
+            scales = file.get(f"scales/{path}")
+            return None if scales is None else float(scales.attrs["error"])
+
+        return self._read(path, look)
 
     def _rows(self, path: str, low: int, high: int, is_scaled: bool = False) -> np.ndarray:
         def read(file: h5py.File) -> np.ndarray:

@@ -36,6 +36,7 @@ class BatchSource:
         target: What is explained of such batches.
         keys: A name for each sample, or None.
         total: How many samples there are; None for a stream, which begins where it begins.
+        whole: How many samples there are in all shards.
         row: Gives the sample of a number; None for a stream.
     """
 
@@ -43,6 +44,7 @@ class BatchSource:
     target: Any
     keys: np.ndarray | None
     total: int | None = None
+    whole: int | None = None
     row: Callable[[int], Any] | None = None
 
     def check_held(self, held: Store) -> None:
@@ -116,8 +118,15 @@ class BatchSource:
         return self.keys[begin:end]
 
 
-def source_of(data: Any, batch: int, analyzer: Analyzer, target: Any, keys: Sequence[Any] | None) -> BatchSource:
-    """The source of arrays, cut into batches, or of a stream, in its own."""
+def source_of(
+    data: Any, batch: int, analyzer: Analyzer, target: Any, keys: Sequence[Any] | None, part: tuple[int, int, int]
+) -> BatchSource:
+    """The source of a part of arrays, cut into batches, or of a stream, in its own.
+
+    Args:
+        data, batch, analyzer, target, keys: As for `analyze_dataset`.
+        part: `(index, count, unit)`: which of how many parts of arrays, of whole units each.
+    """
     names = None if keys is None else _as_keys(keys)
     if is_stream(data):
         return BatchSource(lambda _: batches_of(data), target, names)
@@ -128,20 +137,39 @@ def source_of(data: Any, batch: int, analyzer: Analyzer, target: Any, keys: Sequ
     if names is not None and len(names) != total:
         raise InputError(f"there are {len(names)} keys for {total} samples")
 
+    low, high = _span(total, *part)
+
     def rows(begin: int, end: int) -> Any:
         return keras.tree.map_structure(lambda array: array[begin:end], data)
 
     def batches(begin: int) -> Iterator[Any]:
-        for first in range(begin, total, batch):
-            last = min(first + batch, total)
+        for first in range(low + begin, high, batch):
+            last = min(first + batch, high)
             yield rows(first, last), slice(first, last)
 
     def of_batch(given: Any) -> Any:
         return target(given[0]) if callable(target) else _of_rows(target, given[1], total, analyzer)
 
+    if part[1] > 1:
+        names = np.arange(low, high) if names is None else names[low:high]
     return BatchSource(
-        batches, None if target is None else of_batch, names, total, lambda number: rows(number, number + 1)
+        batches,
+        None if target is None else of_batch,
+        names,
+        high - low,
+        total,
+        lambda number: rows(low + number, low + number + 1),
     )
+
+
+def _span(total: int, index: int, count: int, unit: int) -> tuple[int, int]:
+    """The samples of one of so many parts of all of them: whole units, which the last alone may not fill."""
+    units = -(-total // unit)
+    if count > 1 and units < count:
+        raise InputError(
+            f"{total} samples are {units} units of {unit}, too few for {count} shards: take fewer, or a smaller unit="
+        )
+    return units * index // count * unit, min(total, units * (index + 1) // count * unit)
 
 
 def _of_rows(target: Any, rows: slice, total: int, analyzer: Analyzer) -> Any:

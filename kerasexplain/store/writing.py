@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import h5py
@@ -54,13 +55,21 @@ class StoreWriter:
         """How many samples are there."""
         return 0 if self.state is None else self.state.samples
 
-    def append(self, arrays: Arrays, record: dict[str, Any], *, is_complete: bool = False) -> None:
+    def append(
+        self,
+        arrays: Arrays,
+        record: dict[str, Any],
+        *,
+        is_complete: bool = False,
+        errors: Mapping[str, float] | None = None,
+    ) -> None:
         """Writes samples; when it returns, they are on the disk.
 
         Args:
             arrays: Their values by path, with one row for each sample.
             record: What is told of the store, which the first samples write.
             is_complete: Whether that is all of the data.
+            errors: Of scales among the arrays, what holding their values in half precision has cost.
 
         Raises:
             OSError: There is no room, say; what was written before is as it was.
@@ -68,7 +77,7 @@ class StoreWriter:
         count = len(next(iter(arrays.values()))) if arrays else 0
         try:
             if count or self.state is None:
-                self._put(arrays, record, count)
+                self._put(arrays, record, count, errors or {})
             self._file.seek(0, os.SEEK_END)
             state = State(self.samples + count, self._file.tell(), is_complete, self._identity)
             self._file.seek(0)
@@ -85,7 +94,7 @@ class StoreWriter:
             ) from error
         self.state = state
 
-    def _put(self, arrays: Arrays, record: dict[str, Any], count: int) -> None:
+    def _put(self, arrays: Arrays, record: dict[str, Any], count: int, errors: Mapping[str, float]) -> None:
         is_new = self.state is None
         with made_file(self._file) if is_new else h5py.File(self._file, "r+") as file:
             if is_new:
@@ -93,6 +102,8 @@ class StoreWriter:
                 file.create_dataset("record", data=told, chunks=told.shape, fletcher32=True)
             for path, values in arrays.items():
                 self._put_array(file, path, values, count)
+                if path in errors:
+                    file[path].attrs["error"] = errors[path]
 
     def _put_array(self, file: h5py.File, path: str, values: np.ndarray, count: int) -> None:
         if len(values) != count:
