@@ -92,7 +92,8 @@ def test_data_parallel() -> None:
         program = analyzer._engine.pipelines().first.program
         function, = program._functions.values()
         result = function._function(*function._arguments([np.repeat(x[:1], 8, 0)]))["relevance"][0]
-        print(program.sharing, tuple(result.sharding.spec), sorted(shard.data.shape[0] for shard in result.addressable_shards))
+        rows = [shard.data.shape[0] for shard in result.addressable_shards]
+        print(program.sharing, tuple(result.sharding.spec), rows)
         assert create_analyzer("lrp.epsilon", one).analyze(x).shape == x.shape  # made before, and not distributed
         same(one, shared)
         """,
