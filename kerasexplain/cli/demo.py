@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import shlex
 from typing import Any
 
 import keras
@@ -46,7 +47,7 @@ class Demo:
         relevance: Relevance of the images by analyzer.
         rules: The table of rules of `lrp.epsilon_plus`.
         audit: Where its relevance went.
-        files: The trained model and the gallery.
+        files: The trained model, the images, and the gallery.
     """
 
     accuracy: float
@@ -59,11 +60,24 @@ class Demo:
     def __str__(self) -> str:
         accuracy = f"The network names {self.accuracy:.1%} of the test digits."
         files = "\n".join(f"  {file}" for file in self.files)
-        return "\n\n".join([accuracy, self.rules, str(self.audit), f"Written:\n{files}"])
+        return "\n\n".join([accuracy, self.rules, str(self.audit), f"Written:\n{files}", f"Next:\n{self.next()}"])
+
+    def next(self) -> str:
+        """Command lines to go on with, which run as they are."""
+        model, images, _ = (shlex.quote(str(file)) for file in self.files)
+        lines = [
+            f"explain {model} {images} --analyzer lrp.gamma -o gamma.png --audit",
+            f"explain {model} {images} --analyzer lrp.epsilon --target 3 --against 5 -o contrast.png",
+            f"rules {model} --analyzer lrp.epsilon_plus",
+            "list",
+        ]
+        return "\n".join(f"  kerasexplain {line}" for line in lines)
 
 
 def run(folder: str | os.PathLike[str]) -> Demo:
-    """Trains the network, explains ten digits it has not seen, and writes `digits.keras` and `gallery.png`.
+    """Trains the network, explains ten digits it has not seen, and writes three files.
+
+    `digits.keras` is the network, `digits.npy` has the digits, as the network takes them, and `gallery.png` shows them.
 
     Args:
         folder: Where the files go; it is made if need be.
@@ -88,6 +102,7 @@ def run(folder: str | os.PathLike[str]) -> Demo:
     logits = model.predict(images, verbose=0)
     relevance = {name: create_analyzer(name, model, **options).analyze(images) for name, options in ANALYZERS.items()}
     labels = [f"{digit} read as {row.argmax()}\nlogit {row.max():.1f}" for digit, row in enumerate(logits)]
+    np.save(folder / "digits.npy", images.astype("float32"))
     visualize.grid(1.0 - images, relevance, labels=labels, cell=0.9).save(folder / "gallery.png")
 
     analyzer = create_analyzer("lrp.epsilon_plus", model)
@@ -97,7 +112,7 @@ def run(folder: str | os.PathLike[str]) -> Demo:
         relevance=relevance,
         rules=str(analyzer),
         audit=analyzer.audit(images),
-        files=[folder / "digits.keras", folder / "gallery.png"],
+        files=[folder / "digits.keras", folder / "digits.npy", folder / "gallery.png"],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import shlex
 
 import numpy as np
 import pytest
@@ -64,8 +65,9 @@ def test_inputs_and_biases_add_up_to_the_logit(demo: demo_module.Demo) -> None:
 
 
 def test_files_are_written_and_told(demo: demo_module.Demo) -> None:
-    model, gallery = demo.files
+    model, images, gallery = demo.files
     assert keras.saving.load_model(model, compile=False).output_shape == (None, 10)
+    np.testing.assert_allclose(np.load(images), demo.images, rtol=1e-6)
     with Image.open(gallery) as image:
         assert image.width > 500
     report = str(demo)
@@ -83,3 +85,16 @@ def test_the_command_runs_it(
     assert main(["demo", "-o", "there"]) == 0
     assert asked == [pathlib.Path("there")]
     assert "of the test digits" in capsys.readouterr().out
+
+
+def test_the_commands_that_it_names_run(
+    demo: demo_module.Demo, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = [shlex.split(line) for line in demo.next().splitlines()]
+    assert len(lines) == 4
+    for program, *arguments in lines:
+        assert program == "kerasexplain"
+        assert main(arguments) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"gamma.png", "contrast.png"}
+    assert "output 3 against output 5" in capsys.readouterr().out

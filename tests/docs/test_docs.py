@@ -79,10 +79,3 @@ def test_every_analyzer_has_a_docstring_that_says_what_it_computes() -> None:
         # A dataclass without a docstring is given its signature for one.
         assert not str(method.__doc__).startswith(("None", f"{method.__name__}(")), name
         assert method.name == name
-
-
-def test_links_between_pages_lead_somewhere() -> None:
-    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
-            if not target.startswith("http"):
-                assert (page.parent / target).exists(), f"{page.name}: {target}"

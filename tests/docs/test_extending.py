@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import pathlib
-import re
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers import page_code
 
 import kerasexplain
-from kerasexplain.operations.catalogue import _BY_CLASS
-
-PAGE = pathlib.Path(__file__).parents[2] / "docs" / "extending.md"
 
 
 @pytest.fixture(scope="module")
-def page() -> Any:
+def page() -> dict[str, Any]:
     """The names that the page's code makes."""
-    known = dict(_BY_CLASS)
-    names: dict[str, Any] = {"__name__": "page"}
-    for code in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S):
-        exec(compile(code, str(PAGE), "exec", dont_inherit=True), names)
-    yield names
-    _BY_CLASS.clear()
-    _BY_CLASS.update(known)
+    return page_code.ran("docs/extending.md").names
 
 
 def test_the_rule_is_its_formula_and_can_be_saved(page: dict[str, Any], tmp_path: pathlib.Path) -> None:

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import pathlib
 import re
-from typing import Any
 
 import numpy as np
 import pytest
+from helpers import page_code
+from helpers.scripts import ROOT
+
+from kerasexplain.store import Store
 
 pytest.importorskip("matplotlib")
 
-PAGE = pathlib.Path(__file__).parents[2] / "docs" / "large-data.md"
 
-
-def test_the_page_runs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {"__name__": "page"}
-    text = PAGE.read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
-    assert len(blocks) == 3
-    for block in blocks:
-        exec(compile(block, str(PAGE), "exec", dont_inherit=True), names)
-    said = capsys.readouterr().out
+def test_the_page_says_what_its_code_gives() -> None:
+    run, text = page_code.ran("docs/large-data.md"), (ROOT / "docs" / "large-data.md").read_text(encoding="utf-8")
+    names, said = run.names, run.said
     assert "<Store 'relevance.h5': lrp.epsilon of 600 samples>" in said
     assert "(100, 16, 16, 3)" in said
-    np.testing.assert_array_equal(names["store"].relevance, names["analyzer"].analyze(names["images"]))
+    stored = Store(run.folder / "relevance.h5").relevance
+    np.testing.assert_array_equal(stored, names["analyzer"].analyze(names["images"]))
     assert 0 < names["half"].relevance.error <= 2**-11
-    assert (tmp_path / "two.png").stat().st_size
+    assert (run.folder / "two.png").stat().st_size
     listed = {
         name.split("/")[0] for row in re.findall(r"^\| (`.*?) \|", text, re.M) for name in re.findall("`(.+?)`", row)
     }
     import h5py
 
-    with h5py.File("relevance.h5") as file:
+    with h5py.File(run.folder / "relevance.h5") as file:
         assert set(file) <= listed | {"inputs", "biases", "lost"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import pathlib
 import re
-from typing import Any
 
 import pytest
+from helpers import page_code
 
 from kerasexplain import metrics
 from kerasexplain.metrics import fills
@@ -23,17 +23,16 @@ def text() -> str:
 
 
 @pytest.mark.compiled
-def test_the_code_runs_and_says_what_the_page_says(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    names: dict[str, Any] = {}
-    for code in re.findall(r"```python\n(.*?)```", text, re.S):
-        exec(compile(code, str(PAGE), "exec", dont_inherit=True), names)
+def test_the_code_says_what_the_page_says() -> None:
+    run = page_code.ran("docs/metrics.md")
+    names = run.names
     comparison = names["comparison"]
     assert set(comparison.names) == {"lrp.epsilon_plus", "lrp.epsilon", "gradient", "random", "edges"}
     # The squares are what the model looks at: that it is learnt is what makes the example one.
     assert comparison.against("lrp.epsilon_plus", "random", "relevance_inside").verdict == "better"
     assert comparison.against("lrp.epsilon", "random").verdict == "better"
     assert names["scores"].against(names["scores"]).wins == 0
-    assert "better than random" in capsys.readouterr().out
+    assert "better than random" in run.said
 
 
 def test_every_metric_is_in_the_table_with_its_direction(text: str) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pathlib
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers import page_code
 
 pytestmark = pytest.mark.tensorflow("SavedModels and frozen graphs run on it alone")
 
@@ -16,14 +16,9 @@ PAGE = pathlib.Path(__file__).parents[2] / "docs" / "old-models.md"
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def page() -> dict[str, Any]:
     """The names that the page's code makes."""
-    names: dict[str, Any] = {"__name__": "page"}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("old_models"))
-        for code in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S):
-            exec(compile(code, str(PAGE), "exec", dont_inherit=True), names)
-        yield names
+    return page_code.ran("docs/old-models.md").names
 
 
 def test_the_table_of_the_saved_model_is_the_one_shown(page: dict[str, Any]) -> None:
@@ -45,14 +40,3 @@ def test_files_are_loaded_with_their_layers(page: dict[str, Any]) -> None:
     np.testing.assert_array_equal(page["loaded"](page["x"]), page["model"](page["x"]))
     np.testing.assert_array_equal(page["custom"].layers[0](page["x"]), 2 * page["x"])
     np.testing.assert_array_equal(page["trusted"].layers[0](page["x"]), page["x"] ** 2)
-
-
-def test_links_within_the_page_lead_to_headings() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    headings = [
-        re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in re.findall(r"^#+ (.+)$", text, re.M)
-    ]
-    links = re.findall(r"\]\(#([^)]+)\)", text)
-    assert links
-    for link in links:
-        assert headings.count(link) == 1, link

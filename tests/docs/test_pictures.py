@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import pathlib
 from types import ModuleType
 
 import numpy as np
 import pytest
+from helpers import page_code
 from helpers.scripts import ROOT
 from PIL import Image
 
@@ -38,10 +38,11 @@ def test_every_function_is_on_the_page(pictures: ModuleType) -> None:
         assert f"`{name}" in page, name
 
 
-def test_the_code_of_the_page_draws_what_it_shows(pictures: ModuleType, tmp_path: pathlib.Path) -> None:
-    names = pictures.draw(tmp_path)
+def test_the_code_of_the_page_draws_what_it_shows(pictures: ModuleType) -> None:
+    run = page_code.ran("docs/pictures.md")
+    names = run.names
     for name in pictures.shown():
-        drawn, shown = Image.open(tmp_path / name), Image.open(pictures.FOLDER / name)
+        drawn, shown = Image.open(run.folder / name), Image.open(pictures.FOLDER / name)
         # Labels may differ by a digit, and so the place that is left for them.
         assert np.abs(np.subtract(drawn.size, shown.size)).max() <= 2, f"{name}: run python docs/pictures.py"
     # The page says that the waterfall arrives, and that the signal is explained by its bump.

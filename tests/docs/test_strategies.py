@@ -7,26 +7,22 @@ import re
 
 import numpy as np
 import pytest
-from helpers.scripts import ROOT, script
+from helpers import page_code
+from helpers.scripts import script
 from PIL import Image
 
 pytest.importorskip("sklearn")
 
-PAGE = ROOT / "docs" / "strategies.md"
-
 
 @pytest.mark.once("the code of a page")
-def test_the_code_of_the_page_runs(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    for code in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S):
-        exec(compile(code, str(PAGE), "exec", dont_inherit=True), names)
-    found, marked = names["found"], names["marked"]
-    shares = [float(np.mean(marked[cluster.members])) for cluster in found.clusters]  # type: ignore[attr-defined, index]
+def test_the_code_of_the_page_finds_the_mark() -> None:
+    run = page_code.ran("docs/strategies.md")
+    found, marked = run.names["found"], run.names["marked"]
+    shares = [float(np.mean(marked[cluster.members])) for cluster in found.clusters]
     assert sorted(shares) == [0.0, 1.0]
-    assert (tmp_path / "project" / "project.yaml").exists()
-    assert (tmp_path / "logs" / "projector_config.pbtxt").exists()
-    assert Image.open("strategies.png").size[0] > 300
+    assert (run.folder / "project" / "project.yaml").exists()
+    assert (run.folder / "logs" / "projector_config.pbtxt").exists()
+    assert Image.open(run.folder / "strategies.png").size[0] > 300
 
 
 @pytest.mark.once("an example that trains")

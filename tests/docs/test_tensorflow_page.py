@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+from helpers import page_code
 
 import kerasexplain
 
@@ -44,11 +45,7 @@ def listing() -> str:
 @pytest.fixture(scope="module")
 def page() -> dict[str, Any]:
     """The names that the page's code makes."""
-    text, names = PAGE.read_text(encoding="utf-8"), {"__name__": "page"}
-    for found in re.finditer(r"```python\n(.*?)```", text, re.S):
-        above = text[: found.start(1)].count("\n")  # so that lines have the numbers that they have in the page
-        exec(compile("\n" * above + found[1], str(PAGE), "exec", dont_inherit=True), names)
-    return names
+    return page_code.ran("docs/tensorflow.md").names
 
 
 def test_the_page_lists_what_is_translated() -> None:

@@ -6,6 +6,7 @@ import pathlib
 import re
 
 import pytest
+from helpers import page_code
 from helpers.scripts import ROOT, run
 
 from kerasexplain import training
@@ -13,14 +14,11 @@ from kerasexplain import training
 PAGE = (ROOT / "docs" / "training-on-relevance.md").read_text(encoding="utf-8")
 
 
-def test_the_code_of_the_page_runs_and_says_what_it_says(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    exec("\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.S)), {})
+def test_the_code_of_the_page_says_what_the_page_says() -> None:
+    found = page_code.ran("docs/training-on-relevance.md")
     (said,) = re.findall(r"# (\[.*\])\n", PAGE)
-    assert capsys.readouterr().out.strip() == said
-    assert (tmp_path / "network.keras").exists()
+    assert found.said.strip() == said
+    assert (found.folder / "network.keras").exists()
 
 
 @pytest.mark.once("text")
