@@ -11,6 +11,7 @@ import pytest
 from helpers import page_code
 from helpers.scripts import ROOT
 
+import kerasexplain
 from kerasexplain.cli import command
 
 pytestmark = pytest.mark.once("the same pages on every backend")
@@ -138,3 +139,17 @@ def test_what_makes_a_figure_writes_its_name() -> None:
         names = [pattern.split("/")[0], *re.findall(r"its `([\w.]+)`", maker)]
         source = (ROOT / script).read_text(encoding="utf-8")
         assert any(name.partition("*")[0] in source for name in names), f"{script} writes no {pattern}"
+
+
+@pytest.mark.parametrize("page", page_code.pages())
+def test_analyzers_that_a_page_speaks_of_exist(page: str) -> None:
+    text = text_of(page)
+    told = set(re.findall(r'"((?:lrp|deep_taylor|pattern)\.\w+)"', text))
+    told |= set(re.findall(r'(?:create_analyzer|explain_func)\("([\w.]+)"', text))
+    if page == "docs/coming-from.md":
+        rows = re.findall(r"^\| .* \| (.*) \|$", text, re.M)
+        told |= {name for row in rows for name in re.findall(r'`"([\w.]+)"`', row)}
+        assert len(told) > 15
+    own = {"mine.flat_below"}  # of docs/extending.md
+    renamed = {"deep_lift.wrapper"} if page == "docs/from-innvestigate.md" else set()
+    assert told - own - renamed <= set(kerasexplain.analyzer_names()), page
