@@ -23,11 +23,11 @@ pulse += has_bump[:, None] * 1.2 * np.exp(-(((time - where) / 0.06) ** 2))
 signal = np.stack([pulse, breath], axis=-1).astype("float32")
 
 inputs = keras.Input((256, 2), name="signal")
-hidden = layers.Conv1D(8, 9, activation="relu", name="shapes")(inputs)
+hidden = layers.Conv1D(16, 15, activation="relu", name="shapes")(inputs)
 model = keras.Model(inputs, layers.Dense(2, name="bump")(layers.GlobalMaxPooling1D(name="strongest")(hidden)))
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-model.compile(keras.optimizers.Adam(0.02), loss, metrics=["accuracy"])
-model.fit(signal[40:], has_bump[40:], epochs=20, batch_size=20, verbose=0)
+model.compile(keras.optimizers.Adam(0.01), loss, metrics=["accuracy"])
+model.fit(signal[40:], has_bump[40:], epochs=50, batch_size=20, verbose=0)
 accuracy = model.evaluate(signal[:40], has_bump[:40], verbose=0)[1]
 print(f"accuracy {accuracy:.2f}")
 
