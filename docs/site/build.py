@@ -29,7 +29,7 @@ NAVIGATION = {
     "Methods": ["docs/analyzers", "docs/pictures", "docs/strategies"],
     "Judge and choose": ["docs/evaluate", "docs/metrics", "docs/metrics-libraries"],
     "Training": ["docs/training-on-relevance", "docs/training", "In TensorBoard <docs/tensorboard>"],
-    "Work": ["docs/large-data", "docs/throughput", "docs/serving"],
+    "Work": ["docs/large-data", "docs/distributed", "docs/throughput", "docs/serving"],
     "Models": ["docs/models", "docs/support", "docs/old-models", "docs/tensorflow"],
     "Coming from": ["docs/from-innvestigate", "docs/coming-from", "docs/agreement"],
     "Inside": ["api/index", "docs/design", "docs/extending", "docs/algebra", "docs/benchmarks", "docs/figures"],

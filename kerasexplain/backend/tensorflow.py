@@ -124,7 +124,8 @@ def transposed(linear: Callable[[Tensor], Tensor], x: Tensor, s: Tensor) -> Tens
 
 def added(x: Tensor, y: Tensor) -> Tensor:
     """Of an ordinary sum the derivative asks for both shapes: ten operations for each tap of an audit."""
-    return tf.add_n([x, y]) if x.dtype == y.dtype else x + y
+    alike = x.dtype == y.dtype and x.shape.as_list() == y.shape.as_list()  # a constant has one row for all samples
+    return tf.add_n([x, y]) if alike else x + y
 
 
 def delayed(tensors: Sequence[Tensor], signal: Tensor) -> list[Tensor]:

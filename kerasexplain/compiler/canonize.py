@@ -21,6 +21,7 @@ from kerasexplain.compiler.written_out.normalisation import normalisation_behind
 from kerasexplain.compiler.written_out.reshaped import join_changes_of_shape
 from kerasexplain.compiler.written_out.scopes import is_bare, scope
 from kerasexplain.compiler.written_out.softmax import merge_softmax
+from kerasexplain.compiler.written_out.statistics import merge_statistics
 from kerasexplain.compiler.written_out.sums import join_sums
 from kerasexplain.foundation.errors import UnsupportedModelError, nearest
 from kerasexplain.graph.domains import ANY, Interval
@@ -80,7 +81,10 @@ def canonize(
 
 def folded(graph: Graph, folds: bool = True, decides: bool = True) -> Graph:
     """Joins, in a graph of primitives, what relevance sees as one operation."""
-    graph = understand_roots(detach_normalizers(with_cells(graph)))
+    graph = with_cells(graph)
+    if folds:
+        graph = merge_statistics(graph)
+    graph = understand_roots(detach_normalizers(graph))
     if folds:
         graph = fold_padding(join_products(merge_functions(graph, decides)))
     return fold_masks(graph)

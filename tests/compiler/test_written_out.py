@@ -246,3 +246,74 @@ def test_a_transposed_convolution_by_an_operation_is_that_of_the_layer() -> None
 
     one = model(layers.Conv2DTranspose(4, 3, strides=2, padding="same", use_bias=False))
     _same(one, model(Up()), random(3, 4, 4, 2))
+
+
+def _mean(x: Any) -> Any:
+    return ops.mean(x, axis=-1, keepdims=True)
+
+
+def _centred(x: Any) -> Any:
+    c = x - _mean(x)
+    return c * ops.rsqrt(_mean(ops.square(c)) + 1e-3)
+
+
+def _by_root(x: Any) -> Any:
+    return (x - _mean(x)) / ops.sqrt(_mean(ops.square(x - _mean(x))) + 1e-3)
+
+
+def _as_tensorflow_has_it(x: Any) -> Any:
+    mean = _mean(x)
+    r = ops.rsqrt(_mean(ops.square(x - ops.stop_gradient(mean))) + 1e-3)
+    return x * r + (0.0 - mean * r)
+
+
+def _mean_square(x: Any) -> Any:
+    return x * ops.rsqrt(_mean(x * x) + 1e-3)
+
+
+def _unit(x: Any) -> Any:
+    return x / ops.sqrt(ops.maximum(ops.sum(ops.square(x), axis=-1, keepdims=True), 1e-12))
+
+
+NORMALISATIONS: dict[str, tuple[layers.Layer, Callable[[Any], Any]]] = {
+    "centred first": (layers.LayerNormalization(epsilon=1e-3, center=False, scale=False), _centred),
+    "by a root": (layers.LayerNormalization(epsilon=1e-3, center=False, scale=False), _by_root),
+    "in TensorFlow's order": (
+        layers.LayerNormalization(epsilon=1e-3, center=False, scale=False),
+        _as_tensorflow_has_it,
+    ),
+    "by the mean square": (layers.RMSNormalization(epsilon=1e-3), _mean_square),
+    "to length one": (layers.UnitNormalization(), _unit),
+}
+
+
+@pytest.mark.parametrize("how", NORMALISATIONS)
+def test_normalisation_by_the_input_itself_is_that_layer(how: str) -> None:
+    layer, function = NORMALISATIONS[how]
+    one, other = _between(layer), _between(_layer(function))
+    weights = [w for w in one.weights if "scale" not in w.path]
+    other.set_weights([np.asarray(w) for w in weights])
+    x = X.astype("float32")
+    for name in ("lrp.epsilon", "lrp.alpha_2_beta_1", "lrp.flat", "deep_lift"):
+        # At a baseline of zeros the length has no gradient, and what bounds it decides.
+        options = {"reference_inputs": 0.3} if name == "deep_lift" else {}
+        expected, found = (create_analyzer(name, model, **options).analyze(x, 1) for model in (one, other))
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=5e-6 * np.abs(expected).max(), err_msg=name)
+    assert len(create_analyzer("deep_lift", other).rows) <= 5
+
+
+def _over_another(x: Any) -> Any:
+    """Divides by the root of another value's mean square."""
+    return x * ops.rsqrt(_mean(ops.square(ops.tanh(x))) + 1e-3)
+
+
+def _read_elsewhere(x: Any) -> Any:
+    r = ops.rsqrt(_mean(ops.square(x)) + 1e-3)
+    return ops.concatenate([x * r, ops.broadcast_to(r, ops.shape(x))], axis=-1)
+
+
+def test_what_only_resembles_a_normalisation_is_not_taken_for_one() -> None:
+    analyzer = create_analyzer("lrp.epsilon", _between(_layer(_over_another)))
+    assert "DetachStatistics()" not in [row.treatment for row in analyzer.rows]
+    with pytest.raises(UnsupportedModelError, match="rsqrt"):
+        create_analyzer("lrp.epsilon", _between(_layer(_read_elsewhere)))

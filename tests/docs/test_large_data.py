@@ -17,7 +17,7 @@ pytest.importorskip("matplotlib")
 def test_the_page_says_what_its_code_gives() -> None:
     run, text = page_code.ran("docs/large-data.md"), (ROOT / "docs" / "large-data.md").read_text(encoding="utf-8")
     names, said = run.names, run.said
-    assert "<Store 'relevance.h5': lrp.epsilon of 600 samples>" in said
+    assert "relevance.h5: lrp.epsilon of 600 samples" in said
     assert "(100, 16, 16, 3)" in said
     stored = Store(run.folder / "relevance.h5").relevance
     np.testing.assert_array_equal(stored, names["analyzer"].analyze(names["images"]))

@@ -221,7 +221,7 @@ EXAMPLES = [
     _layer("STFTSpectrogram", mode="real", frame_length=4, frame_step=2, fft_length=4, on=(12, 1), _label="real"),
     _layer("STFTSpectrogram", mode="psd", frame_length=4, frame_step=2, fft_length=4, on=(12, 1), _label="psd"),
     _layer("STFTSpectrogram", mode="magnitude", frame_length=4, frame_step=2, fft_length=4, on=(12, 1)),
-    _layer("STFTSpectrogram", frame_length=4, frame_step=2, fft_length=4, on=(12, 1), _label="log", _refused="Log"),
+    _layer("STFTSpectrogram", frame_length=4, frame_step=2, fft_length=4, on=(12, 1), _label="log"),
     _layer("MelSpectrogram", fft_length=4, num_mel_bins=2, on=(12,), _refused="."),
     # Refused
     _layer("AutoContrast", on=IMAGE, _refused="stretches contrast"),

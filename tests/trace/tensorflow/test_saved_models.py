@@ -142,6 +142,21 @@ def test_a_saved_model_has_the_relevance_of_the_keras_model(make: Callable[[], k
     _same_relevance(model, _exported(model, tmp_path / "saved"))
 
 
+def test_methods_against_a_baseline_know_normalisation_in_a_saved_model(tmp_path: pathlib.Path) -> None:
+    x = inputs = keras.Input((4, 6), **DOUBLE)
+    for layer in (layers.LayerNormalization, layers.RMSNormalization, layers.GroupNormalization):
+        options = {"groups": 2} if layer is layers.GroupNormalization else {}
+        x = layers.Dense(6, activation="gelu", **DOUBLE)(layer(**options, **DOUBLE)(x))
+    x = layers.Add(**DOUBLE)([x, layers.MultiHeadAttention(2, 3, **DOUBLE)(x, x)])
+    x = layers.LayerNormalization(**DOUBLE)(x)
+    model = _with_random_weights(keras.Model(inputs, layers.Dense(2, **DOUBLE)(layers.Flatten(**DOUBLE)(x))))
+    saved = _exported(model, tmp_path)
+    samples = np.random.default_rng(0).normal(size=(3, 4, 6))
+    for name in ("deep_lift", "lrp.baseline", "lrp.flat"):
+        expected, found = (create_analyzer(name, each).analyze(samples, 1) for each in (model, saved))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9 * np.abs(expected).max(), err_msg=name)
+
+
 def test_operations_of_a_saved_model_are_called_as_the_layers(tmp_path: pathlib.Path) -> None:
     x = inputs = keras.Input((8, 8, 3))
     x = layers.BatchNormalization(name="bn")(layers.Conv2D(4, 3, name="conv")(inputs))
