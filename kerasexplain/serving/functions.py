@@ -139,7 +139,7 @@ class Functions:
         size = self._size()
         assert size is not None
         ones = ops.ones((ops.shape(inputs[0])[0], size), dtype=self._pipeline.twin.execution.dtype_of_relevance)
-        return self._answer("weights", Given(inputs, selection=ones))
+        return self._answer("weights", Given(inputs, weights=ones))
 
     def _given(self, tensors: dict[str, Tensor]) -> list[Tensor]:
         return [tensors[name] for name in self.names.arguments]

@@ -207,7 +207,7 @@ def test_what_cancels_is_revealed() -> None:
     ("build", "reason"),
     [
         (lambda x: ops.sort(x, axis=1)[:, 0], "chooses"),
-        (lambda x: (x / ops.sqrt(ops.mean(x * x, axis=-1, keepdims=True) + 1e-6))[:, 0], "layers that normalise"),
+        (lambda x: (x / ops.sqrt(ops.mean(ops.abs(x), axis=-1, keepdims=True) + 1e-6))[:, 0], "layers that normalise"),
         (lambda x: ops.sparsemax(x)[:, 0], "jumps"),
         (lambda x: ops.normalize(x, order=1)[:, 0], "jumps"),
     ],

@@ -32,7 +32,7 @@ def test_a_backend_that_is_not_installed(backend: str) -> None:
     said = imported_on(backend).splitlines()[-1]
     assert said.startswith(f"ImportError: Keras is set to a backend that is not installed: {backend}.")
     assert "pip install 'kerasexplain[tensorflow]'" in said
-    command = [sys.executable, "-m", "kerasexplain.cli", "list"]
+    command = [sys.executable, "-m", "kerasexplain.cli", "list", "--rules"]
     environment = {**os.environ, "KERAS_BACKEND": backend}
     listed = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert listed.returncode == 2

@@ -59,7 +59,7 @@ def test_a_relevance_pass_is_one_module_on_the_device(
     assert analyzer.traces == traces
 
     (function,) = analyzer._first.program._functions.values()
-    text = function.hlo([first, np.full(SAMPLES, 1)])
+    text = function.hlo([first, np.full(SAMPLES, 1), np.zeros((SAMPLES, 1), first.dtype)])
     assert len(re.findall(r"^ENTRY ", text, re.MULTILINE)) == 1
     assert all(target.startswith(LIBRARIES) for target in re.findall(r'custom_call_target="([^"]+)"', text))
     assert not re.search(r"\b(infeed|outfeed|send|recv)\(", text)
