@@ -33,7 +33,8 @@ def mask(
         assert values is not None
         index = ops.where(values == -1, ops.cast(index, values.dtype), values)
     if kind == "any":
-        index = ops.where(ops.equal(values, LARGEST), ops.cast(ops.argmax(ranking, axis=-1), "int64"), values)
+        assert values is not None
+        index = ops.where(ops.equal(values, LARGEST), ops.cast(ops.argmax(ranking, axis=-1), values.dtype), values)
     outputs = ops.shape(flat)[-1] if flat.shape[-1] is None else flat.shape[-1]
     chosen = ops.one_hot(index, outputs, dtype=flat.dtype)
     return (chosen + ops.cast(given, flat.dtype) if kind == "any" else chosen), index

@@ -9,12 +9,14 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from keras import layers, ops
 
 from kerasexplain import compat, create_analyzer
 
 pytestmark = pytest.mark.tensorflow("SavedModels are TensorFlow's")
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+
 ANALYZERS = ("lrp.epsilon", "lrp.epsilon_plus", "lrp.bias_as_input", "lrp.alpha_2_beta_1", "lrp.gamma")
 DOUBLE: dict[str, Any] = {"dtype": "float64"}
 
