@@ -65,7 +65,8 @@ def not_importable(needed: str, extra: str, error: ImportError) -> ImportError:
 
 def plain(error: BaseException) -> str:
     """The first line of an error's message, without what Keras and TensorFlow put around it: frames, names of nodes."""
-    text = str(error)
+    # Keras frames errors of ours, too, which show what would not be printed.
+    text = str(error).replace("\\x1b[1m", "\x1b[1m").replace("\\x1b[0m", "\x1b[0m")
     framed = re.search(r"\x1b\[1m(.*?)\x1b\[0m", text, re.S)
     text = re.sub(r"\x1b\[[0-9;]*m", "", framed[1] if framed else text).strip()
     first = text.splitlines()[0] if text else ""

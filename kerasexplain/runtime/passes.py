@@ -157,12 +157,13 @@ class Passes(Shown):
                 add_rows(reference, rows, answer.reference / count)
         told = Answer.joined(first) if told is None else told
         dtype = told.explained.dtype
-        return dataclasses.replace(
-            told,
-            relevance=[total.astype(dtype) for total in relevance],
-            taps=[total.astype(dtype) for total in taps],
-            reference=None if baseline is None else reference.astype(dtype),
-        )
+        with np.errstate(over="ignore"):  # which the end finds
+            return dataclasses.replace(
+                told,
+                relevance=[total.astype(dtype) for total in relevance],
+                taps=[total.astype(dtype) for total in taps],
+                reference=None if baseline is None else reference.astype(dtype),
+            )
 
     def themselves(self, rows: np.ndarray, copies: np.ndarray) -> list[np.ndarray]:
         """The samples as they are, to be run in batches."""

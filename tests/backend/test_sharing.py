@@ -91,7 +91,8 @@ def test_data_parallel() -> None:
         analyzer.analyze(x)
         program = analyzer._engine.pipelines().first.program
         function, = program._functions.values()
-        result = function._function(*function._arguments([np.repeat(x[:1], 8, 0), np.full(8, -1), np.zeros((8, 1))]))["relevance"][0]
+        operands = function._arguments([np.repeat(x[:1], 8, 0), np.full(8, -1), np.zeros((8, 1))])
+        result = function._function(*operands)["relevance"][0]
         rows = [shard.data.shape[0] for shard in result.addressable_shards]
         print(program.sharing, tuple(result.sharding.spec), rows)
         assert create_analyzer("lrp.epsilon", one).analyze(x).shape == x.shape  # made before, and not distributed
