@@ -167,7 +167,7 @@ def export(
     """
     check_precision(precision)
     try:
-        import flatbuffers  # type: ignore[import-untyped] # noqa: F401 - which JAX writes the files with, and does not install
+        import flatbuffers  # noqa: F401 - which JAX writes the files with, and does not install
     except ImportError as error:
         raise ImportError("exports of JAX need flatbuffers: pip install flatbuffers") from error
     weights: dict[str, Any] = {}
