@@ -85,10 +85,10 @@ def analyze_dataset(
         >>> store = analyze_dataset(analyzer, images, "relevance.h5", keys=paths, resume=True)
         >>> store.relevance[:100]
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(path).absolute()
     audit = analyzer.method.explains_audits if audit is None else audit
     own = analyzer.options.batch_size
-    batch = batch_size or (own if isinstance(own, int) else 32)
+    batch = batch_size if batch_size is not None else (own if isinstance(own, int) else 32)
     _check(path, resume, precision, compression, unit, batch)
     _check_shard(shard)
     unit = -(-unit // batch) * batch

@@ -30,8 +30,8 @@ PAGE = 4096
 STEPS = 64
 #: From this size on it is looked whether the log tells of more.
 LONGEST_LOG = 2**24
-#: The first bytes of a file, which never change: by them a log is known to be that of the file beside it.
-IDENTITY = 64
+#: The first bytes of a file, which are others after every step: by them a log is known to be of the file beside it.
+HEAD = 512
 
 _HEAD = struct.Struct("<cQ32s")  # what it is, how long, its checksum
 _BEGUN, _DONE = b"B", b"C"
@@ -49,14 +49,14 @@ class Change(NamedTuple):
 
     Attributes:
         at: Where it is in the log.
-        identity: The first bytes of the file.
+        head: The first bytes of the file after it.
         before: How long the file was.
         pieces: What was there before.
         after: How long it is since; None while the change has not been made.
     """
 
     at: int
-    identity: bytes
+    head: bytes
     before: int
     pieces: tuple[Piece, ...]
     after: int | None
@@ -208,7 +208,7 @@ class DurableFile(io.RawIOBase):
         changed = {number: page for number, page in self._changed.items() if number * PAGE < size}
         cut = range(size // PAGE, -(-self._committed // PAGE)) if size < self._committed else ()
         before = tuple(Piece(number * PAGE, self._old(number)) for number in sorted({*changed, *cut}))
-        _append(self._log, _BEGUN, _packed(self._read(0, IDENTITY), self._committed, before))
+        _append(self._log, _BEGUN, _packed(self._read(0, HEAD), self._committed, before))
         file.seek(self._committed)
         file.write(self._new)
         _to_disk(file)
@@ -244,7 +244,7 @@ def log_of(path: pathlib.Path) -> pathlib.Path:
 
 
 def repair(path: pathlib.Path) -> None:
-    """Takes back a step that was begun and not made, unless a process is at it.
+    """Takes back a step that was begun and not made, unless a process is at it, or the log is that of another file.
 
     Raises:
         OSError: It cannot be taken back.
@@ -256,7 +256,7 @@ def repair(path: pathlib.Path) -> None:
         steps = _steps(raw)
     if not steps or (steps[-1].after is not None and steps[-1].after <= path.stat().st_size):
         return
-    with contextlib.suppress(BlockingIOError):
+    with contextlib.suppress(BlockingIOError, ValueError):
         DurableFile(path).close()
 
 
@@ -268,8 +268,10 @@ def take_back(file: BinaryIO, log: BinaryIO) -> None:
     """
     steps = _steps(log)
     file.seek(0)
-    own = file.read(IDENTITY)
-    if steps and not steps[-1].identity.startswith(own):
+    own = file.read(HEAD)
+    heads = [step.head for step in steps]
+    heads += [piece.bytes[:HEAD] for step in steps[:1] for piece in step.pieces if piece.offset == 0]
+    if steps and not any(head.startswith(own) for head in heads):
         raise ValueError(f"{log.name!r} is of another file than the one beside it: remove it if that one is complete")
     kept = len(steps)
     size = file.seek(0, os.SEEK_END)
@@ -311,20 +313,20 @@ def _append(log: BinaryIO, kind: bytes, payload: bytes) -> None:
     _to_disk(log)
 
 
-def _packed(identity: bytes, before: int, pieces: tuple[Piece, ...]) -> bytes:
-    parts = [identity.ljust(IDENTITY, b"\0"), struct.pack("<QQ", before, len(pieces))]
+def _packed(head: bytes, before: int, pieces: tuple[Piece, ...]) -> bytes:
+    parts = [head.ljust(HEAD, b"\0"), struct.pack("<QQ", before, len(pieces))]
     parts += [struct.pack("<QQ", piece.offset, len(piece.bytes)) + piece.bytes for piece in pieces]
     return b"".join(parts)
 
 
 def _unpacked(payload: bytes, begin: int) -> Change:
-    before, count = struct.unpack_from("<QQ", payload, IDENTITY)
-    at, pieces = IDENTITY + 16, []
+    before, count = struct.unpack_from("<QQ", payload, HEAD)
+    at, pieces = HEAD + 16, []
     for _ in range(count):
         offset, size = struct.unpack_from("<QQ", payload, at)
         pieces.append(Piece(offset, payload[at + 16 : at + 16 + size]))
         at += 16 + size
-    return Change(begin, payload[:IDENTITY], before, tuple(pieces), None)
+    return Change(begin, payload[:HEAD], before, tuple(pieces), None)
 
 
 def _to_disk(file: BinaryIO) -> None:

@@ -21,8 +21,6 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
-from kerasexplain.store.durable import IDENTITY
-
 #: What a store begins with.
 MARK = b"kerasexplain store 1\n"
 #: The size of the block in front of the HDF5 file.
@@ -57,8 +55,7 @@ class State(NamedTuple):
     def packed(self) -> bytes:
         """The block of text."""
         told = json.dumps({"samples": self.samples, "size": self.size, "complete": self.is_complete}).encode()
-        identity = (MARK + self.identity.encode()).ljust(IDENTITY - 1) + b"\n"
-        return (identity + b"%08x " % zlib.crc32(told) + told).ljust(BLOCK, b"\0")
+        return (MARK + self.identity.encode() + b"\n" + b"%08x " % zlib.crc32(told) + told).ljust(BLOCK, b"\0")
 
 
 def state_of(path: pathlib.Path) -> State:

@@ -37,14 +37,14 @@ class StoredArray(Shown):
     def __init__(self, store: Store, path: str, samples: int) -> None:
         self._store, self.path = store, path
 
-        def look(file: h5py.File) -> tuple[tuple[int, ...], np.dtype]:
+        def look(file: h5py.File) -> tuple[tuple[int, ...], np.dtype, float]:
             scaled = f"scales/{path}" in file
             dtype = own_dataset(file, f"scales/{path}" if scaled else path).dtype
-            return own_dataset(file, path).shape[1:], dtype
+            return own_dataset(file, path).shape[1:], dtype, float(own_dataset(file, path).attrs.get("error", 0.0))
 
-        shape, self.dtype = store._read(path, look)
+        shape, self.dtype, rounding = store._read(path, look)
         self.shape, error = (samples, *shape), store.half_precision_error(path)
-        self.error, self._is_scaled = error or 0.0, error is not None
+        self.error, self._is_scaled = error or rounding, error is not None
 
     @property
     def ndim(self) -> int:
@@ -115,7 +115,7 @@ class Store(Tabled):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = pathlib.Path(path)
+        self.path = pathlib.Path(path).absolute()
         if self.path.is_file():
             repair(self.path)
         state = state_of(self.path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
+import numbers
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -86,6 +87,11 @@ class BatchSource:
 
         for _, found in analyzer.explain_batches(chained(), target=self.target, **asked):
             begin, digests = coming.popleft()
+            if len(found.explained) != len(digests):
+                raise InputError(
+                    f"there are {len(digests)} rows in the first array of a batch, and {len(found.explained)} samples: "
+                    "a list of arrays is taken for several inputs, pass samples as one array"
+                )
             keys = self._keys(begin, begin + len(digests))
             yield {path: array[max(0, done - begin) :] for path, array in _arrays(found, keys, digests, record).items()}
         if self.keys is not None and self.total is None and len(self.keys) != begin + len(digests):
@@ -189,17 +195,25 @@ def _part(given: Any, is_each: bool, rows: slice, total: int) -> Any:
 
 def _as_keys(keys: Sequence[Any]) -> np.ndarray:
     """Names as numbers, or as text of one length in UTF-8, which HDF5 holds with a checksum."""
-    found = np.asarray(keys)
-    if found.ndim != 1 or found.dtype.kind not in "iuUO":
-        raise InputError(
-            f"keys are a list of text or of integers, one for each sample, got {found.dtype} {found.shape}"
-        )
-    if found.dtype.kind in "iu":
-        return found.astype("int64")
-    encoded = [os.fspath(key).encode() for key in found]
-    if any(key.endswith(b"\0") for key in encoded):
-        raise InputError("a key ends in a character of the code 0, which cannot be held")
+    if hasattr(keys, "dtype"):
+        keys = np.asarray(keys).tolist()
+    kinds = {"text" if isinstance(key, (str, os.PathLike)) else _kind(key) for key in keys}
+    if len(kinds) > 1 or not kinds <= {"text", "integer"}:
+        raise InputError(f"keys are a list of text or of integers, one for each sample, got {sorted(kinds)}")
+    if kinds == {"integer"}:
+        return np.array([int(key) for key in keys], "int64")
+    try:
+        encoded = [os.fsdecode(key).encode() for key in keys]
+    except UnicodeEncodeError as error:
+        raise InputError(f"a key is no text that can be held in UTF-8: {error}") from None
+    if any(b"\0" in key for key in encoded):
+        raise InputError("a key has a character of the code 0, which cannot be held")
     return np.array(encoded, dtype=f"S{max(1, *map(len, encoded))}" if encoded else "S1")
+
+
+def _kind(key: Any) -> str:
+    is_integer = isinstance(key, numbers.Integral) and not isinstance(key, bool) and -(2**63) <= int(key) < 2**63
+    return "integer" if is_integer else type(key).__name__
 
 
 def _digests(x: Any) -> np.ndarray:

@@ -74,7 +74,7 @@ class StoreWriter:
         Raises:
             OSError: There is no room, say; what was written before is as it was.
         """
-        count = len(next(iter(arrays.values()))) if arrays else 0
+        count = max((len(values) for values in arrays.values()), default=0)
         try:
             if count or self.state is None:
                 self._put(arrays, record, count, errors or {})
@@ -114,7 +114,10 @@ class StoreWriter:
                 self._put_rows(file, f"scales/{path}", scale)
                 file[f"scales/{path}"].attrs["error"] = max(error, file[f"scales/{path}"].attrs.get("error", 0.0))
             else:
-                values = values.astype(self._precision)
+                values, error = _rounded(values, self._precision)
+                self._put_rows(file, path, values)
+                file[path].attrs["error"] = max(error, file[path].attrs.get("error", 0.0))
+                return
         self._put_rows(file, path, values)
 
     def _put_rows(self, file: h5py.File, path: str, values: np.ndarray) -> None:
@@ -140,6 +143,21 @@ class StoreWriter:
             self._file.finish()
             self.path.unlink(missing_ok=True)
         self._file.close()
+
+
+def _rounded(values: np.ndarray, precision: str) -> tuple[np.ndarray, float]:
+    """Relevance in another precision, and the error, relative to the largest |value| of a sample.
+
+    Raises:
+        ValueError: It overflows.
+    """
+    with np.errstate(over="ignore"):
+        found = values.astype(precision)
+    if not np.isfinite(found).all():
+        raise ValueError(f"relevance of {np.abs(values).max():.4g} does not fit {precision}: leave precision= out")
+    flat = np.abs(values).reshape(len(values), -1).max(axis=1, initial=0.0)
+    error = np.abs(found.astype(values.dtype) - values).reshape(len(values), -1).max(axis=1, initial=0.0)
+    return found, float((error / np.where(flat > 0, flat, 1)).max(initial=0.0))
 
 
 def _check_is_ours(path: pathlib.Path) -> None:

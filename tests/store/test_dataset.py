@@ -20,7 +20,6 @@ from kerasexplain import Contrast, InputError, NotFiniteError, create_analyzer
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.store import Store, analyze_dataset, durable
 from kerasexplain.store.durable import log_of
-from kerasexplain.store.format import State
 
 N = 50
 
@@ -229,6 +228,7 @@ def test_what_cannot_be_begun(analyzer: Analyzer, x: np.ndarray, tmp_path: pathl
         (ValueError, "precision must be one of", {"precision": "int8"}),
         (ValueError, "compression must be one of", {"compression": "zip"}),
         (ValueError, "unit must be an integer", {"unit": 0}),
+        (ValueError, "batch_size must be an integer", {"batch_size": 0}),
         (InputError, "keys are a list of text or of integers", {"keys": np.ones(N)}),
         (InputError, "5 entries for 50 samples", {"target": np.arange(5)}),
     ]:
@@ -510,7 +510,51 @@ def test_what_was_told_is_there_after_a_kill(tmp_path: pathlib.Path) -> None:
     assert path.read_bytes() == whole.read_bytes()
 
 
-def test_a_store_is_known_by_its_first_bytes() -> None:
-    states = [State(samples, 1000 * samples, samples > 5, "f" * 32) for samples in (1, 10, 10**9)]
-    assert len({state.packed()[: durable.IDENTITY] for state in states}) == 1
-    assert len({state.packed() for state in states}) == 3
+@pytest.mark.parametrize("moved", [True, False])
+def test_the_log_of_another_run_does_nothing_to_a_complete_store(
+    analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path, moved: bool
+) -> None:
+    """The two have one analyzer and the same options, and other data."""
+    path, other = tmp_path / "b.h5", tmp_path / "a.h5"
+    analyze_dataset(analyzer, 0 * x, other, unit=8)
+    with pytest.raises(InterruptionError):
+        analyze_dataset(analyzer, x, path, unit=8, callback=after(32))
+    if not moved:  # a step that was begun is in the log
+        log_of(path).write_bytes(log_of(path).read_bytes()[:-40])
+    complete = other.read_bytes()
+    path.write_bytes(complete)
+    store = Store(path)
+    assert store.is_complete
+    assert len(store) == N
+    assert not np.asarray(store.relevance).any()
+    assert path.read_bytes() == complete
+    with pytest.raises(ValueError, match="is of another file"):
+        analyze_dataset(analyzer, x, path, unit=8, resume=True)
+    assert path.read_bytes() == complete
+
+
+def test_a_list_of_samples_is_not_taken_for_inputs(analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path) -> None:
+    for data in (list(x[:24]), iter([list(x[:12]), list(x[12:24])])):
+        with pytest.raises(InputError, match="a list of arrays is taken for several inputs"):
+            analyze_dataset(analyzer, data, tmp_path / "r.h5", unit=8)
+        assert not list(tmp_path.iterdir())
+
+
+def test_keys_are_kept_or_refused(analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path) -> None:
+    for keys in (["a\0", "b"], [1, "1"], [None, None], [2**70, 1], [True, False], ["\ud800", "a"]):
+        with pytest.raises(InputError, match="key"):
+            analyze_dataset(analyzer, x[:2], tmp_path / "r.h5", keys=keys)
+    for i, keys in enumerate(([-3, 2**62], ["", "\u00e9\n"], [pathlib.Path("a/b"), "c"])):
+        store = analyze_dataset(analyzer, x[:2], tmp_path / f"{i}.h5", keys=keys)
+        assert store.keys.tolist() == [key if isinstance(key, int) else str(key) for key in keys]
+
+
+def test_single_precision_of_doubles_tells_its_error_and_does_not_overflow(tmp_path: pathlib.Path) -> None:
+    inputs = keras.Input((3,), dtype="float64")
+    model = keras.Model(inputs, keras.layers.Dense(2, dtype="float64")(inputs))
+    analyzer = create_analyzer("lrp.epsilon", model)
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    store = analyze_dataset(analyzer, x, tmp_path / "r.h5", precision="float32")
+    assert 0 < store.relevance.error < 1e-7
+    with pytest.raises(ValueError, match="does not fit float32"):
+        analyze_dataset(analyzer, 1e200 * x, tmp_path / "large.h5", precision="float32")

@@ -36,7 +36,7 @@ def step(file: DurableFile, number: int) -> None:
             h5[name][number * ROWS :] = values(number, width)
         make_dataset(h5, f"extra/{number}", (3,), "int32", ROWS, "gzip")
     file.seek(0)
-    file.write(memoryview(b"the file of the test\n".ljust(durable.IDENTITY, b".") + b"%d" % number))
+    file.write(memoryview(b"the file of the test\n".ljust(64, b".") + b"%d" % number))
     file.commit()
 
 
