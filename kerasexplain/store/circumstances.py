@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import pathlib
 from typing import Any
 
 import keras
@@ -10,7 +12,8 @@ import numpy as np
 
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.foundation.config import serialize
-from kerasexplain.foundation.digests import as_text, of_arrays, of_model, versions
+from kerasexplain.foundation.digests import as_text, changed, of_arrays, of_model, versions
+from kerasexplain.store.reading import Store
 
 #: Packages that have no part in an explanation.
 BESIDE = ("scipy", "scikit-image", "scikit-learn")
@@ -58,3 +61,28 @@ def told(target: Any) -> str:
     if target is None or isinstance(target, (int, str)):
         return as_text(serialize(target))
     return of_arrays(np.asarray(target))
+
+
+def check_path(path: pathlib.Path, resume: bool) -> None:
+    """Raises OSError or ValueError unless a store can be written there, anew or to be gone on with."""
+    if path.is_dir():
+        raise ValueError(f"the store is a file, and {str(path)!r} is a folder")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {str(path.parent)!r} to write {path.name!r} to")
+    if path.exists() and not resume:
+        raise FileExistsError(f"{str(path)!r} exists: resume=True goes on with it; or choose another name")
+
+
+def check_same(held: Store, made_of: dict[str, Any]) -> None:
+    """Raises ValueError unless a store was made of the same."""
+    others = changed(held.record["made_of"], made_of)
+    if others:
+        raise not_the_same(held, ", ".join(others))
+
+
+def not_the_same(held: Store, what: str) -> ValueError:
+    """The error for a store that was begun with something else; `what` has changed."""
+    return ValueError(
+        f"{os.fspath(held.path)!r} cannot be resumed: {what} changed since it was begun. Take what it was begun with, "
+        "or another file"
+    )

@@ -11,11 +11,10 @@ import numpy as np
 
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.foundation.checks import check_choice, check_count
-from kerasexplain.foundation.digests import changed
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.runtime.results import Progress
 from kerasexplain.runtime.streams import behind
-from kerasexplain.store.circumstances import SHARD, circumstances, digest, told
+from kerasexplain.store.circumstances import SHARD, check_path, check_same, circumstances, digest, told
 from kerasexplain.store.format import PRECISIONS
 from kerasexplain.store.reading import Store
 from kerasexplain.store.source import source_of
@@ -89,7 +88,8 @@ def analyze_dataset(
     audit = analyzer.method.explains_audits if audit is None else audit
     own = analyzer.options.batch_size
     batch = batch_size if batch_size is not None else (own if isinstance(own, int) else 32)
-    _check(path, resume, precision, compression, unit, batch)
+    _check(precision, compression, unit, batch)
+    check_path(path, resume)
     _check_shard(shard)
     unit = -(-unit // batch) * batch
     source = source_of(data, batch, analyzer, target, keys, (*(shard or (0, 1)), unit))
@@ -109,7 +109,7 @@ def analyze_dataset(
     try:
         held = None if writer.state is None else Store(path)
         if held is not None:
-            _check_same(held, made_of)
+            check_same(held, made_of)
             source.check_held(held)
             if held.is_complete:
                 writer.finish()
@@ -141,17 +141,11 @@ def analyze_dataset(
     return Store(path)
 
 
-def _check(path: pathlib.Path, resume: bool, precision: Any, compression: Any, unit: Any, batch: Any) -> None:
+def _check(precision: Any, compression: Any, unit: Any, batch: Any) -> None:
     check_choice("precision", precision, (None, *PRECISIONS))
     check_choice("compression", compression, ("gzip", "lzf", None))
     check_count("unit", unit)
     check_count("batch_size", batch)
-    if path.is_dir():
-        raise ValueError(f"the store is a file, and {str(path)!r} is a folder")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {str(path.parent)!r} to write {path.name!r} to")
-    if path.exists() and not resume:
-        raise FileExistsError(f"{str(path)!r} exists: resume=True goes on with it; or choose another name")
 
 
 def _check_shard(shard: Any) -> None:
@@ -160,16 +154,6 @@ def _check_shard(shard: Any) -> None:
     is_pair = isinstance(shard, (tuple, list)) and len(shard) == 2 and all(isinstance(one, int) for one in shard)
     if not is_pair or not 0 <= shard[0] < shard[1]:
         raise ValueError(f"shard is (index, count) with an index from 0 to count - 1, got {shard!r}")
-
-
-def _check_same(held: Store, made_of: dict[str, Any]) -> None:
-    """Raises ValueError unless a store was made of the same."""
-    others = changed(held.record["made_of"], made_of)
-    if others:
-        raise ValueError(
-            f"{os.fspath(held.path)!r} cannot be resumed: {', '.join(others)} changed since it was begun. Take what it "
-            "was begun with, or another file"
-        )
 
 
 def _units(parts: Iterator[Arrays], unit: int) -> Iterator[Arrays]:

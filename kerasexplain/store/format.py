@@ -218,3 +218,18 @@ def halved(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     half = (values / spread).astype("float16")
     error = np.abs(half.astype(values.dtype) - values / spread)
     return half, scale, float(error.max(initial=0.0))
+
+
+def rounded(values: np.ndarray, precision: str) -> tuple[np.ndarray, float]:
+    """Relevance in another precision, and the error, relative to the largest |value| of a sample.
+
+    Raises:
+        ValueError: It overflows.
+    """
+    with np.errstate(over="ignore"):
+        found = values.astype(precision)
+    if not np.isfinite(found).all():
+        raise ValueError(f"relevance of {np.abs(values).max():.4g} does not fit {precision}: leave precision= out")
+    flat = np.abs(values).reshape(len(values), -1).max(axis=1, initial=0.0)
+    error = np.abs(found.astype(values.dtype) - values).reshape(len(values), -1).max(axis=1, initial=0.0)
+    return found, float((error / np.where(flat > 0, flat, 1)).max(initial=0.0))

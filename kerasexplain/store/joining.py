@@ -12,7 +12,7 @@ import numpy as np
 
 from kerasexplain.foundation.digests import changed
 from kerasexplain.runtime.results import Progress
-from kerasexplain.store.circumstances import SHARD, digest
+from kerasexplain.store.circumstances import SHARD, check_path, check_same, digest, not_the_same
 from kerasexplain.store.format import leaves, rebuilt
 from kerasexplain.store.reading import Store
 from kerasexplain.store.writing import Arrays, StoreWriter
@@ -50,9 +50,8 @@ def join_stores(
         >>> analyze_dataset(analyzer, images, f"part{i}.h5", shard=(i, 2))    # in two processes, of i = 0 and 1
         >>> store = join_stores(["part0.h5", "part1.h5"], "relevance.h5")
     """
-    path = pathlib.Path(path)
-    if path.exists() and not resume:
-        raise FileExistsError(f"{str(path)!r} exists: resume=True goes on with it; or choose another name")
+    path = pathlib.Path(path).absolute()
+    check_path(path, resume)
     shards = _in_order([store if isinstance(store, Store) else Store(store) for store in stores])
     record = dict(shards[0].record)
     record["made_of"] = {name: value for name, value in record["made_of"].items() if name != SHARD}
@@ -83,7 +82,7 @@ class _Joined:
     """The samples of several stores one after the other, as their files hold them.
 
     Attributes:
-        errors: What half precision has cost: the most of all stores, by the path of the scales.
+        errors: What another precision has cost: the most of all stores, by path.
     """
 
     def __init__(self, stores: Sequence[Store]) -> None:
@@ -94,11 +93,10 @@ class _Joined:
         self._paths = ["digests"]
         arrays = stores[0].record["arrays"]
         for path in (path for name, form in arrays.items() for path, _ in leaves(rebuilt(form, lambda at: at), name)):
-            scales = f"scales/{path}"
-            errors = [error for store in stores if (error := store.half_precision_error(path)) is not None]
+            errors = [error for store in stores if (error := store.rounding(path)) is not None]
             if errors:
-                self.errors[scales] = max(errors)
-            self._paths += [scales, path] if errors else [path]
+                self.errors[path] = max(errors)
+            self._paths += [f"scales/{path}", path] if stores[0].is_scaled(path) else [path]
 
     def __len__(self) -> int:
         return int(self._ends[-1])
@@ -111,15 +109,10 @@ class _Joined:
 
     def check_held(self, held: Store, record: dict[str, Any]) -> None:
         """Raises ValueError unless a store holds the first of these samples."""
-        others = changed(held.record["made_of"], record["made_of"])
+        check_same(held, record["made_of"])
         given = np.concatenate([store.digests for store in self._stores])
-        if not others and not np.array_equal(held.digests, given[: len(held)]):
-            others = ["the data"]
-        if others:
-            raise ValueError(
-                f"{os.fspath(held.path)!r} cannot be resumed: {', '.join(others)} changed since it was begun. Take "
-                "what it was begun with, or another file"
-            )
+        if not np.array_equal(held.digests, given[: len(held)]):
+            raise not_the_same(held, "the data")
 
     def _spans(self, begin: int, end: int) -> Iterator[tuple[Store, tuple[int, int]]]:
         for store, last in zip(self._stores, self._ends, strict=True):

@@ -30,21 +30,20 @@ class StoredArray(Shown):
     Attributes:
         path: Its path in the file.
         shape, dtype: As of an array.
-        error: What holding it in half precision has cost: the largest difference, relative to the largest |value| of
-            its sample; 0.0 where it is held as it was computed.
+        error: What holding it in another precision has cost: the largest difference, relative to the largest |value|
+            of its sample; 0.0 where it is held as it was computed.
     """
 
     def __init__(self, store: Store, path: str, samples: int) -> None:
         self._store, self.path = store, path
 
-        def look(file: h5py.File) -> tuple[tuple[int, ...], np.dtype, float]:
-            scaled = f"scales/{path}" in file
-            dtype = own_dataset(file, f"scales/{path}" if scaled else path).dtype
-            return own_dataset(file, path).shape[1:], dtype, float(own_dataset(file, path).attrs.get("error", 0.0))
+        def look(file: h5py.File) -> tuple[tuple[int, ...], np.dtype, bool]:
+            is_scaled = f"scales/{path}" in file
+            dtype = own_dataset(file, f"scales/{path}" if is_scaled else path).dtype
+            return own_dataset(file, path).shape[1:], dtype, is_scaled
 
-        shape, self.dtype, rounding = store._read(path, look)
-        self.shape, error = (samples, *shape), store.half_precision_error(path)
-        self.error, self._is_scaled = error or rounding, error is not None
+        shape, self.dtype, self._is_scaled = store._read(path, look)
+        self.shape, self.error = (samples, *shape), store.rounding(path) or 0.0
 
     @property
     def ndim(self) -> int:
@@ -187,14 +186,18 @@ class Store(Tabled):
         """Rows of what is at a path of the file, as it holds them."""
         return self._rows(path, low, high)
 
-    def half_precision_error(self, path: str) -> float | None:
-        """The cost of half precision at a path, as `StoredArray.error` has it; None where values are as computed."""
+    def rounding(self, path: str) -> float | None:
+        """The cost of another precision at a path, as `StoredArray.error` has it; None where values are as computed."""
 
         def look(file: h5py.File) -> float | None:
-            scales = file.get(f"scales/{path}")
-            return None if scales is None else float(scales.attrs["error"])
+            error = own_dataset(file, path).attrs.get("error")
+            return None if error is None else float(error)
 
         return self._read(path, look)
+
+    def is_scaled(self, path: str) -> bool:
+        """Whether values at a path are held relative to the largest of their sample."""
+        return bool(self._read(path, lambda file: f"scales/{path}" in file))
 
     def _rows(self, path: str, low: int, high: int, is_scaled: bool = False) -> np.ndarray:
         def read(file: h5py.File) -> np.ndarray:

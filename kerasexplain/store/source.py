@@ -19,6 +19,7 @@ from kerasexplain.foundation.errors import InputError
 from kerasexplain.runtime.inputs import count_of
 from kerasexplain.runtime.selection import Contrast, is_per_sample
 from kerasexplain.runtime.streams import batches_of, is_stream
+from kerasexplain.store.circumstances import not_the_same
 from kerasexplain.store.format import described, leaves
 from kerasexplain.store.reading import Store
 
@@ -55,13 +56,13 @@ class BatchSource:
         """
         own = np.arange(len(held)) if self.keys is None else self.keys[: len(held)]
         if not np.array_equal(own, held.stored_keys):
-            raise _not_the_same(held, "the keys of the data, or their order,")
+            raise not_the_same(held, "the keys of the data, or their order,")
         if self.row is None:
             return
         digests = held.digests
         for number in np.unique(np.linspace(0, len(held) - 1, COMPARED).astype(int)):
             if _digests(self.row(int(number)))[0] != digests[number]:
-                raise _not_the_same(held, f"sample {number}, or the order of the data,")
+                raise not_the_same(held, f"sample {number}, or the order of the data,")
 
     def explained(
         self, analyzer: Analyzer, held: Store | None, asked: dict[str, Any], record: dict[str, Any]
@@ -107,14 +108,14 @@ class BatchSource:
                 was = held.digests[begin : begin + len(digests)]
                 different = np.flatnonzero(was != digests[: len(was)])
                 if different.size:
-                    raise _not_the_same(held, f"sample {begin + different[0]}, or the order of the data,")
+                    raise not_the_same(held, f"sample {begin + different[0]}, or the order of the data,")
             if begin + len(digests) > done:
                 coming.append((begin, digests))
                 yield batch
             begin += len(digests)
         if begin < done:
             assert held is not None
-            raise _not_the_same(held, f"the data, of which there are {begin} samples where there were {done},")
+            raise not_the_same(held, f"the data, of which there are {begin} samples where there were {done},")
 
     def _keys(self, begin: int, end: int) -> np.ndarray:
         if self.keys is None:
@@ -246,10 +247,3 @@ def _arrays(found: Explanation, keys: np.ndarray, digests: np.ndarray, record: d
 def _storable(array: np.ndarray) -> np.ndarray:
     """An array that HDF5 can hold: it has no bfloat16."""
     return array.astype("float32") if array.dtype == "bfloat16" else array
-
-
-def _not_the_same(held: Store, what: str) -> ValueError:
-    return ValueError(
-        f"{str(held.path)!r} cannot be resumed: {what} changed since it was begun. Take what it was begun with, or "
-        "another file"
-    )

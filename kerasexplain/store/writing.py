@@ -13,7 +13,7 @@ import numpy as np
 
 from kerasexplain.foundation.errors import plain
 from kerasexplain.store.durable import DurableFile
-from kerasexplain.store.format import MARK, RELEVANCE, State, halved, made_file, make_dataset, state_of
+from kerasexplain.store.format import MARK, RELEVANCE, State, halved, made_file, make_dataset, rounded, state_of
 
 Arrays = dict[str, np.ndarray]
 
@@ -69,7 +69,7 @@ class StoreWriter:
             arrays: Their values by path, with one row for each sample.
             record: What is told of the store, which the first samples write.
             is_complete: Whether that is all of the data.
-            errors: Of scales among the arrays, what holding their values in half precision has cost.
+            errors: By the path of arrays that were rounded before, what that has cost.
 
         Raises:
             OSError: There is no room, say; what was written before is as it was.
@@ -101,24 +101,20 @@ class StoreWriter:
                 told = np.frombuffer(json.dumps(record).encode(), "uint8")
                 file.create_dataset("record", data=told, chunks=told.shape, fletcher32=True)
             for path, values in arrays.items():
-                self._put_array(file, path, values, count)
-                if path in errors:
-                    file[path].attrs["error"] = errors[path]
+                self._put_array(file, path, values, count, errors.get(path))
 
-    def _put_array(self, file: h5py.File, path: str, values: np.ndarray, count: int) -> None:
+    def _put_array(self, file: h5py.File, path: str, values: np.ndarray, count: int, error: float | None) -> None:
         if len(values) != count:
             raise ValueError(f"there are {len(values)} rows of {path} for {count} samples")
         if path.split("/")[0] in RELEVANCE and self._precision is not None:
             if self._precision == "float16":
                 values, scale, error = halved(values)
                 self._put_rows(file, f"scales/{path}", scale)
-                file[f"scales/{path}"].attrs["error"] = max(error, file[f"scales/{path}"].attrs.get("error", 0.0))
             else:
-                values, error = _rounded(values, self._precision)
-                self._put_rows(file, path, values)
-                file[path].attrs["error"] = max(error, file[path].attrs.get("error", 0.0))
-                return
+                values, error = rounded(values, self._precision)
         self._put_rows(file, path, values)
+        if error is not None:
+            file[path].attrs["error"] = max(error, file[path].attrs.get("error", 0.0))
 
     def _put_rows(self, file: h5py.File, path: str, values: np.ndarray) -> None:
         if path not in file:
@@ -143,21 +139,6 @@ class StoreWriter:
             self._file.finish()
             self.path.unlink(missing_ok=True)
         self._file.close()
-
-
-def _rounded(values: np.ndarray, precision: str) -> tuple[np.ndarray, float]:
-    """Relevance in another precision, and the error, relative to the largest |value| of a sample.
-
-    Raises:
-        ValueError: It overflows.
-    """
-    with np.errstate(over="ignore"):
-        found = values.astype(precision)
-    if not np.isfinite(found).all():
-        raise ValueError(f"relevance of {np.abs(values).max():.4g} does not fit {precision}: leave precision= out")
-    flat = np.abs(values).reshape(len(values), -1).max(axis=1, initial=0.0)
-    error = np.abs(found.astype(values.dtype) - values).reshape(len(values), -1).max(axis=1, initial=0.0)
-    return found, float((error / np.where(flat > 0, flat, 1)).max(initial=0.0))
 
 
 def _check_is_ours(path: pathlib.Path) -> None:

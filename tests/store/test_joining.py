@@ -41,7 +41,7 @@ def label(batch: Any) -> Any:
     return batch[1]
 
 
-@pytest.mark.parametrize("precision", [None, "float16"])
+@pytest.mark.parametrize("precision", [None, "float16", "float64"])
 @pytest.mark.parametrize("count", [2, 3])
 def test_the_file_is_that_of_one_process(
     analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path, count: int, precision: str | None
