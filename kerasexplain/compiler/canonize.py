@@ -228,8 +228,7 @@ def fold_affine(graph: Graph) -> Graph:
         both = _joined(linear, norm)
         if both is not None:
             joined[linear], joined[norm] = None, both
-    nodes = (joined.get(node, node) for node in graph.nodes)
-    return graph.replace(nodes=tuple(node for node in nodes if node is not None))
+    return graph.with_others(joined)
 
 
 def _normalisation(node: Node, sole_readers: dict[Value, Node]) -> list[Node]:
@@ -294,8 +293,7 @@ def fold_masks(graph: Graph) -> Graph:
             continue
         if mask.outputs[0] in sole_readers:
             joined[mask], joined[softmax] = None, _masked(mask, softmax)
-    nodes = (joined.get(node, node) for node in graph.nodes)
-    return graph.replace(nodes=tuple(node for node in nodes if node is not None))
+    return graph.with_others(joined)
 
 
 def _masked(mask: Node, softmax: Node) -> Node:

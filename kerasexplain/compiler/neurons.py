@@ -28,11 +28,8 @@ def mask(
     """
     if kind == "weights":
         return ops.cast(given, flat.dtype), None
-    index = ops.argmax(ranking, axis=-1) if kind in ("max", "target") else values
-    if kind == "target":
-        assert values is not None
-        index = ops.where(values == -1, ops.cast(index, values.dtype), values)
-    if kind == "any":
+    index = ops.argmax(ranking, axis=-1) if kind == "max" else values
+    if kind in ("any", "target"):
         assert values is not None
         index = ops.where(ops.equal(values, LARGEST), ops.cast(ops.argmax(ranking, axis=-1), values.dtype), values)
     outputs = ops.shape(flat)[-1] if flat.shape[-1] is None else flat.shape[-1]

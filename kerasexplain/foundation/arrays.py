@@ -1,8 +1,8 @@
-"""Arrays that people hand in to be looked at, checked."""
+"""Arrays that people hand in to be looked at: checked, and told apart by their shapes."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,18 @@ def real_array(values: Any, what: str, expected: str, ranks: Collection[int]) ->
     if not np.isfinite(array).all():
         raise ValueError(f"{what} holds values that are NaN or infinite")
     return array
+
+
+def is_signal(shape: Sequence[int]) -> bool:
+    """Whether samples of that shape, batch first, are signals (time, then channels), and no images without channels."""
+    return len(shape) == 3 and 4 * shape[2] <= shape[1]
+
+
+def channels_last(values: Any) -> np.ndarray:
+    """Images and volumes with their channels at the end, wherever the model has them; all else as it is."""
+    array, channels = np.asarray(values), (1, 3, 4)
+    is_first = array.ndim in (4, 5) and array.shape[1] in channels and array.shape[-1] not in channels
+    return np.moveaxis(array, 1, -1) if is_first else array
 
 
 def check_sample(sample: Any, count: int) -> None:

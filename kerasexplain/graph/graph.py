@@ -208,6 +208,11 @@ class Graph:
     def replace(self, **changes: Any) -> Graph:
         return dataclasses.replace(self, **changes)
 
+    def with_others(self, others: Mapping[Node, Node | None]) -> Graph:
+        """The graph with other nodes in the places of some; None leaves a node out."""
+        nodes = (others.get(node, node) for node in self.nodes)
+        return self.replace(nodes=tuple(node for node in nodes if node is not None))
+
     def __str__(self) -> str:
         names = {value: node.name for node in self.nodes for value in node.outputs}
         names |= dict(zip(self.inputs, self.input_names, strict=True))

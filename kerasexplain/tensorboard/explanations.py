@@ -10,6 +10,7 @@ import numpy as np
 
 from kerasexplain.audit import Audit
 from kerasexplain.explanation import Explanation
+from kerasexplain.foundation.arrays import channels_last, is_signal
 from kerasexplain.store import Store
 from kerasexplain.tensorboard.records import SAMPLES, blobs_of
 from kerasexplain.tokens import tokens_by_position
@@ -57,7 +58,7 @@ class ExplanationLog:
         feature_names: Any = None,
     ) -> None:
         self._features = _named(x, feature_names)
-        self._inputs = {name: _channels_last(values) for name, values in by_name(x).items()}
+        self._inputs = {name: channels_last(values) for name, values in by_name(x).items()}
         self._labels = None if labels is None else [int(label) for label in labels]
         self._class_names, self._titles = [str(name) for name in class_names], [str(title) for title in titles]
         self._tokens = {
@@ -124,7 +125,7 @@ class ExplanationLog:
         strips = {}
         for name, relevance in self._by_input(in_memory(found)).items():
             x = self._inputs[name]
-            if _is_signal(x) or (self._kind(name, x) == "numbers" and relevance.ndim == 2):
+            if is_signal(x.shape) or (self._kind(name, x) == "numbers" and relevance.ndim == 2):
                 heatmaps = visualize.heatmap(_as_strips(relevance.reshape(*x.shape[:2], -1)), percentile=99.5)
                 strips[name] = [visualize.strip([heatmap]) for heatmap in heatmaps]
                 continue
@@ -180,7 +181,7 @@ class ExplanationLog:
         )
 
     def _by_input(self, found: Explanation) -> dict[str, np.ndarray]:
-        relevance = {name: _channels_last(values) for name, values in by_name(found.relevance).items()}
+        relevance = {name: channels_last(values) for name, values in by_name(found.relevance).items()}
         for name, x in self._inputs.items():
             shape = None if name not in relevance else relevance[name].shape[: x.ndim]
             if shape != x.shape:
@@ -190,7 +191,7 @@ class ExplanationLog:
     def _kind(self, name: str, x: np.ndarray) -> str:
         if name in self._tokens:
             return "tokens"
-        if _is_signal(x):
+        if is_signal(x.shape):
             return "signal"
         return "image" if x.ndim > 2 else "numbers"
 
@@ -232,18 +233,6 @@ def _has_one_output(output: Any) -> bool:
 def _is_regression(output: Any, labels: Sequence[int]) -> bool:
     """Whether labels are values, and no classes, although they are integers."""
     return _has_one_output(output) and not set(labels) <= {0, 1}
-
-
-def _channels_last(values: np.ndarray) -> np.ndarray:
-    """Images and volumes with channels first as those with channels last; all else as it is."""
-    channels = (1, 3, 4)
-    is_first = values.ndim in (4, 5) and values.shape[1] in channels and values.shape[-1] not in channels
-    return np.moveaxis(values, 1, -1) if is_first else values
-
-
-def _is_signal(x: np.ndarray) -> bool:
-    """Whether samples are signals, time and then channels, and no images without channels."""
-    return x.ndim == 3 and 4 * x.shape[2] <= x.shape[1]
 
 
 def _middle(volumes: np.ndarray) -> int:

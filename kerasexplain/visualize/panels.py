@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from kerasexplain.features import entries_of, features_of, is_one_hot, ranked, values_of, values_of_one
-from kerasexplain.foundation.arrays import check_sample
+from kerasexplain.foundation.arrays import channels_last, check_sample, is_signal
 from kerasexplain.foundation.checks import check_choice
 from kerasexplain.foundation.errors import nearest
 from kerasexplain.foundation.text import in_figure
@@ -104,7 +104,7 @@ def picture(
             panels.append(_of_text(name, array, called, sample, heading))
         else:
             draw = _of_image if kind == "image" else _of_volume
-            panels.append(draw(_channels_last(array), None if held is None else _channels_last(held), sample, heading))
+            panels.append(draw(channels_last(array), None if held is None else channels_last(held), sample, heading))
 
     figure = new_figure(_WIDTH, sum(panel.height for panel in panels) + (0.35 if title else 0.0))
     parts = figure.subfigures(len(panels), 1, squeeze=False, height_ratios=[panel.height for panel in panels])[:, 0]
@@ -137,7 +137,7 @@ def _kind(name: str, relevance: np.ndarray, x: Any, tokens: Mapping[str, Any]) -
         is_ids = relevance.ndim == 2 and relevance.shape[1] > 1 and getattr(x, "dtype", np.dtype(float)).kind in "iu"
         return "text" if is_ids and not is_one_hot(x) else "table"
     if relevance.ndim == 3:
-        return "signal" if 4 * relevance.shape[2] <= relevance.shape[1] else "image"
+        return "signal" if is_signal(relevance.shape) else "image"
     if relevance.ndim > 5:
         raise ValueError(
             f"relevance of input {name!r} has shape {relevance.shape}: there are pictures of tables (2 axes), signals "
@@ -151,13 +151,6 @@ def _is_feature(relevance: np.ndarray, x: Any, names: Any) -> bool:
     if names is not None or relevance.ndim > 2:
         return False
     return relevance.ndim == 1 or relevance.shape[1] == 1 or is_one_hot(x)
-
-
-def _channels_last(values: Any) -> np.ndarray:
-    """Images and volumes with their channels at the end, wherever the model has them."""
-    array, channels = np.asarray(values), (1, 3, 4)
-    is_first = array.ndim in (4, 5) and array.shape[1] in channels and array.shape[-1] not in channels
-    return np.moveaxis(array, 1, -1) if is_first else array
 
 
 def _of_table(relevance: Any, x: Any, names: Any, sample: int, heading: str) -> Panel:

@@ -76,8 +76,7 @@ def merge_functions(graph: Graph, decides: bool = True) -> Graph:
         if merged is not None:
             chosen[last] = merged
             gone.update(nodes)
-    kept = (chosen.get(node) or (None if node in gone else node) for node in graph.nodes)
-    return graph.replace(nodes=tuple(node for node in kept if node is not None))
+    return graph.with_others({**dict.fromkeys(gone), **chosen})
 
 
 def _functions(

@@ -34,10 +34,7 @@ def join_changes_of_shape(graph: Graph) -> Graph:
         joined.update({behind: _between(before, product, behind), product: None})
         if before is not None:
             joined[before] = None
-    if not joined:
-        return graph
-    nodes = (joined.get(node, node) for node in graph.nodes)
-    return graph.replace(nodes=tuple(node for node in nodes if node is not None))
+    return graph.with_others(joined) if joined else graph
 
 
 def _changes_shape(node: Node, product: Node) -> bool:

@@ -31,10 +31,7 @@ def merge_softmax(graph: Graph) -> Graph:
         if all(set(consumers[value]) <= {*inner, node} and value not in wanted for value in values):
             merged[node] = _merged(node, x, axis, inner)
             gone.update(inner)
-    if not merged:
-        return graph
-    kept = (merged.get(node) or (None if node in gone else node) for node in graph.nodes)
-    return graph.replace(nodes=tuple(node for node in kept if node is not None))
+    return graph.with_others({**dict.fromkeys(gone), **merged}) if merged else graph
 
 
 def _softmax(quotient: Node, producer: dict[Value, Node]) -> tuple[Value, int, list[Node]] | None:

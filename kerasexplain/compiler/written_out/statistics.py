@@ -43,10 +43,7 @@ def merge_statistics(graph: Graph) -> Graph:
                 merged[region[-1]] = _normalisation(root, origin, region)
                 gone.update(region)
                 break
-    if not merged:
-        return graph
-    nodes = (merged.get(node) or (None if node in gone else node) for node in graph.nodes)
-    return graph.replace(nodes=tuple(node for node in nodes if node is not None))
+    return graph.with_others({**dict.fromkeys(gone), **merged}) if merged else graph
 
 
 def _is_root(node: Node) -> bool:

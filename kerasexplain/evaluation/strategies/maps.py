@@ -11,6 +11,7 @@ import numpy as np
 
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.explanation import Explanation, entry
+from kerasexplain.foundation.arrays import is_signal
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.runtime.inputs import as_array
 from kerasexplain.runtime.selection import Contrast
@@ -246,7 +247,7 @@ def summed(relevance: np.ndarray, axis: int | str | None = "auto") -> np.ndarray
         axis = None
         if relevance.ndim > 3:
             axis = 1 if keras.config.image_data_format() == "channels_first" else -1
-        elif relevance.ndim == 3 and 4 * relevance.shape[2] <= relevance.shape[1]:
+        elif is_signal(relevance.shape):
             axis = -1
     if axis is None:
         return relevance
