@@ -20,6 +20,7 @@ from kerasexplain.compiler.reverse_graph import ReverseGraph
 from kerasexplain.compiler.rows import Row, with_steps
 from kerasexplain.explanation import Explanation, joined
 from kerasexplain.foundation.config import deserialize, serialize
+from kerasexplain.foundation.digests import of_architecture
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.foundation.showing import brief
 from kerasexplain.foundation.storage import write_analyzer
@@ -458,13 +459,17 @@ class Analyzer(Tabled):
 
     @property
     def description(self) -> dict[str, Any]:
-        """The configuration as explanations tell it: as text where it cannot be saved."""
+        """The configuration as explanations tell it, as text where it cannot be saved; and of which model it is.
+
+        The digest is that of the model's configuration: weights change, and are too many to be read for every map.
+        """
         if self._description is None:  # arrays in it make it slow: once is enough
             try:
-                self._description = self.get_config()
+                config = self.get_config()
             except TypeError:  # a rule for a predicate can be used, but not saved
                 options = self._changed_options()
-                self._description = {"analyzer": self.name, "method": repr(self.method), "options": options}
+                config = {"analyzer": self.name, "method": repr(self.method), "options": options}
+            self._description = {**config, "model": {"name": self.model.name, "digest": of_architecture(self.model)}}
         return self._description
 
     @classmethod

@@ -102,6 +102,17 @@ def test_a_file_holds_everything(kind: str, selection: Any, tmp_path: pathlib.Pa
     assert loaded.analyzer == explanation.analyzer
 
 
+def test_an_explanation_tells_of_which_model_it_is() -> None:
+    def made(units: int) -> dict[str, str]:
+        inputs = keras.Input((2,), name="x")
+        model = keras.Model(inputs, keras.layers.Dense(units, name="dense")(inputs), name="judge")
+        return create_analyzer("lrp.epsilon", model).explain(np.ones((1, 2))).analyzer["model"]
+
+    assert made(3)["name"] == "judge"
+    assert made(3) == made(3)
+    assert made(3) != made(2)
+
+
 def test_the_order_of_a_dict_and_a_neuron_in_words_are_kept(tmp_path: pathlib.Path) -> None:
     inputs = keras.Input((2,))
     analyzer = create_analyzer("lrp.z", keras.Model(inputs, inputs * 2.0), neuron_selection_mode="all")

@@ -256,9 +256,23 @@ def _signature(function: Exportable, jit_compile: bool) -> Any:
                 op._clear_attr(_GRADIENT)
         return results
 
+    compiled = tf.function(traced, jit_compile=True, autograph=False) if jit_compile else traced
+
+    def checked(**tensors: Tensor) -> dict[str, Tensor]:
+        with tf.control_dependencies(_same_batch(tensors)):  # outside of what XLA compiles: it leaves checks out
+            return compiled(**{name: tf.identity(tensor) for name, tensor in tensors.items()})
+
     specs = {name: tf.TensorSpec(shape, dtype, name) for name, (shape, dtype) in function.arguments.items()}
     with training_step():
-        return tf.function(traced, jit_compile=jit_compile, autograph=False).get_concrete_function(**specs)
+        return tf.function(checked, autograph=False).get_concrete_function(**specs)
+
+
+def _same_batch(tensors: Mapping[str, Tensor]) -> list[Any]:
+    """Checks, when a function runs, that all of its arguments have as many samples; else one would do for all."""
+    (first, of), *others = tensors.items()
+    count = tf.shape(of)[0]
+    message = "{} and {} differ in their first axis, that of the samples"
+    return [tf.debugging.assert_equal(tf.shape(other)[0], count, message.format(name, first)) for name, other in others]
 
 
 def sharing(variables: Sequence[Any]) -> int:

@@ -22,17 +22,25 @@ def of_model(model: keras.Model) -> str:
     The file that it comes from does not count, which has the time in it when it was saved. Of a model of the user's own
     class, which may have no configuration, the class and the weights count.
     """
-    try:
-        config = keras.saving.serialize_keras_object(model)
-        config.pop("compile_config", None)  # what trains it decides nothing
-        told = as_text(config)
-    except (NotImplementedError, TypeError, ValueError):
-        told = f"{type(model).__module__}.{type(model).__qualname__}"
-    found = hashlib.sha256(told.encode())
+    found = hashlib.sha256(_configuration(model).encode())
     for weight in model.weights:
         # A Sequential has its own name in the paths of its weights until it has been saved.
         _add(found, weight.name, keras.ops.convert_to_numpy(weight))
     return found.hexdigest()
+
+
+def of_architecture(model: keras.Model) -> str:
+    """The digest of a model's configuration alone, which takes no look at a weight."""
+    return hashlib.sha256(_configuration(model).encode()).hexdigest()
+
+
+def _configuration(model: keras.Model) -> str:
+    try:
+        config = keras.saving.serialize_keras_object(model)
+        config.pop("compile_config", None)  # what trains it decides nothing
+        return as_text(config)
+    except (NotImplementedError, TypeError, ValueError):
+        return f"{type(model).__module__}.{type(model).__qualname__}"
 
 
 def of_arrays(tree: Any) -> str:

@@ -170,7 +170,10 @@ class Functions:
         result |= {name: numbers(tensor) for name, tensor in relevance}
         result["explained"] = numbers(found["explained"])
         if "flat_index" in found:
-            result["neuron"] = ops.cast(found["flat_index"], "int32")
+            index = found["flat_index"]
+            if is_known is not None:
+                index = ops.where(is_known, index, ops.cast(-1, index.dtype))
+            result["neuron"] = ops.cast(index, "int32")
         if self._pipeline.composite.biases:
             shares = [ops.reshape(share, (-1,)) for share in found["taps"]]
             result["bias"] = numbers(sum(shares, ops.zeros_like(found["explained"])))

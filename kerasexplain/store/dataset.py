@@ -151,7 +151,7 @@ def _check(precision: Any, compression: Any, unit: Any, batch: Any) -> None:
 def _check_shard(shard: Any) -> None:
     if shard is None:
         return
-    is_pair = isinstance(shard, (tuple, list)) and len(shard) == 2 and all(isinstance(one, int) for one in shard)
+    is_pair = isinstance(shard, (tuple, list)) and len(shard) == 2 and all(type(one) is int for one in shard)
     if not is_pair or not 0 <= shard[0] < shard[1]:
         raise ValueError(f"shard is (index, count) with an index from 0 to count - 1, got {shard!r}")
 

@@ -142,9 +142,16 @@ class Store(Tabled):
         return self._samples
 
     def __getitem__(self, rows: Any) -> Explanation:
-        """The explanation of some samples: a slice, an index, or an array of either kind."""
-        if isinstance(rows, (int, np.integer)):
-            rows = [rows]
+        """The explanation of some samples: a slice, an index, or a sequence of indices or truth values.
+
+        Raises:
+            IndexError: It is none of these, or out of range.
+        """
+        if not isinstance(rows, slice):
+            wanted = np.asarray(rows)
+            if isinstance(rows, tuple) or wanted.ndim > 1 or (wanted.ndim == 0 and wanted.dtype.kind not in "iu"):
+                raise IndexError(f"a store is sliced by its samples alone, got {rows!r:.60}; its arrays by every axis")
+            rows = wanted.reshape(-1)
 
         def read(tree: Any) -> Any:
             if isinstance(tree, dict):

@@ -21,8 +21,6 @@ def sliced(read: Callable[[int, int], np.ndarray], shape: tuple[int, ...], key: 
     """
     count = shape[0]
     first, rest = (key[0] if key else Ellipsis, key[1:]) if isinstance(key, tuple) else (key, ())
-    if first is Ellipsis or first is None or (hasattr(first, "dtype") and first.dtype == bool and np.ndim(first) > 1):
-        return read(0, count)[key]
     if isinstance(first, slice):
         chosen = range(*first.indices(count))
         low, high = (min(chosen), max(chosen) + 1) if chosen else (0, 0)
@@ -30,6 +28,8 @@ def sliced(read: Callable[[int, int], np.ndarray], shape: tuple[int, ...], key: 
         within: Any = (slice(None, None, -1 if chosen.step < 0 else 1), *rest)
         return rows[within]
     wanted = _indices(first, count)
+    if wanted is None:
+        return read(0, count)[key]
     numbers, where = np.unique(wanted, return_inverse=True)
     runs = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1) if numbers.size else []
     parts = [read(int(run[0]), int(run[-1]) + 1) for run in runs]
@@ -38,11 +38,17 @@ def sliced(read: Callable[[int, int], np.ndarray], shape: tuple[int, ...], key: 
     return rows[within]
 
 
-def _indices(first: Any, count: int) -> np.ndarray:
-    """The rows that an integer, integers, or a truth value for each row choose."""
+def _indices(first: Any, count: int) -> np.ndarray | None:
+    """The rows that an integer, integers, or a truth value for each row choose; None of what is about other axes too.
+
+    Raises:
+        IndexError: It is no key, or out of range.
+    """
     wanted = np.asarray(first)
+    if first is Ellipsis or first is None or (wanted.dtype == bool and wanted.ndim != 1):
+        return None
     if wanted.dtype == bool:
-        if wanted.shape != (count,):
+        if len(wanted) != count:
             raise IndexError(f"a mask of the shape {wanted.shape} does not fit {count} samples")
         return np.flatnonzero(wanted)
     if wanted.dtype.kind not in "iu" and wanted.size:

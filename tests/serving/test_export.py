@@ -174,7 +174,24 @@ def test_there_are_no_numbers_where_the_analyzer_would_raise(tmp_path: pathlib.P
     np.testing.assert_array_equal(np.isfinite(found["relevance"]).reshape(5, -1).all(axis=1), told)
     np.testing.assert_array_equal(np.isfinite(found["relevance"]).reshape(5, -1).any(axis=1), told)
     assert np.isfinite(found["output"]).all()
-    np.testing.assert_array_equal(found["neuron"][2], found["output"][2].argmax())
+    np.testing.assert_array_equal(found["neuron"][2:], [found["output"][2].argmax(), 1, -1])
+    assert found["neuron"][1] == -1
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_every_sample_has_a_target_of_its_own(jit_compile: bool, tmp_path: pathlib.Path) -> None:
+    kerasexplain.create_analyzer("lrp.epsilon", network(), jit_compile=jit_compile).export(tmp_path / "export")
+    for count, target in ((3, [1]), (3, [1, 2]), (1, [1, 2, 0])):
+        with pytest.raises(Exception, match=r"differ in their first axis|batch"):
+            called(tmp_path / "export", "explain", image=images(count).astype("float32"), target=np.array(target))
+
+
+def test_inputs_have_as_many_samples(tmp_path: pathlib.Path) -> None:
+    kerasexplain.create_analyzer("lrp.epsilon", of_two_inputs()).export(tmp_path / "export")
+    given = {"target_1": np.ones((3, 4, 3), "float32"), "words_of_it": np.ones((1, 5), "int32")}
+    for name in ("predict", "explain_largest"):
+        with pytest.raises(Exception, match=r"differ in their first axis|batch"):
+            called(tmp_path / "export", name, **given)
 
 
 def test_a_box_that_is_left_has_no_relevance(tmp_path: pathlib.Path) -> None:

@@ -88,6 +88,11 @@ def test_the_file_holds_what_analyze_gives(analyzer: Analyzer, x: np.ndarray, tm
     some = store[[3, 1]]
     np.testing.assert_array_equal(some.relevance, found.relevance[[3, 1]])
     assert some.analyzer == analyzer.description
+    np.testing.assert_array_equal(store[np.array(3)].relevance, found.relevance[[3]])
+    np.testing.assert_array_equal(store[np.arange(N) < 2].explained, found.explained[:2])
+    for key in (None, (3, 1), True, [[1]], "images"):
+        with pytest.raises(IndexError, match="a store is sliced by its samples alone"):
+            store[key]
     with h5py.File(tmp_path / "r.h5") as file:  # without this library
         np.testing.assert_array_equal(file["relevance"][()], found.relevance)
         assert file["keys"][0].decode() == keys[0]

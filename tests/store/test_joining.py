@@ -149,7 +149,7 @@ def test_refusals(analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path) -> 
         join_stores([first, made("t", shard=(1, 3), target=1)], out)
     with pytest.raises(InputError, match="50 samples are 7 units of 8, too few for 8 shards"):
         made("few", shard=(0, 8))
-    for shard in ((2, 2), (-1, 2), (0, 1, 2), 3, (0.0, 1)):
+    for shard in ((2, 2), (-1, 2), (0, 1, 2), 3, (0.0, 1), (False, True)):
         with pytest.raises(ValueError, match="shard is"):
             made("wrong", shard=shard)
     assert {file.name for file in tmp_path.iterdir()} == {"w", "0", "1", "2", "t"}

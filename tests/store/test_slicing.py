@@ -72,6 +72,13 @@ def test_what_is_no_key(key: Any, said: str) -> None:
         part(key)
 
 
+@pytest.mark.parametrize(
+    "key", [True, np.False_, np.array(3), [[True] * 3] * 7, np.ones((7, 3, 2), bool), (None, 2), (True, 0), [[0, 1]]]
+)
+def test_keys_of_other_axes(key: Any) -> None:
+    np.testing.assert_array_equal(part(key)[0], WHOLE[key])
+
+
 def test_of_nothing() -> None:
     assert part([], (0, 3, 2))[0].shape == (0, 3, 2)
     assert part(slice(None), (0, 3, 2))[0].shape == (0, 3, 2)
