@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasexplain.feature_space import Column, columns_of, is_feature_space
 from kerasexplain.foundation.arrays import real_array
 from kerasexplain.foundation.checks import check_count
 from kerasexplain.foundation.errors import nearest
@@ -25,11 +26,13 @@ class Features:
         names: Of each feature.
         relevance: `(samples, features)`, in double precision.
         values: `(samples, features)`, numbers or whatever else a table holds; None where they are not known.
+        categories: Which category each column of a one-hot code stands for, None where it is none; or None of all.
     """
 
     names: tuple[str, ...]
     relevance: np.ndarray
     values: np.ndarray | None = None
+    categories: tuple[str | None, ...] | None = None
 
     def label(self, sample: int, feature: int) -> str:
         """A feature with its value in a sample, such as "age = 41"."""
@@ -66,14 +69,16 @@ def features_of(relevance: Any, values: Any = None, names: Any = None, *, summed
     Args:
         relevance: `(samples, features)`; or of several inputs one entry each, `(samples,)` or `(samples, columns)`.
         values: In the same structure, or a DataFrame; None where they are not known.
-        names: One per column; of several inputs one per input, or by input the names of its columns. None takes those
-            of DataFrames and inputs, and else the columns' numbers.
+        names: One per column, where a column of a one-hot code may be `(feature, category)`; of several inputs one
+            per input, or by input the names of its columns. Or the `keras.utils.FeatureSpace` that encoded the table.
+            None takes those of DataFrames and inputs, and else the columns' numbers.
         summed: Whether columns of one name, and those of an input whose columns have no names, are one feature: their
             relevance is summed, and its value names the column that holds the one of a one-hot code.
 
     Raises:
         ValueError: Relevance, values or names are no table, or do not fit together.
     """
+    names = named_columns(names)
     entries = entries_of(relevance)
     if entries is None:
         parts = [_table(relevance, values, names, None)]
@@ -92,8 +97,27 @@ def features_of(relevance: Any, values: Any = None, names: Any = None, *, summed
         every,
         np.concatenate([part.relevance for part in parts], axis=1),
         np.concatenate(known, axis=1) if len(known) == len(parts) else None,
+        tuple(category for part in parts for category in part.categories or (None,) * len(part.names)),
     )
-    return _merged(found) if summed and len(set(every)) < len(every) else found
+    if not summed:
+        return _by_column(found)
+    return _merged(found) if len(set(every)) < len(every) else found
+
+
+def named_columns(names: Any) -> Any:
+    """Names as they are; of a FeatureSpace those of its columns."""
+    return columns_of(names) if is_feature_space(names) else names
+
+
+def column_name(column: str | Column) -> str:
+    """The name of one column among others."""
+    return f"{column[0]}[{column[1]}]" if isinstance(column, tuple) else str(column)
+
+
+def is_one_feature(names: Any) -> bool:
+    """Whether names are those of the columns of one feature: alone, or in a one-hot code."""
+    columns = [] if isinstance(names, (str, Mapping)) else list(names)
+    return len(columns) == 1 or (all(map(_is_column, columns)) and len(dict(columns)) == 1)
 
 
 def entries_of(values: Any) -> dict[str, Any] | None:
@@ -176,7 +200,8 @@ def _by_input(entries: Mapping[str, Any], values: Any, names: Any, summed: bool)
         else:
             part = _table(table, held, columns.get(name), name)
             own = part.names if name in columns or hasattr(held, "columns") else range(width)
-            part = dataclasses.replace(part, names=tuple(f"{shown[name]}[{column}]" for column in own))
+            if part.categories is None and list(own) != [name]:
+                part = dataclasses.replace(part, names=tuple(f"{shown[name]}[{column}]" for column in own))
         parts.append(part)
     return parts
 
@@ -191,14 +216,14 @@ def _table(relevance: Any, values: Any, names: Any, input_: str | None) -> Featu
     if names is None:
         framed = next((frame.columns for frame in (values, relevance) if hasattr(frame, "columns")), None)
         names = [f"feature {i}" for i in range(table.shape[1])] if framed is None else [str(name) for name in framed]
-    named = tuple(_checked(names, table.shape[1], "features"))
+    named, categories = _split(_checked(names, table.shape[1], "features"))
     if values is None:
-        return Features(named, table)
+        return Features(named, table, None, categories)
     held = values.to_numpy(dtype=object) if hasattr(values, "to_numpy") else np.asarray(values)
     held = _columns(held).astype(object)
     if held.shape != table.shape:
         raise ValueError(f"values must have the shape of the {what}, {table.shape}; got {held.shape}")
-    return Features(named, table, held)
+    return Features(named, table, held, categories)
 
 
 def _columns(values: Any) -> Any:
@@ -206,13 +231,31 @@ def _columns(values: Any) -> Any:
     return np.reshape(values, (-1, 1)) if np.ndim(values) == 1 else values
 
 
-def _checked(names: Any, count: int, of: str) -> list[str]:
+def _checked(names: Any, count: int, of: str) -> list[str | Column]:
     """Names, as many as there must be."""
-    if isinstance(names, (str, Mapping)) or not all(isinstance(name, str) for name in names):
+    if isinstance(names, (str, Mapping)) or not all(isinstance(name, str) or _is_column(name) for name in names):
         raise ValueError(f"names must be a list of {count} strings, one for each of the {of}, got {names!r}")
     if len(names) != count:
         raise ValueError(f"there are {count} {of}, but {len(names)} names")
     return list(names)
+
+
+def _is_column(name: Any) -> bool:
+    return isinstance(name, tuple) and len(name) == 2 and all(isinstance(part, str) for part in name)
+
+
+def _split(names: list[str | Column]) -> tuple[tuple[str, ...], tuple[str | None, ...] | None]:
+    """The features of columns, and the categories, if there are any."""
+    pairs = [(name, None) if isinstance(name, str) else name for name in names]
+    categories = tuple(category for _, category in pairs)
+    return tuple(name for name, _ in pairs), categories if any(categories) else None
+
+
+def _by_column(found: Features) -> Features:
+    """The same, where each column of a code has the name of its category, too."""
+    pairs = zip(found.names, found.categories or (), strict=True)
+    named = tuple(name if category is None else column_name((name, category)) for name, category in pairs)
+    return dataclasses.replace(found, names=named, categories=None)
 
 
 def _merged(found: Features) -> Features:
@@ -226,15 +269,17 @@ def _merged(found: Features) -> Features:
     values = np.empty(relevance.shape, dtype=object)
     for i, block in enumerate(blocks):
         held = found.values[:, block]
-        values[:, i] = held[:, 0] if len(block) == 1 else [_hot(row) for row in held]
+        categories = [(found.categories or ())[column] for column in block]
+        values[:, i] = held[:, 0] if len(block) == 1 else [_hot(row, categories) for row in held]
     return Features(names, relevance, values)
 
 
-def _hot(row: np.ndarray) -> Any:
-    """Where the one of a one-hot code is; NaN of what is none."""
+def _hot(row: np.ndarray, categories: list[str | None]) -> Any:
+    """The category that a one-hot code says, by its column's number where it has no name; NaN of what is no code."""
     numbers = np.array([_number(value) for value in row])
-    is_code = bool(np.isin(numbers, (0.0, 1.0)).all()) and numbers.sum() == 1
-    return f"column {numbers.argmax()}" if is_code else np.nan  # which category that is, nobody said
+    if not np.isin(numbers, (0.0, 1.0)).all() or numbers.sum() != 1:
+        return np.nan
+    return categories[numbers.argmax()] or f"column {numbers.argmax()}"
 
 
 def _number(value: Any) -> float:

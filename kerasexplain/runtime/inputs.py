@@ -98,6 +98,12 @@ def _after_lookup(graph: Graph, value: Value) -> str:
     lookup = next((node for node in graph.nodes if value in node.inputs), None)
     if lookup is None:
         return "Leave it out of the model"
+    if len(graph.inputs) > 1:
+        return (
+            f"Explain the model behind the lookup {lookup.name!r} ({lookup.type}): a keras.Model whose inputs have "
+            f"model.get_layer({lookup.name!r}).output in place of the text. Of a keras.utils.FeatureSpace it begins at "
+            "space.get_encoded_features(), and takes what space(x) gives"
+        )
     return (
         f"Explain the model behind the lookup {lookup.name!r} ({lookup.type}): lookup = "
         f"model.get_layer({lookup.name!r}); behind = keras.Model(lookup.output, model.outputs); and then analyze "

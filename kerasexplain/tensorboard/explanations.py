@@ -10,6 +10,7 @@ import numpy as np
 
 from kerasexplain.audit import Audit
 from kerasexplain.explanation import Explanation
+from kerasexplain.features import column_name, named_columns
 from kerasexplain.foundation.arrays import channels_last, is_signal
 from kerasexplain.store import Store
 from kerasexplain.tensorboard.records import SAMPLES, blobs_of
@@ -34,8 +35,8 @@ class ExplanationLog:
         titles: A name for each sample.
         tokens: For inputs that are ids, of shape `(samples, length)`: what names them, as for `Explanation.tokens`.
         padding: The id that fills rows up.
-        feature_names: Of the columns of a table, or the channels of a signal; of several inputs a dict of lists. None
-            takes those of a DataFrame.
+        feature_names: Of the columns of a table, or the channels of a signal; of several inputs a dict of lists;
+            or a `keras.utils.FeatureSpace`. None takes those of a DataFrame.
 
     Raises:
         ValueError: The tokens or names do not fit the samples.
@@ -215,6 +216,7 @@ def _named(x: Any, given: Any) -> dict[str, list[str]]:
     inputs = dict(x) if isinstance(x, Mapping) else {"input": x}
     if isinstance(x, (list, tuple)) and len(x) and np.ndim(x[0]) > 0:
         inputs = {f"input {i}": value for i, value in enumerate(x)}
+    given = named_columns(given)
     if given is not None:
         names = dict(given) if isinstance(given, Mapping) else dict.fromkeys(inputs, given)
         unknown = [name for name in names if name not in inputs]
@@ -222,7 +224,7 @@ def _named(x: Any, given: Any) -> dict[str, list[str]]:
             raise ValueError(f"feature_names are a list, or of several inputs a dict of lists by {list(inputs)}")
     else:
         names = {name: value.columns for name, value in inputs.items() if hasattr(value, "columns")}
-    return {str(name): [str(feature) for feature in features] for name, features in names.items()}
+    return {str(name): [column_name(feature) for feature in features] for name, features in names.items()}
 
 
 def _has_one_output(output: Any) -> bool:

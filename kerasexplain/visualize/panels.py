@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from kerasexplain.features import entries_of, features_of, is_one_hot, ranked, values_of, values_of_one
+from kerasexplain.features import (
+    entries_of,
+    features_of,
+    is_one_feature,
+    is_one_hot,
+    named_columns,
+    ranked,
+    values_of,
+    values_of_one,
+)
 from kerasexplain.foundation.arrays import channels_last, check_sample, is_signal
 from kerasexplain.foundation.checks import check_choice
 from kerasexplain.foundation.errors import nearest
@@ -57,7 +66,7 @@ def picture(
     Args:
         relevance: Of one input, or of several as a dict or list.
         x: The inputs, in the same structure; a table may be a DataFrame.
-        names: Of features or channels, as a list; of several inputs a dict of lists.
+        names: Of features or channels, as a list; of several inputs a dict of lists; or a `keras.utils.FeatureSpace`.
         kinds: "table", "signal", "image", "volume" or "text"; of several inputs a dict, which may leave inputs out.
             None goes by the shape: two axes are a table, or text where x has integers; three are a signal where time
             is at least four times as long as there are channels, and else an image; four are an image, five a volume.
@@ -68,6 +77,7 @@ def picture(
     Raises:
         ValueError: An input is of no kind that can be drawn, or what was passed does not fit.
     """
+    names = named_columns(names)
     entries = entries_of(relevance)
     entries = {"input": relevance} if entries is None else entries
     arrays = {name: np.asarray(entry) for name, entry in entries.items()}
@@ -90,7 +100,8 @@ def picture(
     ]
     if len(single) > 1:
         values = None if x is None else {name: given[name] for name in single}
-        panels.append(_of_table({name: arrays[name] for name in single}, values, None, sample, ""))
+        told = {name: named[name] for name in single if name in named}
+        panels.append(_of_table({name: arrays[name] for name in single}, values, told, sample, ""))
     for name, kind in found.items():
         if len(single) > 1 and name in single:
             continue
@@ -148,9 +159,9 @@ def _kind(name: str, relevance: np.ndarray, x: Any, tokens: Mapping[str, Any]) -
 
 def _is_feature(relevance: np.ndarray, x: Any, names: Any) -> bool:
     """Whether an input is one feature, perhaps in a one-hot code: those of several inputs are drawn in one panel."""
-    if names is not None or relevance.ndim > 2:
+    if relevance.ndim > 2 or not (names is None or is_one_feature(names)):
         return False
-    return relevance.ndim == 1 or relevance.shape[1] == 1 or is_one_hot(x)
+    return names is not None or relevance.ndim == 1 or relevance.shape[1] == 1 or is_one_hot(x)
 
 
 def _of_table(relevance: Any, x: Any, names: Any, sample: int, heading: str) -> Panel:
