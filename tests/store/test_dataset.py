@@ -1,14 +1,10 @@
-"""Datasets explained into a file: the same numbers as `analyze`, whatever the data, and whatever interrupts it."""
+"""Datasets explained into a file: the same numbers as `analyze`, whatever the data."""
 
 from __future__ import annotations
 
-import errno
 import os
 import pathlib
 import pickle
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import h5py
@@ -16,50 +12,11 @@ import keras
 import numpy as np
 import pytest
 
-from kerasexplain import Contrast, InputError, NotFiniteError, create_analyzer
+from kerasexplain import Contrast, InputError, create_analyzer
 from kerasexplain.analyzer import Analyzer
-from kerasexplain.store import Store, analyze_dataset, durable
+from kerasexplain.store import Store, analyze_dataset
 from kerasexplain.store.durable import log_of
-
-N = 50
-
-
-@pytest.fixture(scope="module")
-def model() -> keras.Model:
-    keras.utils.set_random_seed(0)
-    inputs = keras.Input((6, 6, 2))
-    x = keras.layers.Conv2D(3, 3, activation="relu", bias_initializer="normal", name="conv")(inputs)
-    return keras.Model(inputs, keras.layers.Dense(4, activation="softmax")(keras.layers.Flatten()(x)), name="small")
-
-
-@pytest.fixture(scope="module")
-def analyzer(model: keras.Model) -> Analyzer:
-    return create_analyzer("lrp.epsilon", model, batch_size=8)
-
-
-@pytest.fixture(scope="module")
-def x() -> np.ndarray:
-    return np.random.default_rng(1).normal(size=(N, 6, 6, 2)).astype("float32")
-
-
-class InterruptionError(Exception):
-    """Ends a run in the middle."""
-
-
-def after(samples: int) -> Callable[[int], None]:
-    """A callback that ends a run when so many samples are on the disk."""
-
-    def end(done: int) -> None:
-        if done >= samples:
-            raise InterruptionError
-
-    return end
-
-
-def batches(x: np.ndarray, size: int, labels: np.ndarray | None = None) -> Iterator[Any]:
-    for begin in range(0, len(x), size):
-        part = x[begin : begin + size]
-        yield part if labels is None else (part, labels[begin : begin + size])
+from tests.helpers.stores import InterruptionError, N, after, batches
 
 
 def test_the_file_holds_what_analyze_gives(analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path) -> None:
@@ -98,27 +55,6 @@ def test_the_file_holds_what_analyze_gives(analyzer: Analyzer, x: np.ndarray, tm
         assert file["keys"][0].decode() == keys[0]
     again = pickle.loads(pickle.dumps(store))
     np.testing.assert_array_equal(again.relevance[-2:], found.relevance[-2:])
-
-
-@pytest.mark.parametrize("done", [1, 17, 40, 50])
-def test_resumed_it_is_the_file_of_an_uninterrupted_run(
-    analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path, done: int
-) -> None:
-    whole, path = tmp_path / "whole.h5", tmp_path / "r.h5"
-    analyze_dataset(analyzer, x, whole, unit=16)
-    with pytest.raises(InterruptionError):
-        analyze_dataset(analyzer, x, path, unit=16, callback=after(done))
-    store = Store(path)
-    assert not store.is_complete
-    assert len(store) == min(N, -(-done // 16) * 16)
-    assert "incomplete" in repr(store)
-    np.testing.assert_array_equal(store.relevance, analyzer.analyze(x)[: len(store)])
-    seen: list[int] = []
-    analyze_dataset(analyzer, x, path, unit=16, resume=True, callback=seen.append)
-    assert seen == list(range(len(store) + 16, N, 16)) + [N] * (len(store) < N)
-    assert path.read_bytes() == whole.read_bytes()
-    analyze_dataset(analyzer, x, path, unit=16, resume=True, callback=seen.append)  # complete: nothing is done again
-    assert path.read_bytes() == whole.read_bytes()
 
 
 @pytest.mark.parametrize("size", [5, 8, 30])
@@ -180,52 +116,6 @@ def test_half_precision_is_relative_to_each_sample_and_its_error_is_told(
     assert analyze_dataset(analyzer, x, tmp_path / "whole.h5").relevance.error == 0.0
 
 
-def test_what_changed_is_told_and_nothing_goes_on(model: keras.Model, x: np.ndarray, tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "r.h5"
-    analyzer = create_analyzer("lrp.epsilon", model, batch_size=8)
-    with pytest.raises(InterruptionError):
-        analyze_dataset(analyzer, x, path, unit=16, callback=after(32))
-    held = path.read_bytes()
-
-    def refused(said: str, analyzer: Analyzer = analyzer, x: Any = x, **options: Any) -> None:
-        with pytest.raises(ValueError, match=said):
-            analyze_dataset(analyzer, x, path, **{"unit": 16, "resume": True, **options})
-        assert path.read_bytes() == held
-
-    refused("the analyzer changed", create_analyzer("lrp.epsilon", model, epsilon=0.5, batch_size=8))
-    refused("the analyzer changed", create_analyzer("lrp.z_plus", model, batch_size=8))
-    refused("what is explained changed", target=1)
-    refused("what is kept changed", bias=True)
-    refused("the batch size changed", batch_size=4)
-    refused("the form of the file changed", precision="float16")
-    refused("the number of samples changed", x=x[:-1])
-    refused("the keys of the data, or their order, changed", keys=list(map(str, range(N))))
-    refused("sample 0, or the order of the data, changed", x=x[::-1])
-    other = x.copy()
-    other[31, 0, 0, 0] += 1e-6
-    refused("sample 31, or the order of the data, changed", x=other)
-    weights = model.get_weights()
-    model.set_weights([weight + 1e-6 for weight in weights])
-    refused("the model or its weights changed")
-    model.set_weights(weights)
-    assert len(analyze_dataset(analyzer, x, path, unit=16, resume=True)) == N
-
-
-def test_of_a_stream_every_sample_that_is_there_is_compared(
-    analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path
-) -> None:
-    path = tmp_path / "r.h5"
-    with pytest.raises(InterruptionError):
-        analyze_dataset(analyzer, batches(x, 8), path, unit=16, callback=after(32))
-    exchanged = x.copy()
-    exchanged[[20, 21]] = exchanged[[21, 20]]
-    with pytest.raises(ValueError, match="sample 20, or the order of the data, changed"):
-        analyze_dataset(analyzer, batches(exchanged, 8), path, unit=16, resume=True)
-    with pytest.raises(ValueError, match="of which there are 24 samples where there were 32"):
-        analyze_dataset(analyzer, batches(x[:24], 8), path, unit=16, resume=True)
-    assert len(analyze_dataset(analyzer, batches(x, 8), path, unit=16, resume=True)) == N
-
-
 def test_what_cannot_be_begun(analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "r.h5"
     for error, said, options in [
@@ -252,55 +142,6 @@ def test_what_cannot_be_begun(analyzer: Analyzer, x: np.ndarray, tmp_path: pathl
         analyze_dataset(analyzer, x, path)
 
 
-def test_a_full_disk_ends_the_run_and_not_what_was_done(
-    analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, written = tmp_path / "r.h5", durable._to_disk
-    left = [7]
-
-    def full(file: Any) -> None:
-        left[0] -= 1
-        if left[0] == 0:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        written(file)
-
-    monkeypatch.setattr(durable, "_to_disk", full)
-    with pytest.raises(
-        OSError, match=r"No space left on device: 16 samples are kept, and resume=True goes on"
-    ) as caught:
-        analyze_dataset(analyzer, x, path, unit=16)
-    assert caught.value.errno == errno.ENOSPC
-    assert len(Store(path)) == 16
-    analyze_dataset(analyzer, x, path, unit=16, resume=True)
-    whole = analyze_dataset(analyzer, x, tmp_path / "whole.h5", unit=16)
-    assert path.read_bytes() == whole.path.read_bytes()
-
-
-def test_a_run_that_fails_in_between_goes_on_where_it_was(analyzer: Analyzer, tmp_path: pathlib.Path) -> None:
-    x = np.random.default_rng(0).normal(size=(40, 6, 6, 2)).astype("float32")
-    broken = x.copy()
-    broken[30] = np.nan
-    path = tmp_path / "r.h5"
-    with pytest.raises((InputError, NotFiniteError)):
-        analyze_dataset(analyzer, broken, path, unit=8)
-    held = Store(path)
-    assert 8 <= len(held) <= 24
-    np.testing.assert_array_equal(held.relevance, analyzer.analyze(x)[: len(held)])
-    assert len(analyze_dataset(analyzer, x, path, unit=8, resume=True)) == 40
-
-
-def test_a_model_that_is_compiled_or_loaded_again_is_the_same(x: np.ndarray, tmp_path: pathlib.Path) -> None:
-    keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.Input((6, 6, 2)), keras.layers.Flatten(), keras.layers.Dense(3)])
-    path = tmp_path / "r.h5"
-    with pytest.raises(InterruptionError):
-        analyze_dataset(create_analyzer("lrp.epsilon", model), x, path, unit=32, callback=after(32))
-    model.compile("adam", "mse")
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert len(analyze_dataset(create_analyzer("lrp.epsilon", loaded), x, path, unit=32, resume=True)) == N
-
-
 def test_samples_of_different_sizes_are_refused(tmp_path: pathlib.Path) -> None:
     inputs = keras.Input((None, 3))
     model = keras.Model(inputs, keras.layers.Dense(2)(keras.layers.GlobalAveragePooling1D()(inputs)))
@@ -311,71 +152,6 @@ def test_samples_of_different_sizes_are_refused(tmp_path: pathlib.Path) -> None:
         with pytest.raises(ValueError, match="samples differ in size: relevance is of"):
             analyze_dataset(analyzer, iter(data), path, batch_size=1, unit=unit)
     assert len(Store(tmp_path / "1.h5")) == 2
-
-
-def test_foreign_and_damaged_files(analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "r.h5"
-    analyze_dataset(analyzer, x, path, unit=16)
-    whole = path.read_bytes()
-    analyzer.explain(x[:2]).save(tmp_path / "explanation.h5")
-    (tmp_path / "empty.h5").write_bytes(b"")
-    (tmp_path / "text.h5").write_text("relevance")
-    for name, said in [
-        ("explanation.h5", "holds no store: it is no file that analyze_dataset wrote"),
-        ("empty.h5", "holds no store: it is empty"),
-        ("text.h5", "holds no store"),
-    ]:
-        with pytest.raises(ValueError, match=said):
-            Store(tmp_path / name)
-    for name in ("explanation.h5", "text.h5"):
-        with pytest.raises(ValueError, match="is no file that analyze_dataset wrote: choose another name"):
-            analyze_dataset(analyzer, x, tmp_path / name, resume=True)
-    with pytest.raises(FileNotFoundError):
-        Store(tmp_path / "no.h5")
-    path.write_bytes(whole[:-100])
-    for use in (Store, lambda path: analyze_dataset(analyzer, x, path, resume=True)):
-        with pytest.raises(ValueError, match=r"r.h5' is cut off: it has \d+ of \d+ bytes"):
-            use(path)
-
-
-def test_a_flipped_bit_is_an_error_or_changes_nothing(
-    analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path
-) -> None:
-    path, damaged = tmp_path / "r.h5", tmp_path / "damaged.h5"
-    store = analyze_dataset(analyzer, x, path, unit=16, layers=["conv"])
-    whole = path.read_bytes()
-    names = ("relevance", "output", "explained", "keys", "digests", "neuron")
-    expected = {name: np.asarray(getattr(store, name)) for name in names}
-    rng, told = np.random.default_rng(0), []
-    for at in rng.integers(0, len(whole), 150):
-        changed = bytearray(whole)
-        changed[at] ^= 1 << int(rng.integers(8))
-        damaged.write_bytes(changed)
-        try:
-            found = Store(damaged)
-            read = {name: np.asarray(getattr(found, name)) for name in names}
-        except ValueError as error:
-            told.append(str(error))
-            continue
-        for name, array in expected.items():
-            np.testing.assert_array_equal(read[name], array)
-    assert len(told) > 50
-    assert all("damaged.h5' " in error for error in told)
-
-
-def test_a_process_that_writes_is_not_disturbed(analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "r.h5"
-    seen = []
-
-    def look(done: int) -> None:
-        store = Store(path)
-        assert len(store) == done
-        seen.append(store.relevance[-1])
-        with pytest.raises(BlockingIOError, match="another process writes to"):
-            analyze_dataset(analyzer, x, path, unit=16, resume=True)
-
-    store = analyze_dataset(analyzer, x, path, unit=16, callback=look)
-    np.testing.assert_array_equal(seen, store.relevance[[15, 31, 47, 49]])
 
 
 def test_the_store_in_place_of_arrays(
@@ -419,45 +195,6 @@ def test_what_made_it_is_told(analyzer: Analyzer, x: np.ndarray, tmp_path: pathl
     assert repr(store.relevance) == f"<relevance of {os.fspath(tmp_path / 'r.h5')!r}: float32 (4, 6, 6, 2)>"
 
 
-def test_a_store_of_a_stranger_reads_no_other_file(analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "r.h5"
-    analyze_dataset(analyzer, x, path)
-    whole = path.read_bytes()
-    secret = np.arange(N * 72, dtype="float32").reshape(N, 6, 6, 2)
-    with h5py.File(tmp_path / "secret.h5", "w") as file:
-        file["relevance"] = secret
-    secret.tofile(tmp_path / "secret.bin")
-
-    def virtual(file: h5py.File) -> None:
-        layout = h5py.VirtualLayout(secret.shape, "float32")
-        layout[:] = h5py.VirtualSource(tmp_path / "secret.h5", "relevance", secret.shape)
-        file.create_virtual_dataset("relevance", layout)
-
-    def external(file: h5py.File) -> None:
-        raw = [(os.fspath(tmp_path / "secret.bin"), 0, secret.nbytes)]
-        file.create_dataset("relevance", secret.shape, "float32", external=raw)
-
-    def linked(file: h5py.File) -> None:
-        file["relevance"] = h5py.ExternalLink(tmp_path / "secret.h5", "relevance")
-
-    def listed(file: h5py.File) -> None:
-        file.create_dataset("relevance", data=["text"] * N)
-
-    for change in (virtual, external, linked, listed):
-        path.write_bytes(whole)
-        with h5py.File(path, "r+") as file:
-            del file["relevance"]
-            change(file)
-        with pytest.raises(ValueError, match=r"relevance cannot be read \(it.* not in this file"):
-            Store(path)
-    path.write_bytes(whole)
-    with h5py.File(path, "r+") as file:
-        del file["record"]
-        file["record"] = np.frombuffer(b"[1, 2]", "uint8")
-    with pytest.raises(ValueError, match="it does not tell what the store is of"):
-        Store(path)
-
-
 def test_tensorboard_shows_a_store(analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path) -> None:
     pytest.importorskip("tensorboard")
     from kerasexplain.tensorboard.explanations import ExplanationLog
@@ -481,61 +218,6 @@ def test_tensorboard_shows_a_store(analyzer: Analyzer, x: np.ndarray, tmp_path: 
     of_store.write(written[0], "a", store, 0)  # type: ignore[arg-type]
     of_memory.write(written[1], "a", found, 0)  # type: ignore[arg-type]
     assert written[0].blobs == written[1].blobs
-
-
-#: Explains a thousand samples, and tells what is on the disk.
-RUN = """
-import sys
-import keras, numpy as np
-from kerasexplain import create_analyzer
-from kerasexplain.store import analyze_dataset
-keras.utils.set_random_seed(0)
-model = keras.Sequential([keras.Input((6, 6, 2)), keras.layers.Flatten(), keras.layers.Dense(3)])
-x = np.random.default_rng(1).normal(size=(1000, 6, 6, 2)).astype("float32")
-told = lambda done: print(done, flush=True)
-analyze_dataset(create_analyzer("lrp.epsilon", model), x, sys.argv[1], unit=32, resume=True, callback=told)
-"""
-
-
-@pytest.mark.once("a kill is the same, whatever computes")
-def test_what_was_told_is_there_after_a_kill(tmp_path: pathlib.Path) -> None:
-    path, whole = tmp_path / "r.h5", tmp_path / "whole.h5"
-    command = [sys.executable, "-c", RUN]
-    process = subprocess.Popen([*command, path], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    told = [int(process.stdout.readline()) for _ in range(5)]
-    process.kill()
-    process.wait()
-    told += [int(line) for line in process.stdout.read().split()]
-    subprocess.run([*command, whole], check=True, capture_output=True)
-    complete, killed = Store(whole), Store(path)
-    assert told[-1] <= len(killed) < 1000
-    np.testing.assert_array_equal(killed.relevance, complete.relevance[: len(killed)])
-    subprocess.run([*command, path], check=True, capture_output=True)
-    assert path.read_bytes() == whole.read_bytes()
-
-
-@pytest.mark.parametrize("moved", [True, False])
-def test_the_log_of_another_run_does_nothing_to_a_complete_store(
-    analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path, moved: bool
-) -> None:
-    """The two have one analyzer and the same options, and other data."""
-    path, other = tmp_path / "b.h5", tmp_path / "a.h5"
-    analyze_dataset(analyzer, 0 * x, other, unit=8)
-    with pytest.raises(InterruptionError):
-        analyze_dataset(analyzer, x, path, unit=8, callback=after(32))
-    if not moved:  # a step that was begun is in the log
-        log_of(path).write_bytes(log_of(path).read_bytes()[:-40])
-    complete = other.read_bytes()
-    path.write_bytes(complete)
-    store = Store(path)
-    assert store.is_complete
-    assert len(store) == N
-    assert not np.asarray(store.relevance).any()
-    assert path.read_bytes() == complete
-    with pytest.raises(ValueError, match="is of another file"):
-        analyze_dataset(analyzer, x, path, unit=8, resume=True)
-    assert path.read_bytes() == complete
 
 
 def test_a_list_of_samples_is_not_taken_for_inputs(analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path) -> None:

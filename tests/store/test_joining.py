@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -14,27 +13,12 @@ from kerasexplain import InputError, create_analyzer
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.store import Store, analyze_dataset, join_stores
 from kerasexplain.store.joining import StoreWriter
-
-N = 50
+from tests.helpers.stores import N, batches
 
 
 @pytest.fixture(scope="module")
-def analyzer() -> Analyzer:
-    keras.utils.set_random_seed(0)
-    inputs = keras.Input((6, 6, 2))
-    x = keras.layers.Conv2D(3, 3, activation="relu", bias_initializer="normal", name="conv")(inputs)
-    model = keras.Model(inputs, keras.layers.Dense(4, activation="softmax")(keras.layers.Flatten()(x)), name="small")
+def analyzer(model: keras.Model) -> Analyzer:
     return create_analyzer("lrp.epsilon", model, batch_size=4)
-
-
-@pytest.fixture(scope="module")
-def x() -> np.ndarray:
-    return np.random.default_rng(1).normal(size=(N, 6, 6, 2)).astype("float32")
-
-
-def batches(x: np.ndarray, labels: np.ndarray) -> Iterator[Any]:
-    for begin in range(0, len(x), 4):
-        yield x[begin : begin + 4], labels[begin : begin + 4]
 
 
 def label(batch: Any) -> Any:
@@ -66,10 +50,10 @@ def test_the_file_is_that_of_one_process(
 
 def test_streams_are_the_parts_themselves(analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path) -> None:
     labels = np.arange(N) % 4
-    analyze_dataset(analyzer, batches(x, labels), tmp_path / "whole.h5", target=label, unit=8)
+    analyze_dataset(analyzer, batches(x, 4, labels), tmp_path / "whole.h5", target=label, unit=8)
     parts = []
     for i, rows in enumerate((slice(0, 28), slice(28, N))):
-        stream = batches(x[rows], labels[rows])
+        stream = batches(x[rows], 4, labels[rows])
         parts.append(analyze_dataset(analyzer, stream, tmp_path / f"{i}.h5", target=label, unit=8, shard=(i, 2)))
     join_stores(parts, tmp_path / "joined.h5")
     assert (tmp_path / "joined.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
@@ -80,14 +64,16 @@ def test_keys_of_streams(analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Pa
 
     def part(i: int, keys: list[str]) -> Store:
         file = tmp_path / f"{i}{keys[0]}.h5"
-        return analyze_dataset(analyzer, batches(x[8 * i : 8 * i + 8], labels), file, keys=keys, unit=8, shard=(i, 2))
+        return analyze_dataset(
+            analyzer, batches(x[8 * i : 8 * i + 8], 4, labels), file, keys=keys, unit=8, shard=(i, 2)
+        )
 
     short, long = [*"abcdefgh"], [f"{i}.png" for i in range(8)]
     joined = join_stores([part(0, short), part(1, long)], tmp_path / "joined.h5")
     assert joined.keys.tolist() == [*short, *long]
     with pytest.raises(ValueError, match=r"the sample c is in .*0a\.h5' and in .*1z\.h5'"):
         join_stores([tmp_path / "0a.h5", part(1, [*"zyxcwvut"])], tmp_path / "other.h5")
-    twice = analyze_dataset(analyzer, batches(x[:8], labels), tmp_path / "2.h5", keys=long, unit=8, shard=(1, 2))
+    twice = analyze_dataset(analyzer, batches(x[:8], 4, labels), tmp_path / "2.h5", keys=long, unit=8, shard=(1, 2))
     with pytest.raises(ValueError, match="hold the same samples"):
         join_stores([tmp_path / "0a.h5", twice], tmp_path / "other.h5")
     assert not (tmp_path / "other.h5").exists()
