@@ -285,12 +285,15 @@ class Analyzer(Tabled):
         conditions: Any = None,
         audit: bool = False,
         batch_size: int | str | None = None,
+        filled_to: int = 1,
         verbose: int = 0,
     ) -> Iterator[tuple[slice, Explanation]]:
         """As `explain`, batch by batch: memory does not grow with the number of samples.
 
         Args:
             x, neuron_selection, layers, bias, target, conditions, audit, batch_size, verbose: As for `explain`.
+            filled_to: How many samples most batches have: the last one is filled up to it, so that its samples are
+                rounded as they would be in any other.
 
         Yields:
             `(rows, explanation)`: which samples, counted through all batches, and their explanation.
@@ -302,7 +305,7 @@ class Analyzer(Tabled):
             ...     file[rows] = explanation.layers["conv3"]
         """
         selection = one_of(neuron_selection, target)
-        batches = self._explanations(x, selection, batch_size, verbose, layers, bias, conditions, audit)
+        batches = self._explanations(x, selection, batch_size, verbose, layers, bias, conditions, audit, filled_to)
         return ((batch.rows, found) for batch, found in batches)
 
     def audit(self, x: Any, neuron_selection: Any = None, *, target: Any = None) -> Audit:
@@ -441,6 +444,7 @@ class Analyzer(Tabled):
         bias: bool = False,
         conditions: Any = None,
         audit: bool = False,
+        filled_to: int = 1,
     ) -> Iterator[tuple[Batch, Explanation]]:
         request = Request(
             self.method, self.options, self.description, neuron_selection, layers, bias, conditions, audit
@@ -448,7 +452,7 @@ class Analyzer(Tabled):
         data = Data(x)
         pipelines = self._engine.pipelines_for(data.first)
         size = self._engine.batch_size(batch_size, pipelines, data.first)
-        return map(self._remarked, request.explanations(data, pipelines, size, verbose))
+        return map(self._remarked, request.explanations(data, pipelines, size, verbose, filled_to))
 
     def get_config(self) -> dict[str, Any]:
         """The configuration, without the model, as plain data that JSON can hold."""

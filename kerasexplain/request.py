@@ -27,7 +27,7 @@ from kerasexplain.runtime.inputs import by_input, count_of, model_inputs
 from kerasexplain.runtime.method import Method
 from kerasexplain.runtime.passes import Passes
 from kerasexplain.runtime.results import Progress
-from kerasexplain.runtime.selection import Contrast, Selection, is_per_sample, select
+from kerasexplain.runtime.selection import Contrast, Selection, is_per_sample, select, unambiguous
 from kerasexplain.runtime.streams import Batch, Data, ahead
 
 
@@ -90,7 +90,7 @@ class Request:
             raise ValueError(f"{method.name!r} propagates no relevance that could be audited: use an lrp method")
 
     def explanations(
-        self, data: Data, pipelines: Pipelines, size: BatchSize, verbose: int
+        self, data: Data, pipelines: Pipelines, size: BatchSize, verbose: int, filled_to: int = 1
     ) -> Iterator[tuple[Batch, Explanation]]:
         """Explanations batch by batch: while one is made, the next batch is prepared.
 
@@ -99,11 +99,12 @@ class Request:
             pipelines: Of the analyzer.
             size: How many samples run at once.
             verbose: 1 shows a progress bar.
+            filled_to: How many samples most batches have.
         """
         names = pipelines.first.graph.input_names
         total = None if data.is_stream else count_of(by_input(data.first, names)[0], names)
         progress = Progress(total) if verbose else None
-        usual = 1  # how many samples the largest batch so far has
+        usual = filled_to  # how many samples the largest batch so far has
         again = self.method.answer if type(self.method).answer is Method.answer else None
         batches = data.batches(names, functools.partial(model_inputs, pipelines), size)
         with contextlib.closing(batches if total is not None and total <= size.now else ahead(batches)) as coming:
@@ -166,7 +167,7 @@ class Request:
         return selection, question, operands
 
     def _selection(self, batch: Batch, shape: Shape) -> Selection:
-        given = self.neuron_selection
+        given = unambiguous(self.neuron_selection, batch.total, shape)
         if callable(given):
             given = given(batch.given)
         elif isinstance(given, Contrast):

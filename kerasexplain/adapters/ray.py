@@ -14,6 +14,7 @@ from kerasexplain import compat
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.create import create_analyzer, load_analyzer
 from kerasexplain.foundation.errors import InputError, nearest
+from kerasexplain.runtime.selection import is_per_sample
 
 #: The parts of an explanation that become columns.
 PARTS = ("relevance", "output", "neuron", "explained")
@@ -23,7 +24,8 @@ class Explain:
     """A callable for `map_batches` of a `ray.data.Dataset`, which makes one in each of its actors.
 
     It adds the columns `relevance`, `output`, `neuron` and `explained`, as `Explanation` has them; where the model has
-    several inputs or outputs, one for each, `relevance.NAME` and `output.NAME`. An actor that ends is started again by
+    several inputs or outputs, one for each, `relevance.NAME` and `output.NAME`. There is no `neuron` where all of an
+    output is explained. An actor that ends is started again by
     Ray, and its batches run again.
 
     Args:
@@ -37,7 +39,8 @@ class Explain:
         **options: Of the analyzer, as for `create_analyzer`.
 
     Raises:
-        ValueError: An option is not legal, or stands beside a saved analyzer, which has its own.
+        ValueError: An option is not legal, or stands beside a saved analyzer, which has its own; or `inputs` names no
+            columns.
         UnsupportedModelError: The model cannot be explained.
 
     Example:
@@ -58,6 +61,8 @@ class Explain:
         custom_objects: dict[str, Any] | None = None,
         **options: Any,
     ) -> None:
+        if not isinstance(inputs, str) and not (isinstance(inputs, Mapping) and inputs):
+            raise ValueError(f"inputs must be the name of a column, or a dict of columns by input, got {inputs!r:.60}")
         found = compat.load_model(model, custom_objects) if isinstance(model, (str, os.PathLike)) else model
         self.inputs, self.target, self.prefix = inputs, target, prefix
         self.analyzer: Analyzer
@@ -81,7 +86,7 @@ class Explain:
         columns = [self.inputs] if isinstance(self.inputs, str) else list(self.inputs.values())
         arrays = [_column(batch, column) for column in columns]
         x = arrays[0] if isinstance(self.inputs, str) else dict(zip(self.inputs, arrays, strict=True))
-        target = _column(batch, self.target) if isinstance(self.target, str) else self.target
+        target = _column(batch, self.target) if isinstance(self.target, str) else self._of_all()
         found = self.analyzer.explain(x, target)
         new = {
             f"{self.prefix}{name}": array
@@ -92,6 +97,16 @@ class Explain:
         if taken:
             raise InputError(f"there are columns {taken} already: choose a prefix= for the new ones")
         return {**batch, **new}
+
+    def _of_all(self) -> Any:
+        """The target of all samples.
+
+        Raises:
+            InputError: It has an entry for each: batches come in any order and of any size.
+        """
+        if self.target is not None and is_per_sample(self.target, self.analyzer.graph.explained.shape):
+            raise InputError("target has an entry for each sample: put it in a column, and pass the column's name")
+        return self.target
 
 
 def _column(batch: Mapping[str, np.ndarray], name: str) -> np.ndarray:

@@ -18,6 +18,7 @@ from kerasexplain.backend.precision import check_honoured
 from kerasexplain.backend.switch import differentiated as differentiated
 from kerasexplain.backend.switch import is_differentiated, is_relevance_pass
 from kerasexplain.backend.switch import relevance_pass as relevance_pass
+from kerasexplain.foundation.errors import plain
 
 Tensor = Any
 
@@ -184,7 +185,13 @@ def export(
             with keras.StatelessScope(state_mapping=state, initialize_variables=False), _products_in(precision):
                 return function.compute(dict(zip(function.arguments, given, strict=True)))
 
-        found = jax.export.export(jax.jit(traced))(like, *_symbolic(function))
+        try:
+            found = jax.export.export(jax.jit(traced))(like, *_symbolic(function))
+        except jax.errors.InconclusiveDimensionOperation as error:
+            raise ValueError(
+                f"JAX cannot export {name!r} with sizes that are open: let keras.Input say all sizes but that of the "
+                f"batch, and pass batch_size= if that is not enough ({plain(error)})"
+            ) from error
         (folder / f"{name}.jax").write_bytes(found.serialize())
 
 

@@ -10,6 +10,7 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import optree
 import tensorflow as tf
@@ -196,7 +197,7 @@ class compiled:  # noqa: N801 - used as a function
 
         self._given = [tf.TensorSpec(shape, dtype) for shape, dtype in signature]
         strategy = _mirroring(variables) if is_by_row and all(None in shape for shape, _ in signature) else None
-        whole = traced if strategy is None else _shared(traced, strategy, len(self._given), jit_compile)
+        whole = traced if strategy is None else _shared(traced, strategy, len(self._given), jit_compile, variables)
         jit_compile = jit_compile and strategy is None  # it compiles for one device
         self._further = further
         specs = [*self._given, *map(tf.TensorSpec.from_tensor, further())]
@@ -240,7 +241,12 @@ def export(
     try:
         tf.saved_model.save(module, os.fspath(folder), signatures, options)
     except AssertionError as error:
-        raise ValueError(f"TensorFlow cannot save what the model holds besides variables: {plain(error)}") from error
+        raise ValueError(
+            "TensorFlow cannot save what the model holds besides weights, such as the state of a layer with "
+            f"stateful=True: {plain(error)}"
+        ) from error
+    except tf.errors.OpError as error:
+        raise OSError(f"the export cannot be written to {os.fspath(folder)!r}: {plain(error)}") from error
 
 
 def _signature(function: Exportable, jit_compile: bool) -> Any:
@@ -288,9 +294,16 @@ def _mirroring(variables: Sequence[Any]) -> tf.distribute.MirroredStrategy | Non
 
 
 def _shared(
-    function: Callable[[list[Tensor]], Any], strategy: tf.distribute.MirroredStrategy, count: int, jit_compile: bool
+    function: Callable[[list[Tensor]], Any],
+    strategy: tf.distribute.MirroredStrategy,
+    count: int,
+    jit_compile: bool,
+    variables: Sequence[Any],
 ) -> Callable[[list[Tensor]], Any]:
-    """The same function, of which every device computes some rows, from its own copy of the variables.
+    """The same function, of which every device computes some rows, from its own copy of what is trained.
+
+    Copies of what is not trained come apart, such as the statistics of normalisation, which each device gathers of its
+    own samples: the model is the one with the first copy, which it computes with and is saved with.
 
     `Strategy.run` traces in a thread for each device, where context variables have their defaults.
 
@@ -299,12 +312,16 @@ def _shared(
         strategy: Has the devices.
         count: How many of the inputs have rows; the others are the same for all.
         jit_compile: Whether XLA compiles: one program for each device.
+        variables: What the function reads.
     """
+    apart = [variable for variable in variables if not variable.trainable and _mirroring([variable]) is not None]
     devices = strategy.extended.worker_devices
 
     def on(replica: int, inputs: list[Tensor]) -> Any:
         with tf.distribute.ReplicaContext(strategy, replica):  # by which the copy of a variable is chosen
-            return function(inputs)
+            first = [(variable, variable.value.values[0]) for variable in apart]
+            with keras.StatelessScope(state_mapping=first, initialize_variables=False):
+                return function(inputs)
 
     def run(inputs: list[Tensor]) -> Any:
         split = [tf.split(x, len(devices), x.shape.as_list().index(None)) for x in inputs[:count]]

@@ -20,7 +20,8 @@ def mask(
     """How much each output is explained, `(batch, outputs)` like the flat output, and the flat index, if it is one.
 
     Args:
-        kind: "max", "index", "weights"; "target", an index or `LARGEST`; or "any", where the numbers say which.
+        kind: "max", "index", "weights"; "target", an index or `LARGEST`, and `NONE` for what is neither; or "any",
+            where the numbers say which.
         values: The indices; of "any", `LARGEST` and `NONE` may be among them.
         given: The weights; of "any" they are added, and may be one of 0 for all outputs.
         flat: The flat output.
@@ -28,11 +29,14 @@ def mask(
     """
     if kind == "weights":
         return ops.cast(given, flat.dtype), None
-    index = ops.argmax(ranking, axis=-1) if kind == "max" else values
+    index: Any = ops.argmax(ranking, axis=-1) if kind == "max" else values
     if kind in ("any", "target"):
         assert values is not None
         index = ops.where(ops.equal(values, LARGEST), ops.cast(ops.argmax(ranking, axis=-1), values.dtype), values)
     outputs = ops.shape(flat)[-1] if flat.shape[-1] is None else flat.shape[-1]
+    if kind == "target":
+        is_known = ops.logical_and(index >= 0, index < ops.cast(outputs, index.dtype))
+        index = ops.where(is_known, index, ops.cast(NONE, index.dtype))
     chosen = ops.one_hot(index, outputs, dtype=flat.dtype)
     return (chosen + ops.cast(given, flat.dtype) if kind == "any" else chosen), index
 

@@ -109,9 +109,9 @@ class Verification:
 
     def _message_of_chance(self, output: int) -> str:
         return (
-            f"the output {self._graph.output_names[output]!r} of the model {self._model.name!r} is random, another one "
-            "each time the model is called, and so there is none to explain: take what is random out of the model, or "
-            "explain an output in front of it, output="
+            f"the output {self._graph.output_names[output]!r} of the model {self._model.name!r} is random, or goes by "
+            "a state that each call changes (stateful=True): it is another one each time, and so there is none to "
+            "explain. Take that out of the model, or explain an output in front of it, output="
         )
 
     def _message_of_batches(self, output: int) -> str:

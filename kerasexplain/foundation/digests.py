@@ -68,7 +68,8 @@ def _version(package: str) -> str:
 
 def changed(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """The names of the circumstances that differ; of versions, which ones."""
-    found = [name for name in now if name != "versions" and was.get(name) != now[name]]
+    named = dict.fromkeys([*now, *was])
+    found = [name for name in named if name != "versions" and was.get(name) != now.get(name)]
     before, after = was.get("versions") or {}, now["versions"]
     return found + [
         f"{package} (was {before.get(package, 'absent')}, is {after.get(package, 'absent')})"

@@ -130,12 +130,32 @@ def one_of(neuron_selection: Any, target: Any) -> Any:
 
 
 def is_per_sample(neuron_selection: Any, output_shape: tuple[int | None, ...]) -> bool:
-    """Whether a selection, which is no `Contrast`, has an entry for every sample, rather than one for all."""
+    """Whether a selection has an entry for every sample, rather than one for all; also a `Contrast` on one side."""
+    if isinstance(neuron_selection, Contrast):
+        return any(np.ndim(side) > 0 for side in (neuron_selection.target, neuron_selection.against))
     given, rank = np.asarray(neuron_selection), len(output_shape) - 1
     if given.dtype.kind in "fb" or (rank > 1 and given.ndim >= rank and not isinstance(neuron_selection, tuple)):
         # Weights and masks of regions have the output's axes; integers of two axes may be indices, one row a sample.
         return given.ndim > rank or (given.dtype.kind in "iu" and given.ndim == 2 and given.shape[1] == rank)
     return given.ndim > (1 if isinstance(neuron_selection, tuple) and rank > 1 else 0)
+
+
+def unambiguous(neuron_selection: Any, samples: int | None, output_shape: tuple[int | None, ...]) -> Any:
+    """A selection for all samples, such that it is the same selection for some of them.
+
+    A region of zeros and ones may have the shape that indices have for another number of samples.
+
+    Args:
+        neuron_selection: What the user gave.
+        samples: How many there are; None where that is not known, and there can be no index for each.
+        output_shape: Shape of the explained output, batch first.
+    """
+    if neuron_selection is None or callable(neuron_selection) or isinstance(neuron_selection, Contrast):
+        return neuron_selection
+    given, shape = np.asarray(neuron_selection), tuple(output_shape[1:])
+    if given.shape != shape or given.dtype.kind not in "iu" or isinstance(neuron_selection, tuple):
+        return neuron_selection
+    return given.astype(bool) if _is_region(given, -1 if samples is None else samples, shape) else neuron_selection
 
 
 def _size(shape: tuple[int | None, ...]) -> int:
@@ -237,6 +257,6 @@ def _indices(index: np.ndarray, shape: tuple[int | None, ...]) -> Selection:
         shown = int(wrong[0]) if len(shape) == 1 else tuple(int(i) for i in wrong)
         size = shape[0] if len(shape) == 1 else shape
         raise IndexError(f"neuron_selection {shown} is out of range: the output has {size} neurons per sample")
-    index = index % sizes
+    index = index.astype("int64") % sizes
     flat = np.ravel_multi_index(tuple(index.T), tuple(sizes))
     return Selection("index", flat.astype("int64"), index[:, 0] if len(shape) == 1 else index)

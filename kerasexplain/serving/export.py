@@ -12,6 +12,7 @@ import keras
 from kerasexplain.backend import export as write
 from kerasexplain.compiler.options import Options
 from kerasexplain.compiler.pipeline import Pipeline, Pipelines
+from kerasexplain.foundation.checks import check_count
 from kerasexplain.foundation.digests import of_arrays, of_model, versions
 from kerasexplain.foundation.errors import InputError, UnsupportedModelError
 from kerasexplain.runtime.differentiable import check_one_pass
@@ -39,9 +40,13 @@ def export(
     Raises: As `Analyzer.export`.
     """
     check_one_pass(method, options, "exported")
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
+        batch_size = int(batch_size)
     path = pathlib.Path(folder)
     check_folder(path)
     pipeline, count = _pipeline(model, pipelines, batch_size)
+    _check_sizes(options, pipeline)
     functions = Functions(method, options, pipeline, count)
     record = {**_record(model, method, description, functions), "batch_size": count}
     with written(path, record) as new:
@@ -66,6 +71,15 @@ def _pipeline(model: keras.Model, pipelines: Pipelines, batch_size: int | None) 
             "export, and let keras.Input say all other sizes"
         )
     return pipelines.of_shapes(tuple(shapes)), count
+
+
+def _check_sizes(options: Options, pipeline: Pipeline) -> None:
+    """Raises UnsupportedModelError where all of an output is explained, and its size is open."""
+    if options.neuron_selection_mode == "all" and None in pipeline.graph.explained.shape[1:]:
+        raise UnsupportedModelError(
+            f'neuron_selection_mode="all" explains the whole output, whose shape {pipeline.graph.explained.shape} is '
+            "open: let keras.Input say the sizes, or export without that mode"
+        )
 
 
 def _tables(model: keras.Model) -> list[Any]:

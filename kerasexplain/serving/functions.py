@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import keyword
 import math
 import re
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
 from kerasexplain.backend import Exportable
+from kerasexplain.compiler.neurons import NONE
 from kerasexplain.compiler.options import Options
 from kerasexplain.compiler.pipeline import Pipeline
 from kerasexplain.compiler.question import Given, Question
@@ -22,6 +25,8 @@ Tensor = Any
 
 #: The argument that says what is explained.
 TARGET = "target"
+#: Names of arguments that TensorFlow gives a meaning.
+_TAKEN = ("self",)
 #: By which share of a box an input may leave it: rounding.
 _TOLERANCE = 1e-6
 
@@ -44,7 +49,7 @@ class TensorNames:
     def of(cls, pipeline: Pipeline) -> TensorNames:
         """The names that a model's own give."""
         graph = pipeline.graph
-        arguments = _identifiers(graph.input_names, taken=(TARGET,))
+        arguments = _identifiers(graph.input_names, taken=(TARGET, *_TAKEN))
         outputs = _identifiers(graph.output_names)
         return cls(arguments, _results("relevance", arguments), _results("output", outputs))
 
@@ -54,7 +59,7 @@ def _identifiers(names: Sequence[str], taken: Sequence[str] = ()) -> tuple[str, 
     found: list[str] = []
     for name in names:
         plain = re.sub(r"[^0-9a-zA-Z_]", "_", name)
-        plain = plain if re.match("[a-zA-Z]", plain) else f"input_{plain}"
+        plain = plain if re.match("[a-zA-Z]", plain) and not keyword.iskeyword(plain) else f"input_{plain}"
         tried, number = plain, 0
         while tried in (*taken, *found):
             number += 1
@@ -124,40 +129,28 @@ class Functions:
         return dict(zip(self.names.outputs, found["outputs"], strict=True))
 
     def _explain(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        target = tensors[TARGET]
-        size = self._size()
-        is_known = target >= -1
-        if size is not None:
-            is_known = ops.logical_and(is_known, target < size)
-        return self._answer("target", Given(self._given(tensors), selection=target), is_known)
+        return self._answer("target", Given(self._given(tensors), selection=tensors[TARGET]))
 
     def _explain_largest(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         return self._answer("max", Given(self._given(tensors)))
 
     def _explain_all(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         inputs = self._given(tensors)
-        size = self._size()
-        assert size is not None
+        size = math.prod(size or 1 for size in self._pipeline.graph.explained.shape[1:])  # none is open
         ones = ops.ones((ops.shape(inputs[0])[0], size), dtype=self._pipeline.twin.execution.dtype_of_relevance)
         return self._answer("weights", Given(inputs, weights=ones))
 
     def _given(self, tensors: dict[str, Tensor]) -> list[Tensor]:
         return [tensors[name] for name in self.names.arguments]
 
-    def _size(self) -> int | None:
-        """How many neurons the explained output has; None where it leaves that open."""
-        known = [size for size in self._pipeline.graph.explained.shape[1:] if size is not None]
-        is_open = len(known) < len(self._pipeline.graph.explained.shape) - 1
-        return None if is_open else math.prod(known)
-
-    def _answer(self, selection: str, given: Given, is_known: Tensor | None = None) -> dict[str, Tensor]:
+    def _answer(self, selection: str, given: Given) -> dict[str, Tensor]:
         """The results of an explanation: no numbers for samples that it is not for."""
         execution = self._pipeline.twin.execution
         taps = tuple(execution.bias_taps())
         found = self._pipeline.program.tensors(Question(selection, self._start, taps, taps), given)
         holds = self._holds(found["outside"], given.inputs)
-        if is_known is not None:
-            holds.append(is_known)
+        if selection == "target":
+            holds.append(found["flat_index"] != NONE)
 
         def numbers(tensor: Tensor) -> Tensor:
             for each in holds:
@@ -170,10 +163,7 @@ class Functions:
         result |= {name: numbers(tensor) for name, tensor in relevance}
         result["explained"] = numbers(found["explained"])
         if "flat_index" in found:
-            index = found["flat_index"]
-            if is_known is not None:
-                index = ops.where(is_known, index, ops.cast(-1, index.dtype))
-            result["neuron"] = ops.cast(index, "int32")
+            result["neuron"] = ops.cast(found["flat_index"], "int32")
         if self._pipeline.composite.biases:
             shares = [ops.reshape(share, (-1,)) for share in found["taps"]]
             result["bias"] = numbers(sum(shares, ops.zeros_like(found["explained"])))
@@ -181,15 +171,13 @@ class Functions:
 
     def _holds(self, outside: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor]:
         """Of each promise about the inputs, by the method's rules or the analyzer's options, which samples keep it."""
-        holds = []
+        holds = [ops.all(ops.isfinite(rows), axis=1) for rows in map(_rows, inputs) if _is_float(rows)]
         for (_, rule), by in zip(self._pipeline.program.bounded, outside, strict=True):
             width = float(np.max(np.asarray(rule.high) - np.asarray(rule.low)))
             holds.append(by <= _TOLERANCE * width)
         if self._options.input_range is not None:
             low, high = self._options.input_range
-            for x in inputs:
-                numbers = ops.reshape(x, (ops.shape(x)[0], -1))
-                holds.append(ops.all(ops.logical_and(numbers >= low, numbers <= high), axis=1))
+            holds += [ops.all(ops.logical_and(rows >= low, rows <= high), axis=1) for rows in map(_rows, inputs)]
         return [*holds, *self._indices(inputs)]
 
     def _indices(self, inputs: Sequence[Tensor]) -> list[Tensor]:
@@ -205,3 +193,12 @@ class Functions:
             numbers = ops.reshape(index, (ops.shape(inputs[0])[0], -1))
             holds.append(ops.all(ops.logical_and(numbers >= 0, numbers < size), axis=1))
         return holds
+
+
+def _rows(x: Tensor) -> Tensor:
+    """The numbers of each sample."""
+    return ops.reshape(x, (ops.shape(x)[0], -1))
+
+
+def _is_float(x: Tensor) -> bool:
+    return "float" in keras.backend.standardize_dtype(x.dtype)

@@ -19,6 +19,8 @@ from kerasexplain.store.reading import Store
 BESIDE = ("scipy", "scikit-image", "scikit-learn")
 #: What "changed" is said of, where it is not told which part of a model it is.
 MODEL = "the model or its weights"
+#: A digest of all keys that were given.
+KEYS = "the keys"
 #: Which part of the data a store holds, where it is not all: `[index, count]`.
 SHARD = "the shard"
 
@@ -31,8 +33,14 @@ def circumstances(analyzer: Analyzer, **asked: Any) -> dict[str, Any]:
         **asked: What else decides, as plain data.
 
     Raises:
+        ValueError: The model has no weights yet.
         TypeError: The analyzer's configuration cannot be told from another: it holds a function without a name.
     """
+    if not analyzer.model.built:
+        raise ValueError(
+            f"the model {analyzer.model.name!r} has not been called, so that its weights are not known yet: call it "
+            "once, or pass example= to create_analyzer"
+        )
     method = analyzer.method
     fitted = {name: getattr(method, name) for name in method.fitted_fields if getattr(method, name) is not None}
     config = analyzer.get_config()

@@ -11,10 +11,11 @@ import numpy as np
 
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.foundation.checks import check_choice, check_count
+from kerasexplain.foundation.digests import of_model
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.runtime.results import Progress
 from kerasexplain.runtime.streams import behind
-from kerasexplain.store.circumstances import SHARD, check_path, check_same, circumstances, digest, told
+from kerasexplain.store.circumstances import MODEL, SHARD, check_path, check_same, circumstances, digest, told
 from kerasexplain.store.format import PRECISIONS
 from kerasexplain.store.reading import Store
 from kerasexplain.store.source import source_of
@@ -73,8 +74,8 @@ def analyze_dataset(
 
     Raises:
         FileExistsError: The file is there, and `resume` is False.
-        ValueError: The file is something else, is damaged, or was made of something else, which is told; or an option
-            has no legal value.
+        ValueError: The file is something else, is damaged, or was made of something else, which is told; the model has
+            no weights yet, or they change meanwhile; or an option has no legal value.
         BlockingIOError: Another process writes to it.
         TypeError: The analyzer's configuration cannot be saved, so that no later run could know it again.
         OSError: There is no room, say; what was done is kept.
@@ -101,6 +102,7 @@ def analyze_dataset(
             "the batch size": batch,
             "the form of the file": {"unit": unit, "precision": precision, "compression": compression},
             "the number of samples": source.whole,
+            **source.told_of_keys(),
             **({} if shard is None else {SHARD: list(shard)}),
         },
     )
@@ -112,6 +114,7 @@ def analyze_dataset(
             check_same(held, made_of)
             source.check_held(held)
             if held.is_complete:
+                source.check_complete(held)
                 writer.finish()
                 return held
         progress = Progress(source.total) if verbose else None
@@ -132,6 +135,8 @@ def analyze_dataset(
                 later(part)
         if writer.state is None:
             raise InputError("there is no data: it holds no sample")
+        if of_model(analyzer.model) != made_of[MODEL]:
+            raise ValueError(f"{MODEL} changed while samples were explained: {str(path)!r} holds samples of both")
         writer.append({}, record, is_complete=True)
         writer.finish()
         if progress is not None and source.total is None:

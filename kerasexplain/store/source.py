@@ -15,11 +15,12 @@ import numpy as np
 
 from kerasexplain.analyzer import Analyzer
 from kerasexplain.explanation import Explanation
+from kerasexplain.foundation.digests import of_arrays
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.runtime.inputs import count_of
-from kerasexplain.runtime.selection import Contrast, is_per_sample
+from kerasexplain.runtime.selection import Contrast, is_per_sample, unambiguous
 from kerasexplain.runtime.streams import batches_of, is_stream
-from kerasexplain.store.circumstances import not_the_same
+from kerasexplain.store.circumstances import KEYS, not_the_same
 from kerasexplain.store.format import described, leaves
 from kerasexplain.store.reading import Store
 
@@ -37,17 +38,25 @@ class BatchSource:
         batches: Gives them, as what `explain_batches` takes of a stream, from a sample on where that can be chosen.
         target: What is explained of such batches.
         keys: A name for each sample, or None.
+        filled_to: How many samples most batches have.
         total: How many samples there are; None for a stream, which begins where it begins.
         whole: How many samples there are in all shards.
         row: Gives the sample of a number; None for a stream.
+        every_key: Those of all shards, as far as they are known.
     """
 
     batches: Callable[[int], Iterator[Any]]
     target: Any
     keys: np.ndarray | None
+    filled_to: int = 1
     total: int | None = None
     whole: int | None = None
     row: Callable[[int], Any] | None = None
+    every_key: np.ndarray | None = None
+
+    def told_of_keys(self) -> dict[str, str]:
+        """A digest of all keys, among the circumstances of a store."""
+        return {} if self.every_key is None else {KEYS: of_arrays(self.every_key)}
 
     def check_held(self, held: Store) -> None:
         """Raises ValueError unless the samples that are in a store are the first of the data.
@@ -64,6 +73,11 @@ class BatchSource:
             if _digests(self.row(int(number)))[0] != digests[number]:
                 raise not_the_same(held, f"sample {number}, or the order of the data,")
 
+    def check_complete(self, held: Store) -> None:
+        """Raises ValueError unless the samples in a store are all of the data: a stream is read to its end for that."""
+        if self.row is None and next(self._left(held, collections.deque()), None) is not None:
+            raise not_the_same(held, f"the data, of which there are more than {len(held)} samples,")
+
     def explained(
         self, analyzer: Analyzer, held: Store | None, asked: dict[str, Any], record: dict[str, Any]
     ) -> Iterator[Arrays]:
@@ -77,7 +91,8 @@ class BatchSource:
         """
         done = 0 if held is None else len(held)
         coming: collections.deque[tuple[int, np.ndarray]] = collections.deque()
-        batches = self._left(held, coming)
+        sizes = [self.filled_to]
+        batches = self._left(held, coming, sizes)
         first = next(batches, None)
         if first is None:
             return
@@ -86,7 +101,8 @@ class BatchSource:
             yield first
             yield from batches
 
-        for _, found in analyzer.explain_batches(chained(), target=self.target, **asked):
+        asked = {**asked, "target": self.target, "filled_to": max(sizes)}
+        for _, found in analyzer.explain_batches(chained(), **asked):
             begin, digests = coming.popleft()
             if len(found.explained) != len(digests):
                 raise InputError(
@@ -98,8 +114,16 @@ class BatchSource:
         if self.keys is not None and self.total is None and len(self.keys) != begin + len(digests):
             raise InputError(f"there are {len(self.keys)} keys for {begin + len(digests)} samples")
 
-    def _left(self, held: Store | None, coming: collections.deque[tuple[int, np.ndarray]]) -> Iterator[Any]:
-        """The batches with samples that are in no store; what is in one is compared on the way."""
+    def _left(
+        self, held: Store | None, coming: collections.deque[tuple[int, np.ndarray]], sizes: list[int] | None = None
+    ) -> Iterator[Any]:
+        """The batches with samples that are in no store; what is in one is compared on the way.
+
+        Args:
+            held: The store, if there is one.
+            coming: Gets, of each batch, the number of its first sample and the checksums.
+            sizes: Gets the sizes of batches that are passed over.
+        """
         done = 0 if held is None else len(held)
         begin = done if self.row is not None else 0
         for batch in self.batches(begin):
@@ -112,6 +136,8 @@ class BatchSource:
             if begin + len(digests) > done:
                 coming.append((begin, digests))
                 yield batch
+            elif sizes is not None:
+                sizes.append(len(digests))
             begin += len(digests)
         if begin < done:
             assert held is not None
@@ -136,15 +162,21 @@ def source_of(
     """
     names = None if keys is None else _as_keys(keys)
     if is_stream(data):
-        return BatchSource(lambda _: batches_of(data), target, names)
+        return BatchSource(lambda _: batches_of(data), target, names, every_key=names if part[1] == 1 else None)
     if isinstance(data, (list, tuple)) and not any(hasattr(entry, "shape") for entry in data):
         data = np.asarray(data)
-    arrays = keras.tree.flatten_with_path(data)
-    total = count_of([array for _, array in arrays], [str(path[0]) if path else "x" for path, _ in arrays])
+    arrays = {str(path[0]) if path else "x": array for path, array in keras.tree.flatten_with_path(data)}
+    for name, array in arrays.items():
+        if not hasattr(array, "shape"):
+            raise InputError(f"data must be arrays, or a stream of batches; {name!r} is {type(array).__name__}")
+    if not arrays:
+        raise InputError("there is no data: it holds no array")
+    total = count_of(list(arrays.values()), list(arrays))
     if names is not None and len(names) != total:
         raise InputError(f"there are {len(names)} keys for {total} samples")
 
     low, high = _span(total, *part)
+    every_key = names
 
     def rows(begin: int, end: int) -> Any:
         return keras.tree.map_structure(lambda array: array[begin:end], data)
@@ -163,9 +195,11 @@ def source_of(
         batches,
         None if target is None else of_batch,
         names,
+        batch,
         high - low,
         total,
         lambda number: rows(low + number, low + number + 1),
+        every_key,
     )
 
 
@@ -183,7 +217,9 @@ def _of_rows(target: Any, rows: slice, total: int, analyzer: Analyzer) -> Any:
     """The part of a target for some samples, if it has one for each."""
     if isinstance(target, Contrast):
         return Contrast(*(_part(side, np.ndim(side) > 0, rows, total) for side in (target.target, target.against)))
-    return _part(target, is_per_sample(target, analyzer.graph.explained.shape), rows, total)
+    shape = analyzer.graph.explained.shape
+    target = unambiguous(target, total, shape)
+    return _part(target, is_per_sample(target, shape), rows, total)
 
 
 def _part(given: Any, is_each: bool, rows: slice, total: int) -> Any:

@@ -125,6 +125,11 @@ class StoreWriter:
                 f"the samples differ in size: {path} is of {held.shape[1:]} for the first, and of {values.shape[1:]} "
                 f"from sample {held.shape[0]} on. A store holds samples of one size: make one store for each"
             )
+        if held.dtype.kind == "S" and held.dtype.itemsize < values.dtype.itemsize:
+            raise ValueError(
+                f"{path} are held with up to {held.dtype.itemsize} letters, and have up to {values.dtype.itemsize} "
+                f"from sample {held.shape[0]} on: they are not those that the file was begun with"
+            )
         begin = held.shape[0]
         held.resize(begin + len(values), axis=0)
         held[begin:] = values

@@ -90,3 +90,12 @@ def test_refusals(model: keras.Model, images: np.ndarray, tmp_path: pathlib.Path
     create_analyzer("gradient", model).save(tmp_path / "a.json")
     with pytest.raises(ValueError, match="has its own options: leave out 'batch_size'"):
         Explain(model, tmp_path / "a.json", batch_size=3)
+
+
+def test_targets_of_samples_come_in_a_column(model: keras.Model, images: np.ndarray) -> None:
+    with pytest.raises(InputError, match="target has an entry for each sample: put it in a column"):
+        Explain(model, "lrp.epsilon", target=np.arange(5) % 4)({"image": images})
+    assert "neuron" not in Explain(model, "lrp.epsilon", neuron_selection_mode="all")({"image": images})
+    for inputs in (None, ["image"], {}):
+        with pytest.raises(ValueError, match="inputs must be the name of a column, or a dict of columns by input"):
+            Explain(model, "lrp.epsilon", inputs=inputs)  # type: ignore[arg-type]

@@ -80,6 +80,39 @@ def test_a_mirrored_strategy() -> None:
     assert said.split("\n")[0] == "2 ['CPU:0', 'CPU:1'] 8 2"
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="strategies are TensorFlow's")
+def test_statistics_that_every_device_has_gathered_for_itself() -> None:
+    run("""
+        import tensorflow as tf
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+        def normalised():
+            keras.utils.set_random_seed(0)
+            inputs = keras.Input((5,))
+            x = keras.layers.BatchNormalization(momentum=0.5)(keras.layers.Dense(4)(inputs))
+            return keras.Model(inputs, keras.layers.Dense(3)(x))
+
+        x = np.random.default_rng(0).normal(size=(32, 5)).astype("float32")
+        x[1::2] *= 5
+        with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+            shared = normalised()
+            before = create_analyzer("lrp.epsilon", shared)
+            before.analyze(x)
+            shared.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+            shared.fit(x, np.arange(32) % 3, batch_size=8, verbose=0)
+        first, second = (copy.numpy() for copy in shared.layers[2].moving_mean.value.values)
+        assert np.abs(first - second).max() > 0.1
+        one = normalised()
+        one.set_weights(shared.get_weights())
+        expected = create_analyzer("lrp.epsilon", one).explain(x)
+        for analyzer in (before, create_analyzer("lrp.epsilon", shared)):
+            found = analyzer.explain(x)
+            np.testing.assert_allclose(found.output, expected.output, atol=1e-5)
+            np.testing.assert_allclose(found.relevance, expected.relevance, atol=1e-5)
+    """)
+
+
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="Keras distributes arrays on JAX")
 def test_data_parallel() -> None:
     said = run(

@@ -56,6 +56,28 @@ def test_masks_of_regions() -> None:
     np.testing.assert_allclose(two.explained, two.output[:, 0] + two.output[:, 2], rtol=1e-5)
 
 
+@pytest.mark.parametrize("batch_size", [2, 4, 8])
+def test_a_mask_of_a_region_is_one_whatever_the_batch_size(batch_size: int) -> None:
+    x = np.random.default_rng(0).normal(size=(8, 4, 3)).astype("float32")
+    inputs = keras.Input((4, 3))
+    analyzer = create_analyzer("lrp.epsilon", keras.Model(inputs, keras.layers.Dense(2)(inputs)))
+    mask = np.array([[0, 1], [1, 1], [0, 0], [1, 0]])  # which could be two indices, one for each axis, of four samples
+    expected = analyzer.analyze(x, mask.astype(bool))
+    np.testing.assert_allclose(analyzer.analyze(x, mask, batch_size=batch_size), expected, rtol=1e-5, atol=1e-6)
+    indices = np.tile(mask, (2, 1))
+    both = np.concatenate([analyzer.analyze(x[i : i + 1], tuple(indices[i])) for i in range(8)])
+    np.testing.assert_allclose(analyzer.analyze(x, indices, batch_size=batch_size), both, rtol=1e-5, atol=1e-6)
+
+
+def test_indices_of_every_integer_dtype() -> None:
+    inputs = keras.Input((5,))
+    analyzer = create_analyzer("lrp.epsilon", keras.Model(inputs, keras.layers.Dense(3)(inputs)))
+    x = np.random.default_rng(0).normal(size=(4, 5)).astype("float32")
+    expected = analyzer.analyze(x, [0, 2, 1, 2])
+    for dtype in ("uint8", "uint16", "uint32", "uint64", "int8", "int64"):
+        np.testing.assert_array_equal(analyzer.analyze(x, np.array([0, 2, 1, 2], dtype)), expected)
+
+
 def test_target_is_another_name_of_the_selection() -> None:
     analyzer, x = create_analyzer("lrp.epsilon", dense()), random(3, 4)
     expected = analyzer.analyze(x, [2, 0, 1])

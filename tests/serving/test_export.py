@@ -15,63 +15,12 @@ from keras import layers
 import kerasexplain
 from kerasexplain import registry
 from kerasexplain.analyzer import Analyzer
+from tests.helpers.exports import attention, called, images, network, of_two_inputs, shifted
 
 BACKEND = keras.backend.backend()
 pytestmark = pytest.mark.not_on("torch", "PyTorch has no file for relevance passes")
 if BACKEND == "jax":
     pytest.importorskip("flatbuffers")
-
-
-def called(folder: pathlib.Path, name: str, **arguments: Any) -> dict[str, np.ndarray]:
-    """A function of an export, by the framework alone."""
-    if BACKEND == "tensorflow":
-        import tensorflow as tf
-
-        function = tf.saved_model.load(os.fspath(folder)).signatures[name]
-        specs = function.structured_input_signature[1]
-        tensors = {key: tf.constant(value, specs[key].dtype) for key, value in arguments.items()}
-        return {key: tensor.numpy() for key, tensor in function(**tensors).items()}
-    import jax.export
-
-    with np.load(folder / "weights.npz") as weights:
-        found = jax.export.deserialize((folder / f"{name}.jax").read_bytes())
-        return {key: np.asarray(tensor) for key, tensor in found.call(dict(weights), *arguments.values()).items()}
-
-
-def shifted(model: keras.Model) -> keras.Model:
-    """The model with biases and statistics that are not zero."""
-    rng = np.random.default_rng(1)
-    for weight in model.weights:
-        if "seed" not in weight.path:
-            weight.assign(np.asarray(weight) + rng.uniform(0.02, 0.2, weight.shape))
-    return model
-
-
-def network() -> keras.Model:
-    inputs = keras.Input((6, 6, 2), name="image")
-    x = layers.Conv2D(3, 3, activation="relu", name="conv")(inputs)
-    x = layers.MaxPooling2D()(layers.BatchNormalization()(x))
-    return shifted(keras.Model(inputs, layers.Dense(4, activation="softmax", name="digits")(layers.Flatten()(x))))
-
-
-def of_two_inputs() -> keras.Model:
-    """An image and words, a class and a number; one name is no identifier, one is that of another argument."""
-    image, words = keras.Input((4, 3), name="target"), keras.Input((None,), dtype="int32", name="words-of.it")
-    x = layers.LSTM(4)(layers.Embedding(7, 3, mask_zero=True)(words))
-    x = layers.Concatenate()([layers.Flatten()(image), x])
-    outputs = [layers.Dense(3, activation="softmax", name="kind")(x), layers.Dense(1, name="size")(x)]
-    return shifted(keras.Model([image, words], outputs))
-
-
-def attention() -> keras.Model:
-    x = inputs = keras.Input((5, 4), name="tokens")
-    x = layers.Add()([x, layers.MultiHeadAttention(2, 2)(x, x)])
-    x = layers.Dense(4, activation="gelu")(layers.LayerNormalization()(x))
-    return shifted(keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling1D()(x))))
-
-
-def images(count: int = 3) -> np.ndarray:
-    return np.random.default_rng(0).uniform(-1, 1, (count, 6, 6, 2))
 
 
 def compare(analyzer: Analyzer, x: np.ndarray, folder: pathlib.Path, tolerance: float) -> dict[str, np.ndarray]:
@@ -162,60 +111,6 @@ def test_inputs_and_outputs_have_their_names(tmp_path: pathlib.Path) -> None:
     assert record["functions"]["explain"] == ["target_1", "words_of_it", "target"]
 
 
-def test_there_are_no_numbers_where_the_analyzer_would_raise(tmp_path: pathlib.Path) -> None:
-    analyzer = kerasexplain.create_analyzer("lrp.z_plus", network(), input_range=(-1, 1))
-    analyzer.export(tmp_path / "export")
-    x = images(5).astype("float32")
-    x[3, 0, 0, 0] = 1.5
-    found = called(tmp_path / "export", "explain", image=x, target=np.array([0, 4, -1, 1, -2]))
-    told = [True, False, True, False, False]
-    np.testing.assert_array_equal(np.isfinite(found["explained"]), told)
-    np.testing.assert_array_equal(np.isfinite(found["bias"]), told)
-    np.testing.assert_array_equal(np.isfinite(found["relevance"]).reshape(5, -1).all(axis=1), told)
-    np.testing.assert_array_equal(np.isfinite(found["relevance"]).reshape(5, -1).any(axis=1), told)
-    assert np.isfinite(found["output"]).all()
-    np.testing.assert_array_equal(found["neuron"][2:], [found["output"][2].argmax(), 1, -1])
-    assert found["neuron"][1] == -1
-
-
-@pytest.mark.parametrize("jit_compile", [False, True])
-def test_every_sample_has_a_target_of_its_own(jit_compile: bool, tmp_path: pathlib.Path) -> None:
-    kerasexplain.create_analyzer("lrp.epsilon", network(), jit_compile=jit_compile).export(tmp_path / "export")
-    for count, target in ((3, [1]), (3, [1, 2]), (1, [1, 2, 0])):
-        with pytest.raises(Exception, match=r"differ in their first axis|batch"):
-            called(tmp_path / "export", "explain", image=images(count).astype("float32"), target=np.array(target))
-
-
-def test_inputs_have_as_many_samples(tmp_path: pathlib.Path) -> None:
-    kerasexplain.create_analyzer("lrp.epsilon", of_two_inputs()).export(tmp_path / "export")
-    given = {"target_1": np.ones((3, 4, 3), "float32"), "words_of_it": np.ones((1, 5), "int32")}
-    for name in ("predict", "explain_largest"):
-        with pytest.raises(Exception, match=r"differ in their first axis|batch"):
-            called(tmp_path / "export", name, **given)
-
-
-def test_a_box_that_is_left_has_no_relevance(tmp_path: pathlib.Path) -> None:
-    analyzer = kerasexplain.create_analyzer("deep_taylor.bounded", network(), low=-1, high=1)
-    analyzer.export(tmp_path / "export")
-    x = images().astype("float32")
-    x[1] *= 2
-    found = called(tmp_path / "export", "explain_largest", image=x)
-    np.testing.assert_array_equal(np.isfinite(found["explained"]), [True, False, True])
-
-
-def test_ids_that_nobody_knows_have_no_relevance(tmp_path: pathlib.Path) -> None:
-    words = keras.Input((4,), dtype="int32", name="words")
-    x = layers.GlobalAveragePooling1D()(layers.Embedding(7, 3)(words))
-    kerasexplain.create_analyzer("lrp.epsilon", keras.Model(words, layers.Dense(2)(x))).export(tmp_path / "export")
-    given = np.array([[1, 2, 3, 4], [1, 2, 3, 7]], "int32")
-    if BACKEND == "tensorflow":  # which looks nothing up that is not there, on a CPU
-        with pytest.raises(Exception, match="7 is not in"):
-            called(tmp_path / "export", "explain_largest", words=given)
-    else:
-        found = called(tmp_path / "export", "explain_largest", words=given)
-        np.testing.assert_array_equal(np.isfinite(found["explained"]), [True, False])
-
-
 def test_the_whole_output_can_be_explained(tmp_path: pathlib.Path) -> None:
     analyzer = kerasexplain.create_analyzer("lrp.epsilon", network(), neuron_selection_mode="all")
     analyzer.export(tmp_path / "export")
@@ -260,56 +155,6 @@ def test_code_that_asks_for_the_batch_size_is_given_one(tmp_path: pathlib.Path) 
     expected = analyzer.analyze(x)
     found = called(tmp_path / "export", "explain_largest", tokens=x)
     np.testing.assert_allclose(found["relevance"], expected, atol=1e-6 * np.abs(expected).max())
-
-
-@pytest.mark.parametrize("name", ["integrated_gradients", "smoothgrad", "random", "occlusion", "deep_lift"])
-def test_methods_of_several_passes_are_refused(name: str, tmp_path: pathlib.Path) -> None:
-    analyzer = kerasexplain.create_analyzer(name, network())
-    with pytest.raises(ValueError, match=f"'{name}' is no single backward pass .* cannot be exported: choose a method"):
-        analyzer.export(tmp_path / "export")
-    assert not (tmp_path / "export").exists()
-
-
-def test_what_is_no_export_is_not_overwritten(tmp_path: pathlib.Path) -> None:
-    model, folder = network(), tmp_path / "models" / "1"
-    kerasexplain.create_analyzer("lrp.epsilon", model).export(folder)
-    first = json.loads((folder / "explainer.json").read_text())
-    kerasexplain.create_analyzer("lrp.z_plus", model).export(folder)
-    second = json.loads((folder / "explainer.json").read_text())
-    assert (first["analyzer"]["analyzer"], second["analyzer"]["analyzer"]) == ("lrp.epsilon", "lrp.z_plus")
-    assert first["model"] == second["model"]
-    assert [path.name for path in folder.parent.iterdir()] == ["1"]
-
-    analyzer = kerasexplain.create_analyzer("lrp.epsilon", model)
-    (folder / "notes.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match=r"holds 'notes\.txt', and is not overwritten"):
-        analyzer.export(folder)
-    assert (folder / "notes.txt").read_text() == "mine"
-    (folder / "notes.txt").unlink()
-    (folder / "explainer.json").write_text("{}")
-    with pytest.raises(FileExistsError, match="is no export"):
-        analyzer.export(folder)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(FileExistsError, match="is a file"):
-        analyzer.export(tmp_path / "file")
-    (tmp_path / "empty").mkdir()
-    analyzer.export(tmp_path / "empty")
-
-
-def test_a_failure_leaves_the_former_export(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    analyzer = kerasexplain.create_analyzer("lrp.epsilon", network())
-    analyzer.export(tmp_path / "export")
-    before = (tmp_path / "export" / "explainer.json").read_bytes()
-
-    def full(folder: pathlib.Path, *arguments: Any) -> None:
-        (folder / "half").write_text("")
-        raise OSError("no space left on the device")
-
-    monkeypatch.setattr("kerasexplain.serving.export.write", full)
-    with pytest.raises(OSError, match="no space"):
-        analyzer.export(tmp_path / "export")
-    assert (tmp_path / "export" / "explainer.json").read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["export"]
 
 
 def test_a_place_that_cannot_be_taken_leaves_the_former_export(

@@ -14,7 +14,7 @@ import pytest
 
 from kerasexplain import InputError, NotFiniteError, create_analyzer
 from kerasexplain.analyzer import Analyzer
-from kerasexplain.store import Store, analyze_dataset, durable
+from kerasexplain.store import Store, analyze_dataset, durable, join_stores
 from kerasexplain.store.durable import log_of
 from tests.helpers.stores import InterruptionError, N, after, batches
 
@@ -59,7 +59,7 @@ def test_what_changed_is_told_and_nothing_goes_on(model: keras.Model, x: np.ndar
     refused("the batch size changed", batch_size=4)
     refused("the form of the file changed", precision="float16")
     refused("the number of samples changed", x=x[:-1])
-    refused("the keys of the data, or their order, changed", keys=list(map(str, range(N))))
+    refused("the keys.* changed", keys=list(map(str, range(N))))
     refused("sample 0, or the order of the data, changed", x=x[::-1])
     other = x.copy()
     other[31, 0, 0, 0] += 1e-6
@@ -188,3 +188,94 @@ def test_the_log_of_another_run_does_nothing_to_a_complete_store(
     with pytest.raises(ValueError, match="is of another file"):
         analyze_dataset(analyzer, x, path, unit=8, resume=True)
     assert path.read_bytes() == complete
+
+
+def test_a_shard_goes_on_as_that_shard_alone(analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "0.h5"
+    analyze_dataset(analyzer, x, path, unit=8, shard=(0, 2))
+    was = path.read_bytes()
+    for data in (x, batches(x, 8)):
+        with pytest.raises(ValueError, match=r"the shard changed|the number of samples, the shard changed"):
+            analyze_dataset(analyzer, data, path, unit=8, resume=True)
+    other = analyze_dataset(analyzer, x, tmp_path / "1.h5", unit=8, shard=(1, 2))
+    with pytest.raises(ValueError, match="the shard changed"):
+        join_stores([path, other], path, resume=True)
+    assert path.read_bytes() == was
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_keys_that_were_not_there_before_are_refused(
+    analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path, is_stream: bool
+) -> None:
+    def asked(keys: list[str]) -> dict[str, Any]:
+        return {"data": batches(x, 8) if is_stream else x, "path": tmp_path / "r.h5", "keys": keys, "unit": 8}
+
+    keys = [f"{i}.png" for i in range(N)]
+    with pytest.raises(InterruptionError):
+        analyze_dataset(analyzer, callback=after(16), **asked(keys))
+    for other in ([*keys[:20], *(f"{i}.jpeg" for i in range(20, N))], [*keys, "50.png"] if is_stream else keys[::-1]):
+        with pytest.raises(ValueError, match=r"the keys.* changed"):
+            analyze_dataset(analyzer, resume=True, **asked(other))
+    store = analyze_dataset(analyzer, resume=True, **asked(keys))
+    assert store.keys.tolist() == keys
+
+
+def test_keys_of_a_share_are_never_cut(analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path) -> None:
+    asked: dict[str, Any] = {"path": tmp_path / "r.h5", "unit": 8, "shard": (0, 2)}
+    with pytest.raises(InterruptionError):
+        analyze_dataset(analyzer, batches(x, 8), keys=[f"{i}.png" for i in range(N)], callback=after(16), **asked)
+    longer = [*(f"{i}.png" for i in range(20)), *(f"{i}.jpeg" for i in range(20, N))]
+    with pytest.raises(ValueError, match="held with up to 6 letters, and have up to 7 from sample 16 on"):
+        analyze_dataset(analyzer, batches(x, 8), keys=longer, resume=True, **asked)
+
+
+def test_a_complete_store_of_a_stream_is_compared_with_all_of_it(
+    analyzer: Analyzer, x: np.ndarray, tmp_path: pathlib.Path
+) -> None:
+    path = tmp_path / "r.h5"
+    analyze_dataset(analyzer, batches(x[:32], 8), path, unit=16)
+    was = path.read_bytes()
+    changed = x[:32].copy()
+    changed[31, 0, 0, 0] += 1
+    for data, said in ((x, "more than 32 samples"), (x[:24], "24 samples where there were 32"), (changed, "sample 31")):
+        with pytest.raises(ValueError, match=f"{said}.* changed"):
+            analyze_dataset(analyzer, batches(data, 8), path, unit=16, resume=True)
+    assert len(analyze_dataset(analyzer, batches(x[:32], 8), path, unit=16, resume=True)) == 32
+    assert path.read_bytes() == was
+
+
+def test_the_last_samples_are_rounded_as_among_others(tmp_path: pathlib.Path) -> None:
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).normal(size=(65, 12, 12, 3)).astype("float32")
+    model = keras.Sequential([keras.Input((12, 12, 3)), keras.layers.Conv2D(16, 3, activation="relu")])
+    model = keras.Sequential([*model.layers, keras.layers.Flatten(), keras.layers.Dense(64), keras.layers.Dense(10)])
+    model.build((None, 12, 12, 3))
+    analyzer = create_analyzer("lrp.epsilon", model)
+    for name, data in (("array", lambda: x), ("stream", lambda: batches(x, 32))):
+        asked: dict[str, Any] = {"unit": 32, "batch_size": 32}
+        whole, path = tmp_path / f"{name}.h5", tmp_path / f"{name}_resumed.h5"
+        analyze_dataset(analyzer, data(), whole, **asked)
+        with pytest.raises(InterruptionError):
+            analyze_dataset(analyzer, data(), path, callback=after(64), **asked)
+        analyze_dataset(analyzer, data(), path, resume=True, **asked)
+        assert path.read_bytes() == whole.read_bytes()
+    parts = [analyze_dataset(analyzer, x, tmp_path / f"{i}.h5", shard=(i, 3), unit=32) for i in range(3)]
+    join_stores(parts, tmp_path / "joined.h5")
+    assert (tmp_path / "joined.h5").read_bytes() == (tmp_path / "array.h5").read_bytes()
+
+
+def test_weights_are_known_before_and_stay_what_they_are(tmp_path: pathlib.Path) -> None:
+    x = np.random.default_rng(0).normal(size=(40, 5)).astype("float32")
+    model = keras.Sequential([keras.layers.Dense(3)], name="late")
+    with pytest.raises(ValueError, match="the model 'late' has not been called, so that its weights are not known yet"):
+        analyze_dataset(create_analyzer("lrp.epsilon", model), x, tmp_path / "r.h5")
+    model(x[:1])
+    with pytest.raises(ValueError, match="the model or its weights changed while samples were explained"):
+        analyze_dataset(
+            create_analyzer("lrp.epsilon", model),
+            x,
+            tmp_path / "r.h5",
+            unit=32,
+            callback=lambda _: model.set_weights([2 * weight for weight in model.get_weights()]),
+        )
+    assert not Store(tmp_path / "r.h5").is_complete
