@@ -77,7 +77,8 @@ def create_method(name: str, **options: Any) -> Method:
             raise ValueError(f"{name!r} has no option {option!r}.{nearest(option, own | set(common_options.NAMES))}")
     missing = [field.name for field in fields if field.default is dataclasses.MISSING and field.name not in options]
     if missing:
-        raise ValueError(f"{name!r} needs {' and '.join(f'{option}=' for option in missing)}")
+        needed = " and ".join(f"{option}=" for option in missing)
+        raise ValueError(f"{name!r} needs {needed}, of which print(kerasexplain.analyzer_options({name!r})) tells more")
     try:
         return kind(**{option: value for option, value in options.items() if option in own})
     except TypeError as error:  # an option of a type that it cannot have

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
+import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -30,6 +31,14 @@ if TYPE_CHECKING:
 
 #: How many samples a table tells of, and how many are drawn in a notebook.
 ROWS, DRAWN = 20, 6
+#: What writes the kinds of files that `save` does not, by their suffix.
+_OTHER_WAYS = {
+    **dict.fromkeys((".png", ".jpg", ".jpeg"), "to_image().save(path) writes an image"),
+    **dict.fromkeys((".pdf", ".svg"), "to_figure(x).savefig(path) writes a figure"),
+    **dict.fromkeys((".npy", ".npz"), "np.save(path, explanation.relevance) writes the relevance alone"),
+    **dict.fromkeys((".csv",), "to_dataframe().to_csv(path) writes a table"),
+    **dict.fromkeys((".html",), "tokens(...).to_html() is a page of text"),
+}
 
 
 class TopNeurons(NamedTuple):
@@ -357,7 +366,14 @@ class Explanation(Tabled):
 
         Raises:
             OSError: The file cannot be written.
+            ValueError: The name is that of another kind of file, such as an image.
         """
+        other = pathlib.PurePath(path).suffix.lower()
+        if other in _OTHER_WAYS:
+            raise ValueError(
+                f"save writes an HDF5 file, which load reads, and {os.fspath(path)!r} is named otherwise: "
+                f"{_OTHER_WAYS[other]}"
+            )
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values |= {"analyzer": None, "audit": None if self.audit is None else self.audit.to_dict()}
         write_values(path, self.analyzer, {name: value for name, value in values.items() if value is not None})

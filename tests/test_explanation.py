@@ -139,6 +139,17 @@ def table(**changes: Any) -> Explanation:
 
 
 @pytest.mark.once("about a picture")
+def test_a_file_of_another_kind_is_not_written(tmp_path: pathlib.Path) -> None:
+    explanation = explanation_of("list")
+    for name, way in (("map.png", "to_image"), ("map.NPZ", r"np\.save"), ("map.svg", "savefig"), ("map.csv", "to_csv")):
+        with pytest.raises(ValueError, match=rf"save writes an HDF5 file.*{name}.*{way}"):
+            explanation.save(tmp_path / name)
+        assert not (tmp_path / name).exists()
+    explanation.save(tmp_path / "without suffix")
+    loaded = Explanation.load(tmp_path / "without suffix")
+    np.testing.assert_array_equal(loaded.explained, explanation.explained)
+
+
 def test_a_figure_says_what_was_explained() -> None:
     pytest.importorskip("matplotlib")
     figure = table().to_figure(names=["age", "size"], sample=1)

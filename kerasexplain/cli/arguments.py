@@ -8,13 +8,14 @@ import contextlib
 import importlib
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from kerasexplain.foundation.errors import nearest
+from kerasexplain.foundation.errors import nearest, similar
 from kerasexplain.foundation.text import visible, visible_lines
 
 if TYPE_CHECKING:
@@ -22,9 +23,21 @@ if TYPE_CHECKING:
 
 
 class Parser(argparse.ArgumentParser):
-    """One that tells an error in one line, as all others are told."""
+    """One that tells an error in one line, as all others are told, and knows what is near to a misspelt word."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, rest = super().parse_known_args(args, namespace)
+        wrong = [word.partition("=")[0] for word in rest if word.startswith("-")]
+        if wrong:
+            hint = similar(wrong[0], re.findall(r"--[a-z][a-z-]*", self.format_help()))
+            self.error(f"there is no option {wrong[0]}{hint and '.'}{hint}")
+        return found, rest
 
     def error(self, message: str) -> NoReturn:
+        wrong = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        if wrong:
+            hint = similar(wrong[1], re.findall(r"[a-z]+", wrong[2]))
+            message += f"{hint and '.'}{hint}"
         self.exit(2, f"kerasexplain: error: {visible(message)} ({self.prog} --help says more)\n")
 
 
@@ -57,6 +70,14 @@ def key_and_value(option: str, taker: str = "--option") -> tuple[str, Any]:
         return key, ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return key, text  # a name, such as a rule's
+
+
+def check_files(*groups: pathlib.Path | Sequence[pathlib.Path] | None) -> None:
+    """Raises FileNotFoundError if one of the files is not there: told before Keras is imported, which takes seconds."""
+    for group in groups:
+        for path in [group] if isinstance(group, pathlib.Path) else group or ():
+            if not path.exists():
+                raise FileNotFoundError(f"there is no file {str(path)!r}")
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:

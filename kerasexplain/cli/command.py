@@ -24,6 +24,7 @@ from kerasexplain.cli.arguments import (
     add_model,
     add_range,
     batch_size,
+    check_files,
     key_and_value,
     labels_of,
     model_of,
@@ -219,10 +220,12 @@ def _board(options: argparse.Namespace) -> None:
 
 
 def _rules(options: argparse.Namespace) -> None:
+    check_files(options.model)
     tell(_analyzer(options, {}))
 
 
 def _explain(options: argparse.Namespace) -> None:
+    check_files(options.model, options.inputs, options.fit)
     _check_out(options.out, options.tensorboard, needed=not options.audit)
     if options.resume and (options.out is None or options.out.suffix != ".h5" or options.tensorboard is not None):
         raise ValueError("--resume writes a store: it takes --out FILE.h5, and no --tensorboard")
@@ -265,6 +268,7 @@ def _explain(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
+    check_files(options.model, options.fit)
     analyzer = _analyzer(options, {})
     if options.fit:
         from kerasexplain.cli.reading import samples
@@ -300,10 +304,15 @@ def _analyzer(options: argparse.Namespace, chosen: dict[str, Any]) -> Analyzer:
     for taken in ("name", "model", "example"):  # which the library takes, and no text can say
         if taken in given:
             raise ValueError(f"--option takes options of the analyzer, and {taken!r} is none")
-    with quiet():
-        from kerasexplain import create, registry
+    from kerasexplain import listing
 
-    registry.find(options.analyzer)  # a wrong name is told before the model is read, which may take long
+    # A wrong name is told before Keras is imported and the model is read, which may take long.
+    name, colon, pairs = options.analyzer.partition(":")
+    if colon and name in listing.names():
+        raise ValueError(f"--analyzer takes a name alone: its options are given by -O, as in -a {name} -O {pairs}")
+    listing.listed(options.analyzer)
+    with quiet():
+        from kerasexplain import create
     return create.create_analyzer(options.analyzer, model_of(options), **given, **chosen)
 
 

@@ -16,6 +16,7 @@ from kerasexplain.cli.arguments import (
     add_inputs,
     add_model,
     batch_size,
+    check_files,
     key_and_value,
     labels_of,
     model_of,
@@ -74,6 +75,7 @@ def metrics_table() -> str:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    check_files(options.model, options.inputs, options.masks)
     _check_out(options.out, ".html")
     if options.seconds < 0:
         raise ValueError(f"--seconds must not be negative, got {options.seconds:g}")
@@ -128,6 +130,7 @@ def _run(
 
 
 def _choose(options: argparse.Namespace) -> None:
+    check_files(options.model, options.inputs)
     _check_out(options.out, "")
     labels = labels_of(options.labels) if options.labels else []
     target = None if options.target is None else target_of(options.target, labels)

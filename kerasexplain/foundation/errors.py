@@ -76,6 +76,10 @@ def plain(error: BaseException) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """A hint for a name that is not known: the nearest ones, and all of them where there are few."""
     names = sorted(map(visible, known))
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(repr(match) for match in close)}?" if close else ""
-    return f"{hint} Known: {', '.join(names)}."
+    return f"{similar(name, names)} Known: {', '.join(names)}."
+
+
+def similar(name: str, known: Iterable[str]) -> str:
+    """A hint for a name that is not known: the nearest ones; empty where none is near."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f" Did you mean {' or '.join(repr(match) for match in close)}?" if close else ""

@@ -142,6 +142,10 @@ def _array(x: Any, name: str, value: Value, shape: Shape, dtype: str, begin: int
     array = _as_array(x, name)
     if value.dtype == "string":
         raise InputError(f"{where} is text, which has no relevance. {way_out}")
+    if array.dtype.kind in "US" and not array.ndim:
+        raise InputError(
+            f"{where} must hold real numbers, got the text {str(x)!r}: files are read first, by np.load say"
+        )
     if array.dtype.kind not in "biuf" and str(array.dtype) not in ("bfloat16",):
         raise InputError(f"{where} must hold real numbers, got {array.dtype} ({type(x).__name__})")
     _check_shape(array.shape, where, shape)
@@ -189,16 +193,28 @@ def check_shapes(given: Sequence[Any], names: Sequence[str], shapes: Sequence[Sh
 
 
 def _check_shape(shape: Shape, where: str, expected: Shape) -> None:
-    fits = len(shape) == len(expected) and all(
-        known is None or known == size for known, size in zip(expected[1:], shape[1:], strict=True)
-    )
-    if not fits:
-        hint = ""
-        if len(shape) == len(expected) - 1:
-            hint = ". The first axis is the batch: pass x[None] for one sample"
-        raise InputError(f"{where} has shape {shown(expected)}, got {shape}{hint}")
+    if not _fits(shape, expected):
+        raise InputError(f"{where} has shape {shown(expected)}, got {shape}{_way_to(expected, shape)}")
     if shape[0] == 0:
         raise InputError(f"{where} is empty: there is no sample to explain")
+
+
+def _fits(shape: Shape, expected: Shape) -> bool:
+    """Whether an array of a shape is a batch of what is expected."""
+    return len(shape) == len(expected) and all(
+        known is None or known == size for known, size in zip(expected[1:], shape[1:], strict=True)
+    )
+
+
+def _way_to(expected: Shape, shape: Shape) -> str:
+    """What makes an array the input that is expected, where an axis is missing or they are in another order."""
+    if _fits((1, *shape), expected):
+        return ". The first axis is the batch: pass x[None] for one sample"
+    if _fits((*shape, 1), expected):
+        return ". The last axis, of one channel, is missing: pass x[..., None]"
+    if len(shape) == len(expected) > 2 and _fits((shape[0], *shape[2:], shape[1]), expected):
+        return ". The channels come last: pass np.moveaxis(x, 1, -1)"
+    return ""
 
 
 def shown(shape: tuple[int | None, ...]) -> str:

@@ -41,11 +41,17 @@ def grid(
 
     Raises:
         ValueError: As for `heatmap`, or the numbers of images, relevances and labels differ.
+        TypeError: The relevances have no headings.
 
     Example:
         >>> relevances = {name: create_analyzer(name, model).analyze(images) for name in ("gradient", "lrp.z_plus")}
         >>> grid(images, relevances, labels=["cat", "dog"]).save("comparison.png")
     """
+    if not isinstance(relevances, Mapping):
+        raise TypeError(
+            "grid takes relevances by the headings of their columns, such as {'lrp.epsilon': relevance}; got "
+            f"{type(relevances).__name__}"
+        )
     drawn = as_images(images)
     labels = [""] * len(drawn) if labels is None else labels
     if len(labels) != len(drawn):

@@ -85,9 +85,13 @@ def strip(images: Sequence[Image.Image], *, smallest: int = 96, gap: int = 4) ->
         gap: Pixels between them.
 
     Raises:
-        ValueError: There is no image.
+        ValueError: There is no image, or they are arrays.
     """
-    if not images:
+    if not all(isinstance(image, Image.Image) for image in images):
+        raise ValueError(
+            "strip takes Pillow images: make them of relevance by visualize.heatmap, of pixels by visualize.as_images"
+        )
+    if not len(images):
         raise ValueError("there is no image to put into the strip")
     factor = max(1, -(-smallest // max(image.height for image in images)))
     enlarged = [ImageOps.scale(image, factor, Image.Resampling.NEAREST) for image in images]

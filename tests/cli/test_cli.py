@@ -270,6 +270,7 @@ def test_a_model_with_several_inputs_takes_an_archive(there: pathlib.Path) -> No
         ("bad.h5 batch.npy -o o.npy", "'bad.h5' holds no Keras model that can be loaded"),
         ("images/wide.png batch.npy -o o.npy", "The model comes first"),
         ("rgb.keras none.png -o o.npy", "there is no file 'none.png'"),
+        ("grey.keras batch.npy -o o.npy --fit none.npy", "there is no file 'none.npy'"),
         ("rgb.keras bad.png -o o.npy", "'bad.png' holds no image that can be read"),
         ("rgb.keras labels.txt -o o.npy", "'labels.txt' holds no image that can be read"),
         ("grey.keras bad.npy -o o.npy", "'bad.npy' holds no arrays that can be read"),
@@ -328,6 +329,45 @@ def test_an_unknown_analyzer_is_told_before_the_model_is_read(
 ) -> None:
     assert explain("bad.keras", "batch.npy", "-o", "o.npy", analyzer="lrp.zplus") == 2
     assert "there is no analyzer 'lrp.zplus'. Did you mean 'lrp.z_plus'" in capsys.readouterr().err
+    assert explain("bad.keras", "batch.npy", "-o", "o.npy", analyzer="lrp.epsilon:epsilon=0.1") == 2
+    assert "as in -a lrp.epsilon -O epsilon=0.1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("explian rgb.keras", "(choose from 'list', 'rules', 'explain'"),
+        ("explian rgb.keras", "Did you mean 'explain'"),
+        ("explain rgb.keras batch.npy --analyser lrp.z", "there is no option --analyser. Did you mean '--analyzer'"),
+        ("explain rgb.keras batch.npy --analyser=lrp.z", "(kerasexplain explain --help says more)"),
+        ("choose rgb.keras batch.npy -o a.json --second 3 --sed 1", "there is no option --sed. Did you mean '--seed'"),
+        ("list lrp.z lrp.epsilon", "unrecognized arguments: lrp.epsilon"),
+    ],
+)
+def test_a_misspelt_word_is_told_with_the_nearest(
+    capsys: pytest.CaptureFixture[str], arguments: str, expected: str
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(arguments.split())
+    assert left.value.code == 2
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert expected in said
+
+
+def test_what_is_misspelt_is_told_before_keras_is_imported(there: pathlib.Path) -> None:
+    asked = ["rules bad.keras -a lrp.zplus", "rules none.keras", "explain grey.keras none.npy -o o.npy"]
+    asked += ["evaluate none.keras batch.npy -o o.html", "choose none.keras batch.npy -o o.json"]
+    code = "\n".join(
+        [
+            "import sys",
+            "from kerasexplain.cli.command import main",
+            f"print([main(line.split()) for line in {asked!r}])",
+            "print('keras' in sys.modules)",
+        ]
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines() == ["[2, 2, 2, 2, 2]", "False"], told.stderr
 
 
 def test_too_many_rows_are_no_image(there: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -341,7 +381,7 @@ def test_too_many_rows_are_no_image(there: pathlib.Path, capsys: pytest.CaptureF
     [
         ("", "the following arguments are required: COMMAND"),
         ("explane", "invalid choice: 'explane'"),
-        ("list --foo", "unrecognized arguments: --foo"),
+        ("list --foo", "there is no option --foo (kerasexplain list --help"),
         ("explain grey.keras", "required: INPUT (kerasexplain explain --help says more)"),
         (
             "explain grey.keras batch.npy -a lrp.z --batch-size all",

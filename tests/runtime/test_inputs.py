@@ -36,6 +36,7 @@ NAN = np.array([[0.0, 1.0, np.nan], [np.inf, 0.0, 0.0]])
         (np.ones((0, 3)), "'measurements' is empty"),
         (np.ones((2, 3), complex), "must hold real numbers, got complex128"),
         (np.array([["a", "b", "c"]]), "must hold real numbers, got <U1"),
+        ("images.npy", "must hold real numbers, got the text 'images.npy': files are read first, by np.load say"),
         (np.array([[None, 1, 2]], object), "must hold real numbers, got object"),
         ([[1.0, 2.0, 3.0], [1.0]], "must be an array of numbers|real numbers"),
         (NAN, r"2 values that are NaN or infinite in float32, the first at \(0, 2\)"),
@@ -48,6 +49,25 @@ def test_input_that_does_not_fit(analyzer: Analyzer, x: Any, message: str) -> No
     for use in (analyzer.analyze, analyzer.explain, analyzer.audit):
         with pytest.raises(InputError, match=message):
             use(x)
+
+
+@pytest.mark.parametrize(
+    ("shape", "way"),
+    [
+        ((6, 5, 1), "pass x[None] for one sample"),
+        ((2, 6, 5), "pass x[..., None]"),
+        ((2, 1, 6, 5), "pass np.moveaxis(x, 1, -1)"),
+        ((6, 5), ""),
+        ((2, 6, 4), ""),
+        ((2, 5, 6, 1), ""),
+    ],
+)
+def test_a_missing_or_moved_axis_is_told(shape: tuple[int, ...], way: str) -> None:
+    inputs = keras.Input((6, 5, 1), name="image")
+    analyzer = create_analyzer("gradient", keras.Model(inputs, layers.Dense(2)(layers.Flatten()(inputs))))
+    with pytest.raises(InputError) as refused:
+        analyzer.analyze(np.ones(shape))
+    assert str(refused.value).endswith(way or f"got {shape}")
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,8 @@ def test_a_grid_refuses_what_does_not_fit() -> None:
         visualize.grid(images, {}, labels=["one"])
     with pytest.raises(ValueError, match=r"2 images, but 3 maps under 'lrp\.z'"):
         visualize.grid(images, {"lrp.z": np.zeros((3, 8, 8))})
+    with pytest.raises(TypeError, match=r"such as \{'lrp\.epsilon': relevance\}; got ndarray"):
+        visualize.grid(images, images)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,8 @@ def test_a_strip_enlarges_small_images_by_an_integer_factor() -> None:
     assert visualize.strip(images, smallest=1).size == (8 + 4 + 8, 8)
     with pytest.raises(ValueError, match="no image"):
         visualize.strip([])
+    with pytest.raises(ValueError, match=r"takes Pillow images: make them of relevance by visualize\.heatmap"):
+        visualize.strip(np.zeros((2, 8, 8)))
 
 
 def explanation(relevance: Any) -> Explanation:
