@@ -1,8 +1,8 @@
 """Runs the recipes, and makes their page of what came out: `python docs/recipes.py`, some minutes.
 
 A recipe is a script in cells (`# %%`, and `# %% [markdown]` for text), which editors and Jupytext open as a notebook.
-The page has a row for each with the seconds that it took, and its picture. It needs the extra `metrics`. With names of
-recipes only these are run, and their rows replaced.
+The page has a row for each with the seconds that it took, and its picture. It needs the extra `metrics`, and
+keras_hub. With names of recipes only these are run, and their rows replaced.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ IMAGES = HERE / "images" / "recipes"
 COLOURS, LARGEST = 128, (760, 900)
 #: The recipes in the order of the page.
 ORDER = ["image_cnn", "transfer", "segmentation", "vit", "table", "signal_cnn", "several_inputs"]
-ORDER += ["text_embedding", "text_transformer", "lstm", "siamese"]
+ORDER += ["text_embedding", "text_transformer", "next_token", "lstm", "siamese"]
 
 HEAD = """# Recipes
 
@@ -36,12 +36,12 @@ Made by `python docs/recipes.py`, which ran them all.
 One script for each kind of data, with data that are installed with scikit-learn or drawn on the spot: nothing is
 downloaded. Each trains a small network, explains it, draws a picture, checks itself, and says what to look for. They
 are plain Python in cells: run them, `python recipes/table.py`, or open them as notebooks in VS Code, PyCharm, Spyder,
-or in Jupyter with Jupytext (`jupytext --to notebook recipes/table.py`). They need the extra `metrics`.
+or in Jupyter with Jupytext (`jupytext --to notebook recipes/table.py`). They need the extra `metrics`
+(`pip install "kerasexplain[metrics]"`), and the one of a language model keras_hub, too (`pip install keras-hub`).
 
 """
 TAIL = """
-Next tokens of a language model are explained like any other output, by a target that is shaped like it; there is no
-recipe, because no such model is small enough to come along. Deeper: [pictures](pictures.md),
+Deeper: [pictures](pictures.md),
 [which analyzer](which-analyzer.md), [training on relevance](training-on-relevance.md), and the longer scripts in
 [examples](../README.md#more).
 """

@@ -32,9 +32,12 @@ def named(name: str) -> object:
 def test_a_recipe_runs_and_agrees_with_itself(
     name: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    source = (ROOT / "recipes" / f"{name}.py").read_text(encoding="utf-8")
+    if "import keras_hub" in source:
+        pytest.importorskip("keras_hub", reason="pip install keras-hub; tox run -e hub has it")
     monkeypatch.chdir(tmp_path)
     left = run(f"recipes/{name}.py")
-    assert left["picture"] is not None
+    assert left.get("picture", left.get("figure")) is not None
     assert (tmp_path / f"{name}.png").stat().st_size > 1000
 
 
