@@ -41,9 +41,8 @@ or in Jupyter with Jupytext (`jupytext --to notebook recipes/table.py`). They ne
 
 """
 TAIL = """
-Deeper: [pictures](pictures.md),
-[which analyzer](which-analyzer.md), [training on relevance](training-on-relevance.md), and the longer scripts in
-[examples](../README.md#more).
+Deeper: [pictures](pictures.md), [which analyzer](which-analyzer.md),
+[training on relevance](training-on-relevance.md), and the longer scripts in [examples](../README.md#more).
 """
 
 

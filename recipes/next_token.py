@@ -98,8 +98,10 @@ figure.savefig("next_token.png")
 # inputs = {name: np.asarray(value) for name, value in inputs.items()}
 # last = inputs["padding_mask"].sum(axis=1) - 1
 # word = np.asarray(model(inputs))[np.arange(len(last)), last].argmax(axis=1)
+# analyzer = kerasexplain.create_analyzer("lrp.attention", model)
 # explanation = analyzer.explain(inputs, np.stack([last, word], axis=1))
-# explanation.tokens(model.preprocessor.tokenizer, inputs, which="token_ids")
+# tokenizer = model.preprocessor.tokenizer
+# explanation.tokens(tokenizer, inputs, which="token_ids", padding=tokenizer.pad_token_id)
 # ```
 
 # %% [markdown]
