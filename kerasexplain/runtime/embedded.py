@@ -12,6 +12,7 @@ from keras import ops
 from kerasexplain.compiler.pipeline import Pipeline
 from kerasexplain.compiler.question import Answer
 from kerasexplain.foundation.errors import InputError
+from kerasexplain.graph.graph import Graph
 from kerasexplain.graph.indices import Boundary, check_indices
 from kerasexplain.graph.taps import Tap
 from kerasexplain.runtime.passes import Passes
@@ -26,11 +27,13 @@ class Embedded:
 
     Attributes:
         passes: The samples, asked at the lookups as well.
+        graph: The model's, as it was traced for inputs of their shapes.
         boundaries: Where something is looked up by an input.
         real: For each input, which of its numbers are real, broadcastable to a sample; the others are indices.
     """
 
     passes: Passes
+    graph: Graph
     boundaries: list[Boundary]
     real: list[np.ndarray]
 
@@ -62,7 +65,7 @@ class Embedded:
             names = ", ".join(map(repr, graph.input_names))
             raise InputError(f"the model's input {names} holds integers, and nothing is looked up by them")
         question = dataclasses.replace(passes.question, shifts=tuple(map(_tap, found)))
-        return cls(dataclasses.replace(passes, question=question), found, real)
+        return cls(dataclasses.replace(passes, question=question), graph, found, real)
 
     def looked_up(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The looked-up values where the model's inputs are these, one array for each lookup.
@@ -70,8 +73,8 @@ class Embedded:
         Raises:
             InputError: An index is out of range.
         """
-        check_indices(self.passes.pipelines.first.graph, self.boundaries, [inputs])
-        given = dict(zip(self.passes.pipelines.first.graph.inputs, inputs, strict=True))
+        check_indices(self.graph, self.boundaries, [inputs])
+        given = dict(zip(self.graph.inputs, inputs, strict=True))
         indices = [boundary.computed(given)[boundary.index] for boundary in self.boundaries]
         return [
             _as_array(boundary.node.primitive(index)) for boundary, index in zip(self.boundaries, indices, strict=True)
@@ -84,7 +87,7 @@ class Embedded:
             answer: What was found; its relevance is that of real numbers.
             through: What every lookup has, shaped like what is looked up.
         """
-        inputs = self.passes.pipelines.first.graph.inputs
+        inputs = self.graph.inputs
         relevance = [np.where(real, part, 0) for part, real in zip(answer.relevance, self.real, strict=True)]
         given = dict(zip(inputs, self.passes.inputs, strict=True))
         for boundary, part in zip(self.boundaries, through, strict=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -32,6 +34,33 @@ def test_ids_are_moved_in_the_space_of_what_they_look_up(dtype: str) -> None:
     np.testing.assert_allclose(found.relevance, own, rtol=1e-3, atol=1e-5)
     noisy = create_analyzer("smoothgrad", model, noise_scale=1e-4).analyze(ids, 1)
     np.testing.assert_allclose(noisy, create_analyzer("gradient", model).analyze(ids, 1), rtol=1e-2, atol=1e-3)
+
+
+class Positions(layers.Layer):
+    """Adds a row of its own for every position, for as many samples and positions as there are: as GPT-2 does."""
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        self.table = self.add_weight(shape=(8, shape[-1]), initializer="random_normal", name="table")
+
+    def call(self, x: Any) -> Any:
+        samples, length, channels = ops.shape(x)
+        rows = ops.slice(ops.convert_to_tensor(self.table), (0, 0), (length, channels))
+        return x + ops.broadcast_to(rows, (samples, length, channels))
+
+
+@pytest.mark.parametrize("name", ["integrated_gradients", "smoothgrad", "deep_lift", "gradient"])
+def test_a_model_that_is_traced_for_every_shape(name: str) -> None:
+    given = keras.Input((None,), dtype="int32")
+    x = Positions(name="positions")(layers.Embedding(9, 4)(given))
+    model = keras.Model(given, layers.Dense(2)(layers.GlobalAveragePooling1D()(layers.Dense(6, "tanh")(x))))
+    ids = np.random.default_rng(0).integers(0, 9, (5, 6))
+    analyzer = create_analyzer(name, model, batch_size=3)
+    found = analyzer.explain(ids, 1)
+    assert found.relevance.shape[:2] == ids.shape
+    if found.reference is not None:
+        total = found.relevance.sum(axis=tuple(range(1, found.relevance.ndim)))
+        np.testing.assert_allclose(total, found.explained - found.reference, rtol=1e-2, atol=1e-4)
+    assert analyzer.analyze(ids[:, :4], 1).shape[:2] == (5, 4)
 
 
 def test_a_column_of_ids_beside_real_ones() -> None:
