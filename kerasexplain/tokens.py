@@ -1,12 +1,13 @@
 """Relevance of tokens as text: every token on a background that says how much it speaks for or against.
 
 Red speaks for the explained output, blue against it, white is zero, as in `kerasexplain.visualize`. Drawn with rich,
-which Keras brings along, on terminals and as HTML alike.
+which Keras brings along, on terminals and as HTML alike; in HTML the number of a token appears under the pointer.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import html
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
@@ -25,6 +26,8 @@ COLOURS = (
     *("#053061", "#2166ac", "#4393c3", "#92c5de", "#d1e5f0", "#ffffff"),
     *("#fddbc7", "#f4a582", "#d6604d", "#b2182b", "#67001f"),
 )
+#: What rich carries along with a style for the HTML alone.
+_TITLE = "title"
 #: How tokenizers mark that a piece begins a word (SentencePiece, GPT), or that it does not (WordPiece).
 _BEGINS, _CONTINUES = ("▁", "Ġ"), "##"
 
@@ -61,9 +64,9 @@ class _Readable(Shown):
         return self._html(_FRAGMENT)
 
     def _html(self, template: str) -> str:
-        console = plain_console(record=True, force_terminal=True, color_system="truecolor", no_color=False)
-        console.print(self, soft_wrap=True)
-        return console.export_html(code_format=template, inline_styles=True)
+        console = plain_console(force_terminal=True, color_system="truecolor", no_color=False)
+        lines = self.__rich_console__(console, console.options)
+        return template.format(code="\n".join(map(_markup, lines)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -114,7 +117,8 @@ class TokenRelevance(_Readable):
             pieces(self.tokens), self.relevance, self.colours, strict=True
         ):
             text.append(gap)
-            text.append(shown, Style(color=ink, bgcolor=background) if coloured else None)
+            look = Style(color=ink, bgcolor=background, meta={_TITLE: f"{value:+.3g}"})
+            text.append(shown, look if coloured else None)
             if not coloured:
                 text.append(f"({round(value, decimals) + 0.0:+.{decimals}f})")  # + 0.0: there is no -0.0
         if self.title:
@@ -300,6 +304,25 @@ def _ink(colour: str) -> str:
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return "#000000" if np.dot(linear, (0.2126, 0.7152, 0.0722)) > 0.179 else "#ffffff"
+
+
+def _markup(text: Text) -> str:
+    """A line as HTML: what rich exports, and the title of a style, which a browser shows under the pointer."""
+    found, end = [], 0
+    for span in text.spans:
+        found.append(html.escape(text.plain[end : span.start]))
+        found.append(_styled(text.plain[span.start : span.end], span.style))
+        end = span.end
+    found.append(html.escape(text.plain[end:]))
+    line = "".join(found)
+    return f'<span style="{text.style.get_html_style()}">{line}</span>' if isinstance(text.style, Style) else line
+
+
+def _styled(text: str, style: str | Style) -> str:
+    if not isinstance(style, Style):
+        return html.escape(text)
+    title = f' title="{html.escape(style.meta[_TITLE])}"' if _TITLE in style.meta else ""
+    return f'<span style="{style.get_html_style()}"{title}>{html.escape(text)}</span>'
 
 
 def _legend(limit: str) -> Text:

@@ -273,6 +273,13 @@ def test_html_shows_every_token_as_it_is() -> None:
     assert f"background-color: {RED}" in shown.to_html()
 
 
+def test_html_has_the_number_of_a_token_under_the_pointer() -> None:
+    shown = explanation(np.array([[1.0, -0.25, 0.00123]])).tokens([["good", '"bad"', "so"]])
+    titled = re.findall(r'<span style="[^"]*" title="([^"]*)">([^<]*)</span>', shown.to_html())
+    assert titled == [("+1", "good"), ("-0.25", "&quot;bad&quot;"), ("+0.00123", "so")]
+    assert "title" not in terminal(shown, color_system="truecolor")
+
+
 def test_what_would_steer_a_terminal_is_shown_instead() -> None:
     shown = tokens("\x1b[2Jgone", "two\nlines", "\x00", "a\u202eb")
     for text in (str(shown), terminal(shown, color_system="truecolor"), Page(shown.to_html()).text):
