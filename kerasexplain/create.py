@@ -78,7 +78,10 @@ def create_method(name: str, **options: Any) -> Method:
     missing = [field.name for field in fields if field.default is dataclasses.MISSING and field.name not in options]
     if missing:
         needed = " and ".join(f"{option}=" for option in missing)
-        raise ValueError(f"{name!r} needs {needed}, of which print(kerasexplain.analyzer_options({name!r})) tells more")
+        raise ValueError(
+            f"{name!r} needs {needed} (on the command line: -O {missing[0]}=...); "
+            f"print(kerasexplain.analyzer_options({name!r})) and the command `kerasexplain list {name}` tell more"
+        )
     try:
         return kind(**{option: value for option, value in options.items() if option in own})
     except TypeError as error:  # an option of a type that it cannot have

@@ -53,7 +53,7 @@ model.compile(keras.optimizers.AdamW(rate, weight_decay=0.05), loss)
 
 
 def inputs_of(ids: np.ndarray) -> dict[str, np.ndarray]:
-    """What a tokenizer of keras_hub gives: ids, and where there are any."""
+    """The two inputs of a language model of keras_hub: ids, and where there are any."""
     return {"token_ids": ids, "padding_mask": ids > 0}
 
 

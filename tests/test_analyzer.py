@@ -279,7 +279,7 @@ def test_files_that_hold_no_analyzer_are_refused(tmp_path: pathlib.Path) -> None
     [
         ("lrp.epsilonn", {}, r"no analyzer 'lrp\.epsilonn'.*'lrp\.epsilon'"),
         ("lrp.epsilon", {"epsilom": 1}, r"'lrp\.epsilon' has no option 'epsilom'.*'epsilon'"),
-        ("lrp", {}, r"'lrp' needs rule=, of which print\(kerasexplain\.analyzer_options\('lrp'\)\) tells more"),
+        ("lrp", {}, r"'lrp' needs rule= \(on the command line: -O rule=\.\.\.\); print\(.*`kerasexplain list lrp`"),
         ("lrp.epsilon_gamma_box", {"low": 0}, "needs .*high"),
         ("lrp.alpha_beta", {"alpha": 2, "beta": 2}, "alpha - beta must be 1"),
         ("lrp.alpha_beta", {"alpha": 0.5, "beta": -0.5}, "alpha must be at least 1"),

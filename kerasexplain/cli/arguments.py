@@ -61,6 +61,13 @@ def labels_of(path: pathlib.Path) -> list[str]:
         raise ValueError(f"--labels {str(path)!r} is no text in UTF-8: {error}") from None
 
 
+def pair(text: str) -> str:
+    """`KEY=VALUE`, as it is."""
+    if not text.partition("=")[0] or "=" not in text:
+        raise argparse.ArgumentTypeError(f"takes KEY=VALUE, got {text!r}")
+    return text
+
+
 def key_and_value(option: str, taker: str = "--option") -> tuple[str, Any]:
     """An option and its value, from `KEY=VALUE`; a value that is no literal of Python is text."""
     key, equals, text = option.partition("=")

@@ -29,6 +29,7 @@ from kerasexplain.cli.arguments import (
     labels_of,
     model_of,
     neuron_label,
+    pair,
     quiet,
     target_of,
     tell,
@@ -108,7 +109,9 @@ def _parser() -> argparse.ArgumentParser:
     name = f"a name that `list` shows; by default {DEFAULT}, which is among the best on all kinds of networks"
     common.add_argument("-a", "--analyzer", metavar="NAME", default=DEFAULT, help=name)
     option = "an option of the analyzer, such as epsilon=0.1; may be repeated"
-    common.add_argument("-O", "--option", metavar="KEY=VALUE", action="append", default=[], dest="given", help=option)
+    common.add_argument(
+        "-O", "--option", metavar="KEY=VALUE", type=pair, action="append", default=[], dest="given", help=option
+    )
 
     rules = commands.add_parser("rules", parents=[common], help="show which rule every operation follows")
     rules.set_defaults(run=_rules)
@@ -212,6 +215,8 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _board(options: argparse.Namespace) -> None:
+    if not options.logs.is_dir():
+        raise FileNotFoundError(f"there is no folder {str(options.logs)!r}")
     with quiet():
         from kerasexplain.tensorboard import board
 

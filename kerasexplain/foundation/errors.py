@@ -80,6 +80,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def similar(name: str, known: Iterable[str]) -> str:
-    """A hint for a name that is not known: the nearest ones; empty where none is near."""
-    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    """A hint for a name that is not known: those that begin with it, or the nearest; empty where none is near."""
+    names = list(known)
+    begin = [each for each in names if name and each.lower().startswith(name.lower())]
+    close = begin[:3] or difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     return f" Did you mean {' or '.join(repr(match) for match in close)}?" if close else ""

@@ -207,7 +207,7 @@ def _fits(shape: Shape, expected: Shape) -> bool:
 
 
 def _way_to(expected: Shape, shape: Shape) -> str:
-    """What makes an array the input that is expected, where an axis is missing or they are in another order."""
+    """The step that makes an array the expected input, where an axis is missing, or channels come first; or nothing."""
     if _fits((1, *shape), expected):
         return ". The first axis is the batch: pass x[None] for one sample"
     if _fits((*shape, 1), expected):

@@ -290,7 +290,6 @@ def test_a_model_with_several_inputs_takes_an_archive(there: pathlib.Path) -> No
         ("grey.keras batch.npy -o o.npy --labels none.txt", "none.txt"),
         ("grey.keras batch.npy -o o.npy --batch-size 0", "batch_size"),
         ("grey.keras batch.npy -o o.npy -O epsilom=1", "'lrp.epsilon' has no option 'epsilom'. Did you mean 'epsilon'"),
-        ("grey.keras batch.npy -o o.npy -O epsilon", "--option takes KEY=VALUE, got 'epsilon'"),
         ("grey.keras batch.npy -o o.npy -O epsilon=-1", "epsilon"),
         ("grey.keras batch.npy -o o.npy -O epsilon=much", "epsilon must be a number that is not negative, got 'much'"),
         ("grey.keras batch.npy -o o.npy -O bias=false", "bias must be one of True, False, got 'false'"),
@@ -342,6 +341,8 @@ def test_an_unknown_analyzer_is_told_before_the_model_is_read(
         ("explain rgb.keras batch.npy --analyser=lrp.z", "(kerasexplain explain --help says more)"),
         ("choose rgb.keras batch.npy -o a.json --second 3 --sed 1", "there is no option --sed. Did you mean '--seed'"),
         ("list lrp.z lrp.epsilon", "unrecognized arguments: lrp.epsilon"),
+        ("rules rgb.keras -O epsilon 0.1", "argument -O/--option: takes KEY=VALUE, got 'epsilon'"),
+        ("rules rgb.keras -O =0.1", "argument -O/--option: takes KEY=VALUE, got '=0.1'"),
     ],
 )
 def test_a_misspelt_word_is_told_with_the_nearest(

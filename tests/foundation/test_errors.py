@@ -1,4 +1,4 @@
-"""Imports of what is optional: it is told whether a package is missing, or is there and fails itself."""
+"""Imports of what is optional: it is told whether a package is missing, or fails itself. And hints for names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import pathlib
 import sys
 
 import pytest
+
+from kerasexplain.foundation.errors import similar
 
 pytestmark = pytest.mark.once("imports are the same on every backend")
 
@@ -17,6 +19,21 @@ def import_writer(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] == "tensorboard"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delitem(sys.modules, "kerasexplain.tensorboard.writer", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("region", " Did you mean 'region_perturbation'?"),
+        ("LRP", " Did you mean 'lrp.epsilon' or 'lrp.z'?"),
+        ("lrp.epsilonn", " Did you mean 'lrp.epsilon'?"),
+        ("deletoin", " Did you mean 'deletion'?"),
+        ("xyz", ""),
+        ("", ""),
+    ],
+)
+def test_the_nearest_of_known_names(name: str, hint: str) -> None:
+    assert similar(name, ["deletion", "insertion", "lrp.epsilon", "lrp.z", "region_perturbation"]) == hint
 
 
 @pytest.mark.usefixtures("import_writer")
