@@ -121,5 +121,5 @@ changed[rows, at_subject] = [tokens[animal] for animal in third]
 follows = np.mean(next_tokens(changed) == [tokens[eaten[animal]] for animal in third])
 print(f"with a third animal in the subject's place, what it eats comes next in {follows:.2f}")
 assert accuracy > 0.95
-assert above > 0.9
+assert above > 0.8
 assert follows > 0.9
