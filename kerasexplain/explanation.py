@@ -182,7 +182,7 @@ class Explanation(Tabled):
         check_sample(sample, len(self.explained))
         title = self._titles()[sample] if title is None else title
         look: dict[str, Any] = {"kinds": kinds, "tokens": tokens, "sample": sample, "title": title}
-        return visualize.picture(self.relevance, x, names=names, **look)
+        return visualize.figure(self.relevance, x, names=names, **look)
 
     def to_dataframe(self, names: Any = None, x: Any = None) -> pandas.DataFrame:
         """The relevance of a table, a row per sample and a column per feature. Needs pandas.

@@ -86,7 +86,7 @@ titles = [
 found = explanation.tokens(vocabulary, inputs_of(x), padding=0, which="token_ids", titles=titles)
 print(found[:3])
 relevance = explanation.relevance["token_ids"]
-figure = visualize.picture(relevance, x, tokens=prompts[:200], title=titles[0])
+figure = visualize.figure(relevance, x, tokens=prompts[:200], title=titles[0])
 figure.savefig("next_token.png")
 
 # %% [markdown]

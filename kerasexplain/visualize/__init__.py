@@ -15,7 +15,7 @@ try:
     from kerasexplain.visualize.images import as_images, heatmap, overlay, strip
     from kerasexplain.visualize.lines import links
     from kerasexplain.visualize.palette import RELEVANCE
-    from kerasexplain.visualize.panels import picture
+    from kerasexplain.visualize.panels import figure
     from kerasexplain.visualize.populations import beeswarm, dependence, importance
     from kerasexplain.visualize.segmentation import outlined
     from kerasexplain.visualize.tables import bar, waterfall
@@ -29,13 +29,13 @@ __all__ = [
     "bar",
     "beeswarm",
     "dependence",
+    "figure",
     "grid",
     "heatmap",
     "importance",
     "links",
     "outlined",
     "overlay",
-    "picture",
     "projection",
     "signals",
     "slices",

@@ -51,7 +51,7 @@ class Panel:
     draw: Callable[[Any], None]
 
 
-def picture(
+def figure(
     relevance: Any,
     x: Any = None,
     *,
@@ -117,13 +117,13 @@ def picture(
             draw = _of_image if kind == "image" else _of_volume
             panels.append(draw(channels_last(array), None if held is None else channels_last(held), sample, heading))
 
-    figure = new_figure(_WIDTH, sum(panel.height for panel in panels) + (0.35 if title else 0.0))
-    parts = figure.subfigures(len(panels), 1, squeeze=False, height_ratios=[panel.height for panel in panels])[:, 0]
+    whole = new_figure(_WIDTH, sum(panel.height for panel in panels) + (0.35 if title else 0.0))
+    parts = whole.subfigures(len(panels), 1, squeeze=False, height_ratios=[panel.height for panel in panels])[:, 0]
     for part, panel in zip(parts, panels, strict=True):
         panel.draw(part)
     if title:
-        figure.suptitle(in_figure(title), fontsize=TITLE)
-    return figure
+        whole.suptitle(in_figure(title), fontsize=TITLE)
+    return whole
 
 
 def _by_input(told: Any, arrays: Mapping[str, Any], what: str) -> dict[str, Any]:

@@ -39,14 +39,14 @@ def kinds(figure: Figure) -> list[str]:
 @pytest.mark.parametrize("with_input", [True, False])
 def test_one_input_is_drawn_by_its_shape(kind: str, with_input: bool, rng: np.random.Generator) -> None:
     relevance = rng.normal(size=SHAPES[kind])
-    assert kinds(visualize.picture(relevance, relevance if with_input else None, sample=1)) == [kind]
+    assert kinds(visualize.figure(relevance, relevance if with_input else None, sample=1)) == [kind]
 
 
 @pytest.mark.parametrize("kind", SHAPES)
 def test_the_sample_that_was_asked_for_is_drawn(kind: str, rng: np.random.Generator) -> None:
     x, relevance = rng.normal(size=(2, *SHAPES[kind]))
     drawn, alone, first = (
-        visualize.picture(R, values, sample=sample)._repr_png_()  # type: ignore[attr-defined]
+        visualize.figure(R, values, sample=sample)._repr_png_()  # type: ignore[attr-defined]
         for R, values, sample in ((relevance, x, 1), (relevance[1:], x[1:], 0), (relevance, x, 0))
     )
     assert drawn == alone
@@ -55,7 +55,7 @@ def test_the_sample_that_was_asked_for_is_drawn(kind: str, rng: np.random.Genera
 
 def test_several_inputs_are_drawn_each_by_its_own_shape(rng: np.random.Generator) -> None:
     relevance = {name: rng.normal(size=shape) for name, shape in SHAPES.items()} | {"words": rng.normal(size=(2, 3))}
-    figure = visualize.picture(
+    figure = visualize.figure(
         relevance, dict(relevance), tokens={"words": [["a", "b", "c"]] * 2}, title="output 3: 1.5"
     )
     assert kinds(figure) == list(KINDS)
@@ -66,7 +66,7 @@ def test_several_inputs_are_drawn_each_by_its_own_shape(rng: np.random.Generator
 def test_inputs_of_one_feature_share_a_panel(rng: np.random.Generator) -> None:
     x = {"age": np.array([[41], [3]]), "lab": rng.normal(size=(2, 3)), "town": np.eye(2), "size": np.array([1.5, 2.5])}
     relevance = {name: np.full(np.shape(value), 0.5) for name, value in x.items()}
-    figure = visualize.picture(relevance, x)
+    figure = visualize.figure(relevance, x)
     assert kinds(figure) == ["table", "table"]
     labels = [[label.get_text() for label in panel.axes[0].get_yticklabels()] for panel in figure.subfigs]
     assert labels[0] == ["town = column 0", "age = 41", "size = 1.5"]
@@ -76,16 +76,16 @@ def test_inputs_of_one_feature_share_a_panel(rng: np.random.Generator) -> None:
 
 def test_a_kind_can_be_told(rng: np.random.Generator) -> None:
     relevance = rng.normal(size=(1, 12, 12))
-    assert kinds(visualize.picture(relevance)) == ["image"]
-    assert kinds(visualize.picture(relevance, kinds="signal")) == ["signal"]
-    assert kinds(visualize.picture([relevance, relevance], kinds={"input 1": "signal"})) == ["image", "signal"]
+    assert kinds(visualize.figure(relevance)) == ["image"]
+    assert kinds(visualize.figure(relevance, kinds="signal")) == ["signal"]
+    assert kinds(visualize.figure([relevance, relevance], kinds={"input 1": "signal"})) == ["image", "signal"]
     with pytest.raises(ValueError, match="kinds must be one of 'table'"):
-        visualize.picture(relevance, kinds="photograph")
+        visualize.figure(relevance, kinds="photograph")
 
 
 def test_channels_may_come_first(rng: np.random.Generator) -> None:
     relevance = rng.normal(size=(1, 3, 8, 9))
-    figure = visualize.picture(relevance, relevance)
+    figure = visualize.figure(relevance, relevance)
     assert [np.asarray(ax.images[0].get_array()).shape for ax in figure.subfigs[0].axes[:3]] == [(8, 9, 3)] * 3
     expected = np.asarray(visualize.heatmap(relevance.sum(axis=1))[0])
     np.testing.assert_array_equal(figure.subfigs[0].axes[1].images[0].get_array(), expected)
@@ -94,15 +94,15 @@ def test_channels_may_come_first(rng: np.random.Generator) -> None:
 def test_text_needs_its_words() -> None:
     ids = np.array([[3, 1, 2]])
     with pytest.raises(ValueError, match="input 'input' is text: pass tokens="):
-        visualize.picture(np.ones((1, 3)), ids)
-    assert kinds(visualize.picture(np.ones((1, 3)), ids, kinds="table")) == ["table"]
-    figure = visualize.picture(np.ones((1, 3, 8)), ids, tokens=[["a", "rather", "good"]])
+        visualize.figure(np.ones((1, 3)), ids)
+    assert kinds(visualize.figure(np.ones((1, 3)), ids, kinds="table")) == ["table"]
+    figure = visualize.figure(np.ones((1, 3, 8)), ids, tokens=[["a", "rather", "good"]])
     assert [text.get_text() for text in figure.subfigs[0].axes[0].texts] == ["a", "rather", "good"]
 
 
 def test_names_are_those_of_features_or_channels(rng: np.random.Generator) -> None:
     relevance = {"lab": rng.normal(size=(1, 2)), "ecg": rng.normal(size=(1, 40, 2))}
-    figure = visualize.picture(relevance, names={"lab": ["K", "Na"], "ecg": ["II", "V1"]})
+    figure = visualize.figure(relevance, names={"lab": ["K", "Na"], "ecg": ["II", "V1"]})
     labels = [{label.get_text() for label in panel.axes[0].get_yticklabels()} for panel in figure.subfigs]
     assert labels == [{"K", "Na"}, {"II", "V1"}]
 
@@ -123,4 +123,4 @@ def test_names_are_those_of_features_or_channels(rng: np.random.Generator) -> No
 )
 def test_what_does_not_fit_is_refused(options: dict[str, Any], expected: str) -> None:
     with pytest.raises(ValueError, match=expected):
-        visualize.picture(**options)
+        visualize.figure(**options)
