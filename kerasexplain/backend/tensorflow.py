@@ -30,6 +30,8 @@ Tensor = Any
 #: Where an operation holds the name of its gradient.
 _GRADIENT = "_gradient_op_type"
 
+#: The graph that `pull_back` runs its function in.
+_pulled_back: contextvars.ContextVar[Any] = contextvars.ContextVar("kerasexplain_pulled_back", default=None)
 _by_xla: contextvars.ContextVar[bool] = contextvars.ContextVar("kerasexplain_by_xla", default=False)
 
 
@@ -42,18 +44,26 @@ def override(
     """The override sits on an identity behind y: the ordinary path stays untouched, and is pruned in a pass."""
     y, residuals = forward(*inputs)
 
+    def gradient(signal: Tensor) -> tuple[Tensor | None, ...]:
+        if not is_relevance_pass():
+            return (signal, *(None for _ in inputs))
+        # What depends on the activations alone would otherwise run as soon as they are there, and be held in
+        # memory until the signal arrives: half as much again on ResNet50.
+        with tf.control_dependencies([signal]):
+            if again and is_differentiated():
+                return (None, *_run_again(backward, residuals, signal))
+            return (None, *backward(residuals, signal))
+
+    if _pulled_back.get() is tf.compat.v1.get_default_graph():
+        # A custom gradient puts seven operations into a graph, a fifth of all of a pass, to be found by whoever
+        # differentiates the graph itself. That is a loop with its body; here there is a tape to be told.
+        with record.stop_recording():
+            result = tf.identity(y)
+        record.record_operation("Override", [result], [y, *inputs], gradient)
+        return result
+
     @tf.custom_gradient
     def routed(y: Tensor, *inputs: Tensor) -> tuple[Tensor, Callable[[Tensor], Any]]:
-        def gradient(signal: Tensor) -> tuple[Tensor | None, ...]:
-            if not is_relevance_pass():
-                return (signal, *(None for _ in inputs))
-            # What depends on the activations alone would otherwise run as soon as they are there, and be held in
-            # memory until the signal arrives: half as much again on ResNet50.
-            with tf.control_dependencies([signal]):
-                if again and is_differentiated():
-                    return (None, *_run_again(backward, residuals, signal))
-                return (None, *backward(residuals, signal))
-
         return tf.identity(y), gradient
 
     result = routed(y, *inputs)
@@ -102,9 +112,13 @@ def pull_back(
     # In the backward pass of a loop, a tensor of the forward pass is replaced by what was kept of it: a tape that
     # watches the tensor itself does not see that, and gives zeros.
     primals = tf.nest.map_structure(tf.identity, primals)
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(primals)
-        y, auxiliary = function(*primals)
+    token = _pulled_back.set(tf.compat.v1.get_default_graph())
+    try:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(primals)
+            y, auxiliary = function(*primals)
+    finally:
+        _pulled_back.reset(token)
 
     def pullback(cotangent: Tensor) -> tuple[Any, ...]:
         zero = tf.UnconnectedGradients.ZERO

@@ -20,6 +20,7 @@ from kerasexplain.compiler.remat import Cut, Segment, cut
 from kerasexplain.compiler.rows import Row
 from kerasexplain.compiler.treatments import Context, Overridden, overridden
 from kerasexplain.compiler.treatments.treatment import quotient_at, relevance_at
+from kerasexplain.compiler.weight_cache import OfWeights
 from kerasexplain.graph.constants import as_constant
 from kerasexplain.graph.elementwise import Elementwise
 from kerasexplain.graph.graph import Evaluate, Graph, Node, Shape, Value, interpret, outputs_of, tensors_of
@@ -90,10 +91,15 @@ class Execution:
         dtype = self.dtype_of_relevance
         return [(value.shape, dtype if value.is_float else value.dtype) for value in self.graph.inputs]
 
-    def linear_overrides(self) -> list[LinearOverride]:
-        """The linear operations under rules, as they run if nothing is read off inside of a pair."""
+    def of_weights(self) -> list[OfWeights]:
+        """The makers of tensors of weights alone: linear operations, and their overrides as they run if nothing is read
+        inside of a pair.
+
+        Kernels and biases with a BatchNormalization in them serve every question, also one that reads inside of a pair.
+        """
         applied = [(self._pairs.get(node) or override).apply for node, override in self.overrides.items()]
-        return [apply for apply in applied if isinstance(apply, LinearOverride)]
+        under_rules = [apply for apply in applied if isinstance(apply, LinearOverride)]
+        return [*dict.fromkeys(apply.linear for apply in under_rules), *under_rules]
 
     def _plan(self, starts: Mapping[Value, Signal]) -> tuple[dict[Node, Overridden], dict[Value, Signal]]:
         """The overrides of operations and the signals of values, decided from the output down.

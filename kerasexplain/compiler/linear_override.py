@@ -42,7 +42,7 @@ class LinearOverride:
     def __init__(
         self, linear: Linear, rule: LinearRule, arriving: Signal, nonnegative: bool, relu: Elementwise | None = None
     ) -> None:
-        self._linear, self._rule, self._arriving, self._nonnegative = linear, rule, arriving, nonnegative
+        self.linear, self._rule, self._arriving, self._nonnegative = linear, rule, arriving, nonnegative
         self._relu = relu
         self._is_bounded = relu is not None and not relu.rectifies
         # Its shares of `Q y` are available in the forward pass; neither y nor z is then needed any more.
@@ -50,17 +50,18 @@ class LinearOverride:
 
     def of_weights(self, dtype: str) -> dict[str, Any]:
         """The tensors made of the weights alone, the same in every pass until the weights change."""
-        W = ops.cast(self._linear.kernel(), dtype)
-        made = self._rule.kernels(self._step(None, W))
-        return {"W": W, **made} if self._linear.is_derived else made
+        return self._rule.kernels(self._step(None, ops.cast(self.linear.kernel(), dtype)))
 
     def __call__(self, xs: Sequence[Tensor], tap: Tensor | None) -> Tensor:
-        known = dict(cached(self))
-        W = known.pop("W", None)
-        kernel = ops.cast(self._linear.kernel(), xs[0].dtype) if W is None else W
-        bias = self._linear.placed_bias(xs[0], tap)
+        known, derived = cached(self), cached(self.linear)
+        kernel = derived["W"] if derived else ops.cast(self.linear.kernel(), xs[0].dtype)
+        bias = self.linear.placed_bias(xs[0], None, derived.get("b"))
+        given = [xs[0], kernel, *([] if bias is None else [bias])]
+        # The bias is not multiplied by the tap, which would make one for every sample of it in the forward pass, too.
+        count, is_read = len(given), tap is not None
 
         def forward(*operands: Tensor) -> tuple[Tensor, Any]:
+            operands = operands[:count]
             at = self._step(*operands)
             at.know(**known)
             at.parts = self._rule.parts(at)
@@ -71,7 +72,7 @@ class LinearOverride:
                 residuals = {"shares": self._early.shares(at, y)}
             elif self._relu is not None and not self._is_bounded:
                 residuals["z"] = y
-            elif at.parts is None and not (self._linear.terms is not None and self._linear.terms <= FEW_TERMS):
+            elif at.parts is None and not (self.linear.terms is not None and self.linear.terms <= FEW_TERMS):
                 residuals["z"] = z
             # What is made of the kernel is cheap to hold: its size is that of the weights, whatever the batch.
             return y, (operands, residuals, at.parts, None if at.parts is None else self._rule.kernels(at))
@@ -86,12 +87,12 @@ class LinearOverride:
                 of_x, of_bias = self._early.distribute(at, signal * kept_values["shares"])
             else:
                 of_x, of_bias = self._relevance(at, signal, kept_values)
-            if at.b is None:
-                return [of_x, None]
-            wanted = tap is not None and of_bias is not None
-            return [of_x, None, _summed_like(of_bias, at.b) if wanted else None]
+            nothing = [None] * (count - 1)
+            if not is_read:
+                return [of_x, *nothing]
+            return [of_x, *nothing, None if of_bias is None else self._of_bias(of_bias, at.b)]
 
-        return override(forward, backward, xs[0], kernel, *([] if bias is None else [bias]), again=not known)
+        return override(forward, backward, *given, *([tap] if is_read else []), again=not known)
 
     def _relevance(self, at: LinearStep, signal: Tensor, known: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         z = known["z"] if "z" in known else self._rule.output(at)
@@ -101,11 +102,11 @@ class LinearOverride:
         return self._rule.per_unit(at, signal, known.get("y"))
 
     def _step(self, x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> LinearStep:
-        linear, rectified = self._linear, self._relu is not None
+        linear, rectified = self.linear, self._relu is not None
         return LinearStep(linear.apply, linear.transposed, linear.summed, x, kernel, bias, self._nonnegative, rectified)
 
-
-def _summed_like(s: Tensor, bias: Tensor) -> Tensor:
-    """Sums over the positions that share an entry of the bias."""
-    shared = [axis for axis in range(1, len(bias.shape)) if bias.shape[axis] == 1 and s.shape[axis] != 1]
-    return ops.sum(s, axis=shared, keepdims=True) if shared else s
+    def _of_bias(self, s: Tensor, bias: Tensor) -> Tensor:
+        """The relevance of each sample's bias, from what it gets per unit: the sum over positions that share it."""
+        shared = [axis for axis in range(1, len(bias.shape)) if bias.shape[axis] == 1 and s.shape[axis] != 1]
+        summed = ops.sum(s, axis=shared, keepdims=True) if shared else s
+        return ops.reshape(summed * bias, (-1, *(self.linear.bias_shape or ())))

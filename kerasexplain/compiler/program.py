@@ -74,7 +74,7 @@ class Program:
     @functools.cached_property
     def _cache(self) -> WeightCache:
         execution = self._execution
-        return WeightCache(execution.linear_overrides(), self._variables, execution.dtype_of_relevance)
+        return WeightCache(execution.of_weights(), self._variables, execution.dtype_of_relevance)
 
     @property
     def sharing(self) -> int:
@@ -220,9 +220,10 @@ class Program:
         of_indices = self._of_indices(read, dict(zip(graph.inputs, given.inputs, strict=True)))
         relevance = []
         for value, x in zip(graph.inputs, given.inputs, strict=True):
-            own = ops.zeros(ops.shape(x), dtype=self._execution.dtype_of_relevance)
             if value in signals:
                 own = self._read(value, values, signals[value])
+            else:
+                own = ops.zeros(ops.shape(x), dtype=self._execution.dtype_of_relevance)
             own = own + of_indices[value] if value in of_indices else own
             relevance.append(self._readout.finished(x, own) if value.is_float else own)
         return relevance

@@ -57,11 +57,22 @@ class Linear(Primitive):
         """The product alone, padding included, bias not."""
         return self.product(x if self.padding is None else self.padding(x), kernel)
 
-    def placed_bias(self, x: Tensor, tap: Tensor | None) -> Tensor | None:
-        """The bias, times the tap, shaped to be added to the output for an input like x."""
+    def of_weights(self, dtype: str) -> dict[str, Tensor]:
+        """W and b where they are computed from weights, the same in every pass until the weights change."""
+        if not self.is_derived:
+            return {}
+        made = {"W": self.kernel(), **({} if self.bias is None else {"b": self.bias()})}
+        return {name: ops.cast(tensor, dtype) for name, tensor in made.items()}
+
+    def placed_bias(self, x: Tensor, tap: Tensor | None, bias: Tensor | None = None) -> Tensor | None:
+        """The bias, times the tap, shaped to be added to the output for an input like x.
+
+        It is computed from the weights, unless it is given.
+        """
         if self.bias is None:
             return None
-        return placed(ops.cast(self.bias(), x.dtype), tap, len(x.shape) + self.more_axes, self.bias_axis)
+        bias = self.bias() if bias is None else bias
+        return placed(ops.cast(bias, x.dtype), tap, len(x.shape) + self.more_axes, self.bias_axis)
 
     def transposed(self, s: Tensor, kernel: Tensor, x: Tensor) -> Tensor:
         """The transposed product `kernel^T s`, shaped like x."""

@@ -335,7 +335,7 @@ def placed(bias: Tensor, tap: Tensor | None, rank: int, axis: int | None = None)
 
     `axis` is the first axis, from the end, that the bias belongs to; None means that it covers the last ones.
     """
-    shape = tuple(ops.shape(bias))
+    shape = tuple(bias.shape)  # a weight's is known; ops.shape would be one more operation in a graph
     after = 0 if axis is None else -axis - len(shape)
     before = rank - 1 - len(shape) - after
     spread = (1,) * before + shape + (1,) * after

@@ -104,6 +104,65 @@ def test_an_input_that_gets_none_gets_nothing() -> None:
     assert of_b.numpy() == [0.0]
 
 
+def test_in_a_pass_an_override_is_one_operation_of_the_graph() -> None:
+    """There is a tape to be told of its gradient; a custom gradient is seven operations, and a name that is kept."""
+    a, b = tf.constant([2.0]), tf.constant([5.0])
+
+    def product(a: tf.Tensor, b: tf.Tensor) -> tuple[tf.Tensor, None]:
+        return override(lambda a, b: (a * b, None), lambda _, signal: [signal, 7.0 * signal], a, b), None
+
+    @tf.function(autograph=False)
+    def run(a: tf.Tensor, b: tf.Tensor) -> Any:
+        y, _, pullback = pull_back(product, a, b)
+        with relevance_pass():
+            return y, *pullback(tf.ones_like(y))
+
+    y, of_a, of_b = run(a, b)
+    assert [tensor.numpy() for tensor in (y, of_a, of_b)] == [[10.0], [1.0], [7.0]]
+    types = [operation.type for operation in run.get_concrete_function(a, b).graph.get_operations()]
+    assert "IdentityN" not in types
+    with tf.GradientTape() as tape:  # of a caller's, who differentiates the graph itself: the ordinary gradient
+        tape.watch([a, b])
+        y = run(a, b)[0]
+    assert [of.numpy() for of in tape.gradient(y, [a, b])] == [[5.0], [2.0]]
+
+
+def test_in_a_loop_within_a_pass_an_override_keeps_its_gradient() -> None:
+    """TensorFlow differentiates the graph of the body, where no tape is."""
+
+    def function(x: tf.Tensor) -> tuple[tf.Tensor, None]:
+        def body(i: tf.Tensor, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return i + 1, override(lambda x: (2.0 * x, None), lambda _, signal: [3.0 * signal], x)
+
+        return tf.while_loop(lambda i, _: i < 2, body, (0, x))[1], None
+
+    @tf.function(autograph=False)
+    def run(x: tf.Tensor) -> Any:
+        with relevance_pass():
+            y, _, pullback = pull_back(function, x)
+            return y, pullback(tf.ones_like(y))[0]
+
+    assert [tensor.numpy() for tensor in run(tf.constant([1.0]))] == [[4.0], [9.0]]
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("kind", [{}, {"layers": ["conv"]}, {"bias": True}, {"audit": True}], ids=str)
+def test_a_question_puts_into_a_graph_what_it_needs(kind: dict[str, Any]) -> None:
+    """Tracing and optimizing it are what the first question of a kind costs, and both go by its size."""
+    layers = keras.layers
+    x = inputs = keras.Input((8, 8, 3))
+    for i in range(4):
+        x = layers.Conv2D(4, 3, padding="same", use_bias=False, name="conv" if i == 1 else None)(x)
+        x = layers.ReLU(6.0)(layers.BatchNormalization()(x))
+    model = keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(x)))
+    analyzer = create_analyzer("lrp.epsilon", model)
+    analyzer.explain(np.ones((1, 8, 8, 3), "float32"), 1, **kind)
+    (function,) = analyzer._first.program._functions.values()
+    types = [operation.type for operation in function._concrete.graph.get_operations()]
+    assert not {"IdentityN", "Rsqrt"} & set(types)
+    assert types.count("ReadVariableOp") == 2  # of the last layer; the others' weights come from the weight cache
+
+
 def test_pull_back_keeps_structures_and_gives_zeros_where_nothing_depends() -> None:
     def function(xs: list[tf.Tensor], unused: tf.Tensor) -> tuple[tf.Tensor, str]:
         return xs[0] * xs[1], "auxiliary"

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from helpers.uncompiled import uncompiled
-from keras import layers
+from keras import layers, ops
 
 import kerasexplain.compiler.weight_cache
 from kerasexplain import create_analyzer
@@ -81,6 +81,29 @@ def test_it_is_made_once_for_all_batches_and_questions(monkeypatch: pytest.Monke
     model.fit(X, Y, verbose=0)
     analyzer.analyze(X)
     assert len(times) == 2
+
+
+@nothing_is_cached_on_torch
+@pytest.mark.parametrize("name", NAMES)
+def test_no_kind_of_question_computes_a_normalisation_again(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels and biases with BatchNormalization in them serve all, also an audit, which reads inside of pairs."""
+    analyzer, roots = create_analyzer(name, network()), []
+    root = ops.rsqrt
+    monkeypatch.setattr(ops, "rsqrt", lambda x: roots.append(1) or root(x))
+    analyzer.analyze(X)
+    made = len(roots)
+    assert made > 0
+    analyzer.explain(X, layers=["first"])
+    analyzer.explain(X, bias=True)
+    analyzer.audit(X)
+    assert len(roots) == made
+
+
+@pytest.mark.parametrize("name", [*NAMES, "lrp.epsilon_IB"])
+def test_the_relevance_of_biases_leaves_the_map_as_it_is(name: str) -> None:
+    """To the last bit: the forward pass is the same, for a tap does not multiply the bias."""
+    analyzer = create_analyzer(name, network())
+    np.testing.assert_array_equal(analyzer.explain(X, bias=True).relevance, analyzer.analyze(X))
 
 
 @nothing_is_cached_on_torch
