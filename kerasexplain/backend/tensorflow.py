@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
-import functools
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 import optree
 import tensorflow as tf
@@ -19,6 +17,8 @@ from tensorflow.python.eager import record
 from tensorflow.python.framework.ops import gradient_registry
 
 from kerasexplain.backend.contract import Exportable
+from kerasexplain.backend.mirrored import mirroring, shared
+from kerasexplain.backend.mirrored import sharing as sharing
 from kerasexplain.backend.precision import check_honoured
 from kerasexplain.backend.switch import differentiated as differentiated
 from kerasexplain.backend.switch import is_differentiated, is_relevance_pass
@@ -210,8 +210,8 @@ class compiled:  # noqa: N801 - used as a function
                 _by_xla.reset(token)
 
         self._given = [tf.TensorSpec(shape, dtype) for shape, dtype in signature]
-        strategy = _mirroring(variables) if is_by_row and all(None in shape for shape, _ in signature) else None
-        whole = traced if strategy is None else _shared(traced, strategy, len(self._given), jit_compile, variables)
+        strategy = mirroring(variables) if is_by_row and all(None in shape for shape, _ in signature) else None
+        whole = traced if strategy is None else shared(traced, strategy, len(self._given), jit_compile, variables)
         jit_compile = jit_compile and strategy is None  # it compiles for one device
         self._further = further
         specs = [*self._given, *map(tf.TensorSpec.from_tensor, further())]
@@ -293,61 +293,6 @@ def _same_batch(tensors: Mapping[str, Tensor]) -> list[Any]:
     count = tf.shape(of)[0]
     message = "{} and {} differ in their first axis, that of the samples"
     return [tf.debugging.assert_equal(tf.shape(other)[0], count, message.format(name, first)) for name, other in others]
-
-
-def sharing(variables: Sequence[Any]) -> int:
-    """How many devices share a batch: those of the `MirroredStrategy` that the variables were made under."""
-    strategy = _mirroring(variables)
-    return 1 if strategy is None else len(strategy.extended.worker_devices)
-
-
-def _mirroring(variables: Sequence[Any]) -> tf.distribute.MirroredStrategy | None:
-    """The strategy by which each of several devices has a copy of the variables, if there is one."""
-    strategy = getattr(variables[0].value, "distribute_strategy", None) if variables else None
-    return strategy if isinstance(strategy, tf.distribute.MirroredStrategy) else None
-
-
-def _shared(
-    function: Callable[[list[Tensor]], Any],
-    strategy: tf.distribute.MirroredStrategy,
-    count: int,
-    jit_compile: bool,
-    variables: Sequence[Any],
-) -> Callable[[list[Tensor]], Any]:
-    """The same function, of which every device computes some rows, from its own copy of what is trained.
-
-    Copies of what is not trained come apart, such as the statistics of normalisation, which each device gathers of its
-    own samples: the model is the one with the first copy, which it computes with and is saved with.
-
-    `Strategy.run` traces in a thread for each device, where context variables have their defaults.
-
-    Args:
-        function: A function whose results have one row for each of the inputs.
-        strategy: Has the devices.
-        count: How many of the inputs have rows; the others are the same for all.
-        jit_compile: Whether XLA compiles: one program for each device.
-        variables: What the function reads.
-    """
-    apart = [variable for variable in variables if not variable.trainable and _mirroring([variable]) is not None]
-    devices = strategy.extended.worker_devices
-
-    def on(replica: int, inputs: list[Tensor]) -> Any:
-        with tf.distribute.ReplicaContext(strategy, replica):  # by which the copy of a variable is chosen
-            first = [(variable, variable.value.values[0]) for variable in apart]
-            with keras.StatelessScope(state_mapping=first, initialize_variables=False):
-                return function(inputs)
-
-    def run(inputs: list[Tensor]) -> Any:
-        split = [tf.split(x, len(devices), x.shape.as_list().index(None)) for x in inputs[:count]]
-        parts = []
-        for replica, device in enumerate(devices):
-            own = functools.partial(on, replica)
-            own = tf.function(own, jit_compile=True, autograph=False) if jit_compile else own
-            with tf.device(device):
-                parts.append(own([*(pieces[replica] for pieces in split), *inputs[count:]]))
-        return tf.nest.map_structure(lambda *rows: tf.concat(rows, 0), *parts)
-
-    return run
 
 
 def by_xla(jit_compile: bool | str) -> bool:

@@ -1,4 +1,4 @@
-"""The command: what it writes, and how it says what is wrong."""
+"""The command: what it writes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import pathlib
 import subprocess
 import sys
-from typing import Any
 
 import keras
 import numpy as np
@@ -21,61 +20,9 @@ from kerasexplain.cli.command import main
 from kerasexplain.cli.pixels import pixels_of
 from kerasexplain.cli.reading import samples
 from kerasexplain.store import Store
+from tests.helpers.commands import explain, model, network
 
 pytestmark = pytest.mark.once("the command is the same whatever computes")
-
-
-def network(shape: tuple[int | None, ...]) -> keras.Model:
-    inputs = keras.Input(shape, name="image")
-    x = keras.layers.Conv2D(4, 3, activation="relu", name="conv")(inputs)
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    return keras.Model(inputs, keras.layers.Dense(3, name="logits")(x), name="small")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A model of each kind, images and arrays, and files that are not what their names say."""
-    folder = tmp_path_factory.mktemp("cli")
-    keras.utils.set_random_seed(1)
-    network((8, 6, 3)).save(folder / "rgb.keras")
-    network((8, 6, 1)).save(folder / "grey.keras")
-    network((None, None, 3)).save(folder / "any.keras")
-    network((8, 6, 1)).save(folder / "grey.h5")
-    a, b = keras.Input((2,), name="a"), keras.Input((3,), name="b")
-    keras.Model([a, b], keras.layers.Dense(2)(keras.layers.Concatenate()([a, b]))).save(folder / "two.keras")
-    rng = np.random.default_rng(0)
-    (folder / "images").mkdir()
-    for name, size in (("wide", (6, 12)), ("high", (20, 6))):
-        Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(folder / "images" / f"{name}.png")
-    (folder / "empty").mkdir()
-    np.save(folder / "batch.npy", rng.uniform(size=(5, 8, 6, 1)).astype("float32"))
-    np.save(folder / "sample.npy", rng.uniform(size=(8, 6)).astype("float32"))
-    np.save(folder / "bytes.npy", rng.integers(0, 256, (2, 8, 6, 1), np.uint8))
-    np.save(folder / "wrong.npy", np.zeros((5, 7, 6, 1)))
-    np.savez(folder / "named.npz", one=np.ones((8, 6, 1), "float32"), labels=np.arange(5))
-    np.savez(folder / "two.npz", a=rng.normal(size=(4, 2)), b=rng.normal(size=(4, 3)))
-    np.savez(folder / "scalars.npz", a=rng.normal(size=(4, 2)), b=1.0)
-    (folder / "cut.keras").write_bytes((folder / "grey.keras").read_bytes()[:-500])
-    (folder / "file").write_text("no folder")
-    (folder / "labels.txt").write_text("tench, Tinca tinca\ngoldfish\nshark\n")
-    for name in ("bad.keras", "bad.h5", "bad.png", "bad.npy", "bad.npz"):
-        (folder / name).write_text("not what the name says")
-    return folder
-
-
-@pytest.fixture
-def there(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> pathlib.Path:
-    """The folder as the current one, and where output goes."""
-    monkeypatch.chdir(folder)
-    return tmp_path
-
-
-def explain(*arguments: str | pathlib.Path, analyzer: str = "lrp.epsilon") -> int:
-    return main(["explain", *(str(argument) for argument in arguments), "-a", analyzer])
-
-
-def model(name: str) -> keras.Model:
-    return keras.saving.load_model(name, compile=False)
 
 
 def test_list_names_every_analyzer_and_says_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
@@ -262,180 +209,6 @@ def test_a_model_with_several_inputs_takes_an_archive(there: pathlib.Path) -> No
         assert written["b"].shape == (4, 3)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        ("none.keras batch.npy -o o.npy", "there is no file 'none.keras'"),
-        ("bad.keras batch.npy -o o.npy", "'bad.keras' holds no Keras model that can be loaded"),
-        ("bad.h5 batch.npy -o o.npy", "'bad.h5' holds no Keras model that can be loaded"),
-        ("images/wide.png batch.npy -o o.npy", "The model comes first"),
-        ("rgb.keras none.png -o o.npy", "there is no file 'none.png'"),
-        ("grey.keras batch.npy -o o.npy --fit none.npy", "there is no file 'none.npy'"),
-        ("rgb.keras bad.png -o o.npy", "'bad.png' holds no image that can be read"),
-        ("rgb.keras labels.txt -o o.npy", "'labels.txt' holds no image that can be read"),
-        ("grey.keras bad.npy -o o.npy", "'bad.npy' holds no arrays that can be read"),
-        ("grey.keras bad.npz -o o.npy", "'bad.npz' holds no arrays that can be read"),
-        ("rgb.keras empty -o o.npy", "the folder 'empty' holds no image"),
-        ("grey.keras wrong.npy -o o.npy", "(wrong (5, 7, 6, 1)) fits the model's input of shape (batch, 8, 6, 1)"),
-        ("any.keras images -o o.npy", "the inputs have different shapes"),
-        ("two.keras batch.npy -o o.npz", "the model has 2 inputs: pass one .npz file"),
-        ("two.keras named.npz -o o.npz", "not the model's inputs ['a', 'b']"),
-        ("two.keras two.npz -o o.npy", "several inputs: write their relevance to .npz or .h5"),
-        ("two.keras two.npz -o o.png", "must be that of images"),
-        ("grey.keras batch.npy -o o.txt", "must be a folder, or end in .npy, .npz, .h5, .png; got 'o.txt'"),
-        ("grey.keras batch.npy -o nowhere/o.npy", "there is no folder 'nowhere'"),
-        ("grey.keras batch.npy -o o.npy --target 3", "3"),
-        ("grey.keras batch.npy -o o.npy --target cat", "'cat' is no index, and there are no --labels"),
-        ("grey.keras batch.npy -o o.npy --target cat --labels labels.txt", "'cat' is none of the 3 labels"),
-        ("grey.keras batch.npy -o o.npy --labels none.txt", "none.txt"),
-        ("grey.keras batch.npy -o o.npy --batch-size 0", "batch_size"),
-        ("grey.keras batch.npy -o o.npy -O epsilom=1", "'lrp.epsilon' has no option 'epsilom'. Did you mean 'epsilon'"),
-        ("grey.keras batch.npy -o o.npy -O epsilon=-1", "epsilon"),
-        ("grey.keras batch.npy -o o.npy -O epsilon=much", "epsilon must be a number that is not negative, got 'much'"),
-        ("grey.keras batch.npy -o o.npy -O bias=false", "bias must be one of True, False, got 'false'"),
-        ("grey.keras batch.npy -o o.npy -O input_layer_rule=('a','b')", "low and high must be numbers, got low='a'"),
-        ("grey.keras batch.npy -o o.npy -O model=3", "--option takes options of the analyzer, and 'model' is none"),
-        ("grey.keras batch.npy -o o.npy -O output=None", "output must be the index or the name of an output, got None"),
-        ("grey.keras batch.npy -o o.npy -O input_range=3", "input_range must be (low, high) with low < high, got 3"),
-        (
-            "grey.keras batch.npy -o o.npy -O input_range=(0,'a')",
-            "input_range must be (low, high) with low < high, got",
-        ),
-        ("cut.keras batch.npy -o o.npy", "'cut.keras' holds no Keras model that can be loaded: it is damaged"),
-        ("empty batch.npy -o o.npy", "the folder 'empty' holds no SavedModel"),
-        ("two.keras scalars.npz -o o.npz", "'scalars.npz' holds single numbers for ['b']"),
-        ("grey.keras batch.npy -o o.npy --labels empty", "'empty': Is a directory"),
-        ("grey.keras batch.npy -o o.npy --labels batch.npy", "--labels 'batch.npy' is no text in UTF-8"),
-        ("grey.keras batch.npy -o o.npy --resume", "--resume writes a store: it takes --out FILE.h5"),
-        ("any.keras images -o o.h5 --resume", "the inputs have different shapes"),
-        ("grey.keras batch.npy -o o.h5 --resume --batch-size 0", "batch_size must be an integer"),
-        ("grey.keras batch.npy -o file", "--out must be a folder, or end in .npy, .npz, .h5, .png; 'file' is a file"),
-        ("grey.keras batch.npy --tensorboard file", "--tensorboard must be a folder, but 'file' is a file"),
-    ],
-)
-def test_errors_are_told_in_one_line(
-    there: pathlib.Path, capsys: pytest.CaptureFixture[str], arguments: str, expected: str
-) -> None:
-    assert explain(*arguments.split()) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("kerasexplain: error: ")
-    assert expected in lines[0]
-
-
-def test_an_unknown_analyzer_is_told_before_the_model_is_read(
-    there: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert explain("bad.keras", "batch.npy", "-o", "o.npy", analyzer="lrp.zplus") == 2
-    assert "there is no analyzer 'lrp.zplus'. Did you mean 'lrp.z_plus'" in capsys.readouterr().err
-    assert explain("bad.keras", "batch.npy", "-o", "o.npy", analyzer="lrp.epsilon:epsilon=0.1") == 2
-    assert "as in -a lrp.epsilon -O epsilon=0.1" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        ("explian rgb.keras", "(choose from 'list', 'rules', 'explain'"),
-        ("explian rgb.keras", "Did you mean 'explain'"),
-        ("explain rgb.keras batch.npy --analyser lrp.z", "there is no option --analyser. Did you mean '--analyzer'"),
-        ("explain rgb.keras batch.npy --analyser=lrp.z", "(kerasexplain explain --help says more)"),
-        ("choose rgb.keras batch.npy -o a.json --second 3 --sed 1", "there is no option --sed. Did you mean '--seed'"),
-        ("list lrp.z lrp.epsilon", "unrecognized arguments: lrp.epsilon"),
-        ("rules rgb.keras -O epsilon 0.1", "argument -O/--option: takes KEY=VALUE, got 'epsilon'"),
-        ("rules rgb.keras -O =0.1", "argument -O/--option: takes KEY=VALUE, got '=0.1'"),
-    ],
-)
-def test_a_misspelt_word_is_told_with_the_nearest(
-    capsys: pytest.CaptureFixture[str], arguments: str, expected: str
-) -> None:
-    with pytest.raises(SystemExit) as left:
-        main(arguments.split())
-    assert left.value.code == 2
-    said = capsys.readouterr().err
-    assert len(said.splitlines()) == 1
-    assert expected in said
-
-
-def test_what_is_misspelt_is_told_before_keras_is_imported(there: pathlib.Path) -> None:
-    asked = ["rules bad.keras -a lrp.zplus", "rules none.keras", "explain grey.keras none.npy -o o.npy"]
-    asked += ["evaluate none.keras batch.npy -o o.html", "choose none.keras batch.npy -o o.json"]
-    code = "\n".join(
-        [
-            "import sys",
-            "from kerasexplain.cli.command import main",
-            f"print([main(line.split()) for line in {asked!r}])",
-            "print('keras' in sys.modules)",
-        ]
-    )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.splitlines() == ["[2, 2, 2, 2, 2]", "False"], told.stderr
-
-
-def test_too_many_rows_are_no_image(there: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    np.save(there / "many.npy", np.zeros((51, 8, 6, 1), "float32"))
-    assert explain("grey.keras", there / "many.npy", "-o", there / "o.png") == 2
-    assert "51 inputs are too many for one image" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        ("", "the following arguments are required: COMMAND"),
-        ("explane", "invalid choice: 'explane'"),
-        ("list --foo", "there is no option --foo (kerasexplain list --help"),
-        ("explain grey.keras", "required: INPUT (kerasexplain explain --help says more)"),
-        (
-            "explain grey.keras batch.npy -a lrp.z --batch-size all",
-            "argument --batch-size: an integer, or 'auto'; got",
-        ),
-        ("explain grey.keras batch.npy -a lrp.z --range 0 x", "argument --range: invalid float value: 'x'"),
-    ],
-)
-def test_wrong_usage_is_told_in_one_line(arguments: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as left:
-        main(arguments.split())
-    assert left.value.code == 2
-    (line,) = capsys.readouterr().err.strip().splitlines()
-    assert line.startswith("kerasexplain: error: ")
-    assert expected in line
-
-
-@pytest.mark.parametrize(
-    ("error", "status", "expected"),
-    [
-        (TypeError("takes 2\narguments"), 2, "error: takes 2 arguments (TypeError)"),
-        (KeyError("conv"), 2, "error: 'conv' (KeyError)"),
-        (RuntimeError("no device"), 2, "error: no device (RuntimeError)"),
-        (MemoryError(), 2, "error: (MemoryError)"),
-        (ValueError("n must be 1"), 2, "error: n must be 1"),
-        (PermissionError(13, "Permission denied", "out.npy"), 2, "error: 'out.npy': Permission denied"),
-        (KeyboardInterrupt(), 130, "interrupted"),
-    ],
-)
-def test_any_error_is_one_line_and_those_that_nobody_expects_have_their_type(
-    error: BaseException,
-    status: int,
-    expected: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    def fails(*arguments: Any) -> None:
-        raise error
-
-    monkeypatch.setattr(kerasexplain.cli.command, "_explain", fails)
-    assert explain("grey.keras", "batch.npy") == status
-    assert capsys.readouterr().err == f"kerasexplain: {expected}\n"
-
-
-def test_help_does_not_wait_for_keras() -> None:
-    code = (
-        "import sys, kerasexplain.cli as c\ntry: c.main(['--help'])\nexcept SystemExit: print('keras' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "explain images or arrays" in done.stdout
-    assert done.stdout.endswith("False\n")
-
-
 def test_the_shell_sees_the_table_and_no_noise(folder: pathlib.Path) -> None:
     command = [sys.executable, "-m", "kerasexplain.cli", "rules", "rgb.keras", "-a", "lrp.z_plus"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
@@ -536,14 +309,3 @@ def test_what_is_assumed_of_pixels_is_told_in_one_line(there: pathlib.Path, caps
     assert line.startswith("kerasexplain: pixels stay 0 to 255")
     assert explain("rgb.keras", "images/wide.png", "-o", there / "out.npy", "--range", "0", "255") == 0
     assert capsys.readouterr().err == ""
-
-
-def test_warnings_are_told_in_one_line(there: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    np.save(there / "zeros.npy", np.zeros((1, 8, 6, 1), "float32"))
-    inputs = keras.Input((8, 6, 1))
-    flat = keras.layers.Flatten()(inputs)
-    keras.Model(inputs, keras.layers.Dense(2, bias_initializer="ones")(flat)).save(there / "biased.keras")
-    assert explain(there / "biased.keras", there / "zeros.npy", "-o", there / "out.npy") == 0
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("kerasexplain: warning: lrp.epsilon of ")
-    assert "no input has any relevance, though the output is not zero" in line
