@@ -59,7 +59,8 @@ def override(
         # differentiates the graph itself. That is a loop with its body; here there is a tape to be told.
         with record.stop_recording():
             result = tf.identity(y)
-        record.record_operation("Override", [result], [y, *inputs], gradient)
+            given = [tf.convert_to_tensor(x) for x in inputs]  # a variable that is no layer's is none yet
+        record.record_operation("Override", [result], [y, *given], gradient)
         return result
 
     @tf.custom_gradient

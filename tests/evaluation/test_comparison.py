@@ -54,7 +54,7 @@ def test_scores_are_those_of_the_metrics(comparison: Comparison, model: keras.Mo
         np.testing.assert_allclose(comparison.scores("gradient", metric).values, alone.values)
     assert comparison.scores("gradient").metric == METRICS[0]
     np.testing.assert_array_equal(comparison.trials["gradient"].relevance, analyzer.analyze(x))
-    assert comparison.trials["gradient"].config == analyzer.get_config()
+    assert comparison.trials["gradient"].config == analyzer.description
     np.testing.assert_allclose(comparison.samples.explained, np.asarray(model(x)).max(axis=1))
     np.testing.assert_array_equal(comparison.samples.target, np.asarray(model(x)).argmax(axis=1))
 
