@@ -14,7 +14,7 @@ import numpy as np
 
 from kerasexplain.audit import Audit
 from kerasexplain.features import features_of
-from kerasexplain.foundation.arrays import check_sample
+from kerasexplain.foundation.arrays import channels_last, check_sample
 from kerasexplain.foundation.checks import check_count
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.foundation.showing import brief
@@ -150,7 +150,8 @@ class Explanation(Tabled):
         """
         from kerasexplain import visualize
 
-        return visualize.strip(visualize.heatmap(self.relevance, **options))
+        relevance = channels_last(self.relevance) if hasattr(self.relevance, "ndim") else self.relevance
+        return visualize.strip(visualize.heatmap(relevance, **options))
 
     def to_figure(
         self,
@@ -167,7 +168,7 @@ class Explanation(Tabled):
         Args:
             x: The inputs that were explained; a table may be a DataFrame. None draws relevance alone.
             names: Of features or channels, a list; of several inputs a dict of lists. None takes those of a DataFrame.
-            kinds, tokens, sample: As for `kerasexplain.visualize.picture`.
+            kinds, tokens, sample: As for `kerasexplain.visualize.figure`.
             title: What is written above; by default what was explained, and its value.
 
         Raises:
@@ -351,8 +352,8 @@ class Explanation(Tabled):
         try:
             from kerasexplain import visualize
 
-            if np.ndim(self.relevance) > 3:
-                maps = visualize.heatmap(self.relevance[:DRAWN])
+            if np.ndim(self.relevance) == 4:
+                maps = visualize.heatmap(channels_last(self.relevance[:DRAWN]))
                 return "".join(
                     image_html(_png(visualize.strip([one]).save), title)
                     for one, title in zip(maps, titles, strict=True)

@@ -159,6 +159,13 @@ def test_an_explanation_is_a_picture_and_a_table_of_facts(
     assert "output" in page
 
 
+def test_a_volume_is_drawn_too(rng: np.random.Generator) -> None:
+    pytest.importorskip("matplotlib")
+    volume = rng.normal(size=(2, 4, 6, 6, 1))
+    found = kerasexplain.Explanation(volume, {}, {}, np.ones((2, 1)), np.zeros(2, int), np.ones(2), {"analyzer": "lrp"})
+    assert found._repr_html_().startswith("<figure")
+
+
 def test_the_table_of_an_explanation_says_what_there_is(shown: dict[str, Any]) -> None:
     explanation = shown["explanation"]
     said = str(explanation)

@@ -80,7 +80,9 @@ def _cut(values: Any, count: int | None) -> Any:
     if isinstance(values, list) and not all(hasattr(value, "__array__") for value in values):
         values = np.asarray(values)  # numbers in lists, and no arrays of several inputs
 
-    def of(values: Any) -> np.ndarray:
+    def of(values: Any) -> Any:
+        if hasattr(values, "iloc") and hasattr(values, "columns"):
+            return values.iloc[:count]  # a DataFrame, whose columns have names
         array = np.asarray(values)
         if not array.ndim:
             raise InputError(f"samples are the first axis, but here is a single {array.dtype}: batch the data")
@@ -90,6 +92,6 @@ def _cut(values: Any, count: int | None) -> Any:
 
 
 def _joined(parts: list[Any]) -> Any:
-    if parts[0] is None:
-        return None
+    if parts[0] is None or len(parts) == 1:
+        return parts[0]
     return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)

@@ -46,8 +46,8 @@ class SlowCalls:
     def _say(self) -> None:
         self._is_said = True
         LOGGER.warning(
-            "kerasexplain: %s: the first call of its kind traces and compiles the model, which takes longer than %g s; "
-            "calls after it do not",
+            "kerasexplain: %s: the first call of each kind traces and compiles the model, which takes longer than %g "
+            "s; those after it do not",
             visible(self._what),
             SECONDS,
         )

@@ -68,10 +68,10 @@ class ExplanationLog:
             if tokens is not None and ids.ndim == 2 and ids.dtype.kind in "iu"
         }
         for name, names in self._features.items():
-            if len(names) != self._inputs[name].shape[-1]:
-                raise ValueError(
-                    f"there are {len(names)} feature_names for the {self._inputs[name].shape[-1]} features of {name!r}"
-                )
+            shape = self._inputs[name].shape
+            count = shape[-1] if len(shape) > 1 else 1
+            if len(names) != count:
+                raise ValueError(f"there are {len(names)} feature_names for the {count} features of {name!r}")
         if tokens is not None and not self._tokens:
             raise ValueError("tokens= names ids, but no input holds integers of shape (samples, length)")
         self._has_samples: Any = None

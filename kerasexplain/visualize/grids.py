@@ -15,6 +15,11 @@ from kerasexplain.foundation.text import in_figure
 from kerasexplain.visualize.images import as_images, heatmap, overlay
 from kerasexplain.visualize.palette import RELEVANCE, colour_bar, usual_percentile
 
+#: How many rows there are at most: laying them out takes time by the square of their number.
+_MOST = 100
+#: How many times as wide as `cell` a column is at most.
+_WIDEST = 6
+
 
 def grid(
     images: Any,
@@ -35,12 +40,13 @@ def grid(
         relevances: Relevance as for `heatmap`, by the heading of its column.
         labels: What is written to the left of each row.
         over: Whether relevance is drawn over the grey image instead of on white.
-        cell: Height of an image in inches.
+        cell: Height of an image in inches; of one more than six times as wide as high, a sixth of its width.
         dpi: Pixels per inch.
         cmap, scale, percentile: As for `heatmap`.
 
     Raises:
-        ValueError: As for `heatmap`, or the numbers of images, relevances and labels differ.
+        ValueError: As for `heatmap`, or the numbers of images, relevances and labels differ, or there are more than 100
+            images.
         TypeError: The relevances have no headings.
 
     Example:
@@ -54,6 +60,8 @@ def grid(
         )
     drawn = as_images(images)
     labels = [""] * len(drawn) if labels is None else labels
+    if len(drawn) > _MOST:
+        raise ValueError(f"a grid has at most {_MOST} rows, and there are {len(drawn)} images: pass some of them")
     if len(labels) != len(drawn):
         raise ValueError(f"there are {len(drawn)} images, but {len(labels)} labels")
     columns: list[tuple[str, list[Image.Image]]] = [("input", drawn)]  # which relevance may have for a name, too
@@ -64,7 +72,9 @@ def grid(
             raise ValueError(f"there are {len(drawn)} images, but {len(maps)} maps under {name!r}")
         columns.append((name, maps))
 
-    width = cell * drawn[0].width / drawn[0].height
+    aspect = drawn[0].width / drawn[0].height
+    width = cell * min(aspect, _WIDEST)
+    cell = width / aspect
     # Room for the writing, so that cells keep their size; what of it stays empty is cut off in the end.
     size = (width * len(columns) + 2, cell * len(drawn) + 1.2)
     figure = Figure(figsize=size, dpi=dpi, layout="compressed")

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.colors import Colormap
 from PIL import Image, ImageOps
 
-from kerasexplain.foundation.arrays import real_array
+from kerasexplain.foundation.arrays import channels_last, real_array
 from kerasexplain.visualize.palette import RELEVANCE, limits, mappable
 
 
@@ -52,8 +52,8 @@ def overlay(
     """Relevance over the images it belongs to: the stronger it is, the less of the image shows through.
 
     Args:
-        images: `(samples, height, width[, channels])` with 1, 3 or 4 channels: bytes are pixels, other numbers are
-            taken as they are where all are in 0..1 and stretched to that otherwise.
+        images: `(samples, height, width[, channels])` with 1, 3 or 4 channels, which may come first: bytes are pixels,
+            other numbers are taken as they are where all of an image are in 0..1, and stretched to that otherwise.
         relevance: As for `heatmap`, of the same height and width.
         grey: Whether the image loses its own colours, which could be taken for relevance.
         cmap, scale, percentile: As for `heatmap`.
@@ -63,6 +63,8 @@ def overlay(
     """
     drawn = as_images(images)
     maps = _maps(relevance)
+    if drawn[0].size != maps.shape[:0:-1]:
+        maps = _maps(channels_last(relevance))
     if len(drawn) != len(maps) or drawn[0].size != maps.shape[:0:-1]:
         raise ValueError(
             f"{len(drawn)} images of (width, height) {drawn[0].size} do not fit {len(maps)} maps of {maps.shape[:0:-1]}"
@@ -128,15 +130,23 @@ def as_images(images: Any) -> list[Image.Image]:
     """Arrays as images that can be looked at."""
     if isinstance(images, Sequence) and all(isinstance(image, Image.Image) for image in images):
         images = [np.asarray(image.convert("RGB")) for image in images]
-    pixels = _numbers(images, "images")
+    pixels = channels_last(_numbers(images, "images"))
     if pixels.ndim == 4:
         if pixels.shape[-1] not in (1, 3, 4):
             raise ValueError(f"images have 1, 3 or 4 channels, got shape {pixels.shape}")
         pixels = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
     if pixels.dtype != np.uint8:
-        pixels = pixels.astype(np.float64)
-        low, high = min(pixels.min(), 0.0), max(pixels.max(), 1.0)
-        if (low, high) != (0.0, 1.0):
-            low, high = pixels.min(), pixels.max()
-        pixels = np.round(255 * (pixels - low) / ((high - low) or 1.0)).astype(np.uint8)
+        pixels = np.stack([_bytes(image.astype(np.float64)) for image in pixels])
     return [Image.fromarray(image).convert("RGB") for image in pixels]
+
+
+def _bytes(image: np.ndarray) -> np.ndarray:
+    """The numbers of an image as bytes: as they are where all are in 0..1, and stretched to that otherwise."""
+    low, high = image.min(), image.max()
+    if low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    else:
+        usual = np.percentile(image, (0.5, 99.5))
+        if high - low > 4 * (usual[1] - usual[0]) > 0:  # a few pixels far from all others would take all the range
+            low, high = usual
+    return np.round(255 * np.clip((image - low) / ((high - low) or 1.0), 0, 1)).astype(np.uint8)

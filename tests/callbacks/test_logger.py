@@ -387,3 +387,20 @@ print("as expected")
 """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert found.stdout.strip().endswith("as expected"), found.stderr[-3000:]
+
+
+def test_a_data_frame_brings_the_names_of_its_columns(tmp_path: pathlib.Path) -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is optional")
+    table = pandas.DataFrame(np.random.default_rng(0).normal(size=(8, 2)), columns=["age", "bmi"])
+    logger = RelevanceLogger("lrp.epsilon", data=(table, np.zeros(8)), log_dir=tmp_path, max_images=3)
+    assert logger._logged._features == {"input": ["age", "bmi"]}
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(table.to_numpy(), np.zeros(8), callbacks=[logger], verbose=0)
+
+
+def test_an_input_of_one_number_a_sample_has_one_name(tmp_path: pathlib.Path) -> None:
+    x = {"age": np.ones(4), "lab": np.ones((4, 2))}
+    names = {"age": ["years"], "lab": ["K", "Na"]}
+    logger = RelevanceLogger("lrp.epsilon", data=x, log_dir=tmp_path, feature_names=names)
+    assert logger._logged._features == names

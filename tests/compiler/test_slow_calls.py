@@ -36,7 +36,7 @@ def test_it_is_said_once_for_an_analyzer(heard: pytest.LogCaptureFixture, monkey
     analyzer.explain(X, bias=True)
     analyzer.audit(X, 1)
     (record,) = heard.records
-    assert record.getMessage().startswith("kerasexplain: lrp.epsilon of network: the first call of its kind traces")
+    assert record.getMessage().startswith("kerasexplain: lrp.epsilon of network: the first call of each kind traces")
     made("another").analyze(X)
     assert len(heard.records) == 2
 

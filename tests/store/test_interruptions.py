@@ -275,7 +275,7 @@ def test_weights_are_known_before_and_stay_what_they_are(tmp_path: pathlib.Path)
             create_analyzer("lrp.epsilon", model),
             x,
             tmp_path / "r.h5",
-            unit=32,
+            unit=64,  # so that nothing computes any more when the weights change
             callback=lambda _: model.set_weights([2 * weight for weight in model.get_weights()]),
         )
     assert not Store(tmp_path / "r.h5").is_complete

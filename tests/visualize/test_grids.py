@@ -53,3 +53,11 @@ def test_the_bar_says_which_relevance_has_the_full_colour(
     monkeypatch.setattr(Colorbar, "set_label", lambda self, label, **look: labels.append(label))
     visualize.grid(np.zeros((1, 8, 8)), {str(i): np.ones((1, size, size)) for i, size in enumerate(sizes)}, cell=0.5)
     assert labels[-1] == f"each map up to its own {said}"
+
+
+def test_many_rows_are_refused_and_wide_images_are_no_wider_than_a_page() -> None:
+    maps = np.ones((101, 4, 4))
+    with pytest.raises(ValueError, match="a grid has at most 100 rows, and there are 101 images"):
+        visualize.grid(maps, {"lrp.epsilon": maps})
+    wide = np.ones((1, 4, 200))
+    assert visualize.grid(wide, {"lrp.epsilon": wide}).width < 2500

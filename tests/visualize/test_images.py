@@ -174,7 +174,7 @@ def test_images_are_shown_in_their_range(images: np.ndarray, black: int, white: 
 
 def test_images_have_channels_that_can_be_shown() -> None:
     with pytest.raises(ValueError, match="1, 3 or 4 channels"):
-        visualize.overlay(np.zeros((1, 4, 4, 2)), np.zeros((1, 4, 4)))
+        visualize.overlay(np.zeros((1, 5, 5, 2)), np.zeros((1, 5, 5)))
 
 
 def test_a_strip_enlarges_small_images_by_an_integer_factor() -> None:
@@ -212,3 +212,30 @@ def test_a_missing_package_is_told_with_what_to_install(package: str, monkeypatc
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=r'pip install "kerasexplain\[viz\]"'):
         importlib.import_module("kerasexplain.visualize")
+
+
+def test_channels_may_come_first_in_images_and_in_the_relevance_over_them(rng: np.random.Generator) -> None:
+    images = rng.random((2, 12, 16, 3))
+    relevance = rng.normal(size=(2, 12, 16, 3))
+    first = np.moveaxis(images, -1, 1), np.moveaxis(relevance, -1, 1)
+    for one, other in zip(visualize.overlay(images, relevance), visualize.overlay(*first), strict=True):
+        np.testing.assert_array_equal(pixels(one), pixels(other))
+
+
+def test_to_image_finds_channels_that_come_first(rng: np.random.Generator) -> None:
+    relevance = rng.normal(size=(1, 3, 16, 16))
+    found = Explanation(relevance, {}, {}, np.ones((1, 2)), np.zeros(1, int), np.ones(1), {"analyzer": "lrp.epsilon"})
+    expected = visualize.strip(visualize.heatmap(np.moveaxis(relevance, 1, -1)))
+    np.testing.assert_array_equal(pixels(found.to_image()), pixels(expected))
+
+
+def test_one_pixel_far_from_all_others_darkens_neither_its_image_nor_the_others() -> None:
+    images = np.full((3, 20, 20, 3), 0.5)
+    images[:, :, 10:] = 0.7
+    images[0, 0, 0] = 50
+    drawn = [pixels(image) for image in visualize.as_images(images)]
+    assert drawn[2][5, 5].tolist() == [128, 128, 128]
+    assert drawn[0][5, 15].min() - drawn[0][5, 5].max() > 100
+    images = np.random.default_rng(0).normal(size=(1, 20, 20, 1))  # standardised, and without outliers: all of it shows
+    (image,) = visualize.as_images(images)
+    assert (pixels(image).min(), pixels(image).max()) == (0, 255)

@@ -4,7 +4,7 @@ import { colour, css } from "./colours.js";
 import { h, svg } from "./dom.js";
 import { className, percent, short } from "./format.js";
 
-/** The explained value as a line over the steps, and below it the predicted class; a click goes to a step. */
+/** The explained value as a line over the steps, and below it the largest output; a click goes to a step. */
 export function history({ steps, explained, prediction, target }, names, step, width, go) {
   const values = explained.map((value) => (value === null || !Number.isFinite(Number(value)) ? null : Number(value)));
   const known = values.filter((value) => value !== null);
@@ -29,7 +29,7 @@ export function history({ steps, explained, prediction, target }, names, step, w
   return h(
     "div",
     { class: "history" },
-    h("h4", {}, prediction.some((index) => index !== null) ? "Explained value, and predicted class, over the steps" : "Explained value over the steps"),
+    h("h4", {}, prediction.some((index) => index !== null) ? `Explained value, and ${truth === null ? "largest output" : "predicted class"}, over the steps` : "Explained value over the steps"),
     chart,
     h("p", { class: "faint" }, `value ${short(low)} to ${short(high)}` + (truth === null ? "" : ` · true class: ${truth}`)),
   );
@@ -50,7 +50,7 @@ function segments(steps, prediction, target, names, x, width) {
       const label = svg("text", { x: left + 3, y: 70, class: "band-text" });
       if (right - left > 6 * text.length + 4) label.textContent = text;
       const title = svg("title");
-      title.textContent = `predicted ${name}, steps ${steps[begin]} to ${steps[end - 1]}`;
+      title.textContent = `${isRight === null ? "largest:" : "predicted"} ${name}, steps ${steps[begin]} to ${steps[end - 1]}`;
       drawn.push(svg("g", {}, title, svg("rect", { x: left, y: 58, width: Math.max(1, right - left), height: 17, class: kind }), label));
     }
     begin = end;

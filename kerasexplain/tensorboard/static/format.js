@@ -24,10 +24,10 @@ export function percent(value) {
   return Number.isFinite(value) ? `${short(Math.round(value * 1000) / 10)} %` : "–";
 }
 
-/** The name of an output: its class, its index or indices, or what was logged instead. */
+/** The name of an output: that of its class, its index or indices, or what was logged instead. */
 export function className(index, names) {
   if (index === null || index === undefined) return null;
   if (Array.isArray(index)) return index.length === 1 ? className(index[0], names) : `output (${index.join(", ")})`;
-  if (typeof index === "number") return names && names[index] ? names[index] : `class ${index}`;
+  if (typeof index === "number") return names && names[index] ? names[index] : `output ${index}`;
   return String(index);
 }

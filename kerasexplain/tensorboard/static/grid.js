@@ -144,6 +144,6 @@ function captions(view, column, sample, one) {
   if (one.facts.broken) lines.push([`${one.facts.broken} values not finite`, "wrong"]);
   else if (words.right !== null) {
     lines.push([`${words.right ? "✓" : "✗"} predicted ${words.prediction}`, words.right ? "right" : "wrong"]);
-  } else if (words.prediction !== null) lines.push([`predicted ${words.prediction}`, ""]);
+  } else if (words.prediction !== null) lines.push([`largest: ${words.prediction}`, ""]);
   return lines;
 }

@@ -111,7 +111,7 @@ class Pane {
     if (kind === "input") return void set(this.what, { textContent: " " });
     const words = wordsOf(view, column, sample, one);
     const text = words.explained === null ? "" : `explains ${words.explained}: ${short(words.value)}`;
-    const verdict = words.prediction === null ? "" : ` · ${{ true: "✓ ", false: "✗ ", null: "" }[words.right]}predicted ${words.prediction}`;
+    const verdict = words.prediction === null ? "" : ` · ${{ true: "✓ predicted ", false: "✗ predicted ", null: "largest: " }[words.right]}${words.prediction}`;
     set(this.what, { textContent: text + verdict, class: `what ${{ true: "right", false: "wrong", null: "" }[words.right]}` });
     if (kind === "relevance") this.#numbers(view, column, sample, one, words, width);
   }
