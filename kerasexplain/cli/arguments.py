@@ -6,6 +6,7 @@ import argparse
 import ast
 import contextlib
 import importlib
+import math
 import os
 import pathlib
 import re
@@ -39,6 +40,16 @@ class Parser(argparse.ArgumentParser):
             hint = similar(wrong[1], re.findall(r"[a-z]+", wrong[2]))
             message += f"{hint and '.'}{hint}"
         self.exit(2, f"kerasexplain: error: {visible(message)} ({self.prog} --help says more)\n")
+
+
+class _Range(argparse.Action):
+    """Two numbers, the lower one first."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        low, high = values
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            raise argparse.ArgumentError(self, f"LOW must be a number below HIGH, got {low:g} {high:g}")
+        setattr(namespace, self.dest, (low, high))
 
 
 def tell(text: object, *, as_error: bool = False) -> None:
@@ -147,10 +158,13 @@ def add_inputs(parser: argparse.ArgumentParser, metavar: str) -> None:
 def add_range(parser: argparse.ArgumentParser) -> None:
     """Adds what the model takes pixels as."""
     pixels = (
-        "what the model takes pixels as, such as -1 1; by default 0 to 255, or 0 to 1 where a Rescaling or "
-        "Normalization at the model's input is made for that"
+        "what the model takes pixels as, such as -1 1: of images, and of integers in arrays, which are from 0 to 255 "
+        "(real numbers are used as they are); by default 0 to 255, or 0 to 1 where the preprocessing at the model's "
+        "input is made for that"
     )
-    parser.add_argument("--range", metavar=("LOW", "HIGH"), type=float, nargs=2, dest="pixels", help=pixels)
+    parser.add_argument(
+        "--range", metavar=("LOW", "HIGH"), type=float, nargs=2, dest="pixels", action=_Range, help=pixels
+    )
 
 
 def target_of(text: str, labels: Sequence[str]) -> int | tuple[int, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 import rich.console
 import rich.progress
 
+from kerasexplain.foundation.arrays import is_signal
 from kerasexplain.foundation.errors import not_importable
 from kerasexplain.foundation.untrusted import read_arrays
 
@@ -31,6 +32,12 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 Shape = tuple[int | None, ...]
 
 
+def takes_images(shape: Shape) -> bool:
+    """Whether samples of a shape are images, which files of images can be read as."""
+    is_grey = len(shape) == 2 and not (None not in shape and is_signal((1, *shape)))  # type: ignore[arg-type]
+    return is_grey or (len(shape) == 3 and shape[2] in MODES)
+
+
 def samples(
     paths: Sequence[pathlib.Path], model: keras.Model, pixels: Sequence[float] | None = None
 ) -> tuple[Any, list[str]]:
@@ -42,7 +49,7 @@ def samples(
             inputs, one npz file of arrays with their names.
         model: The model that takes the samples.
         pixels: What it takes pixels as, `(low, high)`; None leaves them from 0 to 255. Pixels are images and
-            arrays of uint8; other arrays are used as they are.
+            arrays of integers; other arrays are used as they are.
 
     Raises:
         FileNotFoundError: A file or folder does not exist.
@@ -56,7 +63,7 @@ def samples(
     for path in _progress(_files(paths)):
         is_arrays = path.suffix.lower() in ARRAYS
         for name, batch in (_batches(path, shape) if is_arrays else {path.stem: _image(path, shape)[None]}).items():
-            batches.append(_scaled(batch, pixels) if batch.dtype == np.uint8 else batch)
+            batches.append(_scaled(batch, pixels, path))
             names.extend([name] if len(batch) == 1 else [f"{name}-{i}" for i in range(len(batch))])
     sizes = sorted({batch.shape[1:] for batch in batches})
     if len(sizes) > 1:
@@ -88,7 +95,7 @@ def stream(
         for path in files:
             is_arrays = path.suffix.lower() in ARRAYS
             for batch in _batches(path, shape).values() if is_arrays else [_image(path, shape)[None]]:
-                yield from _scaled(batch, pixels) if batch.dtype == np.uint8 else batch
+                yield from _scaled(batch, pixels, path)
 
     def batches() -> Iterator[np.ndarray]:
         coming = rows()
@@ -203,9 +210,15 @@ def _in_8_bits(image: Image) -> Image:
     return Image.fromarray(np.round(pixels / 257).astype("uint8"))
 
 
-def _scaled(batch: np.ndarray, pixels: Sequence[float] | None) -> np.ndarray:
-    if pixels is None:
+def _scaled(batch: np.ndarray, pixels: Sequence[float] | None, path: pathlib.Path) -> np.ndarray:
+    """Pixels in the range that the model takes them in; real numbers as they are."""
+    if pixels is None or batch.dtype.kind not in "iu" or not batch.size:
         return batch
+    if batch.min() < 0 or batch.max() > 255:
+        raise ValueError(
+            f"{str(path)!r} holds integers from {batch.min()} to {batch.max()}, and pixels are from 0 to 255: pass real "
+            "numbers, which are used as they are"
+        )
     low, high = pixels
     return (low + (high - low) / 255 * batch).astype(np.float32)
 

@@ -17,7 +17,6 @@ from PIL import Image
 
 import kerasexplain.cli.command
 from kerasexplain.cli.command import main
-from kerasexplain.cli.pixels import pixels_of
 from kerasexplain.cli.reading import samples
 from kerasexplain.store import Store
 from tests.helpers.commands import explain, model, network
@@ -261,51 +260,3 @@ def test_a_neuron_of_several_axes_is_chosen(there: pathlib.Path, capsys: pytest.
     assert np.count_nonzero(found) == 5
     assert explain(*arguments, "--target", "7,6,1") == 2
     assert "out of range" in capsys.readouterr().err
-
-
-def normalized(mean: float, variance: float) -> keras.Model:
-    inputs = keras.Input((8, 6, 3))
-    x = keras.layers.Normalization(mean=[mean] * 3, variance=[variance] * 3)(inputs)
-    return keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(x))
-
-
-@pytest.mark.parametrize(
-    ("model", "range_", "said"),
-    [
-        (network((8, 6, 3)), (0, 255), "pixels stay 0 to 255: no layer at the model's input rescales them"),
-        (keras.Sequential([keras.Input((8, 6, 3)), keras.layers.Rescaling(1 / 127.5, -1.0)]), (0, 255), ""),
-        (
-            keras.Sequential([keras.Input((8, 6, 3)), keras.layers.Rescaling(2.0, -1.0)]),
-            (0, 1),
-            "pixels are taken as 0 to 1, which the Rescaling at the model's input is made for",
-        ),
-        (normalized(0.45, 0.05), (0, 1), "which the Normalization at the model's input is made for"),
-        (normalized(120.0, 3600.0), (0, 255), ""),
-        (keras.Sequential([keras.Input((8, 6, 3)), normalized(0.45, 0.05)]), (0, 1), "which the Normalization"),
-    ],
-)
-def test_the_range_of_pixels_is_what_the_preprocessing_takes(
-    there: pathlib.Path, capsys: pytest.CaptureFixture[str], model: keras.Model, range_: tuple[int, int], said: str
-) -> None:
-    inputs = [pathlib.Path("images")]
-    pixels, note = pixels_of(None, model, inputs)
-    x, _ = samples(inputs, model, pixels)
-    expected, _ = samples(inputs, model, range_)
-    np.testing.assert_allclose(x, expected, atol=1e-5)
-    assert (said in note) if said else note == ""
-    assert pixels_of((-1.0, 1.0), model, inputs) == ((-1.0, 1.0), "")
-
-
-def test_a_range_that_nothing_tells_is_asked_for(there: pathlib.Path) -> None:
-    model = normalized(-40.0, 1.0)
-    with pytest.raises(ValueError, match=r"neither from 0 to 255 nor from 0 to 1: --range LOW HIGH says"):
-        pixels_of(None, model, [pathlib.Path("images")])
-    assert pixels_of(None, model, [pathlib.Path("batch.npy")]) == (None, "")
-
-
-def test_what_is_assumed_of_pixels_is_told_in_one_line(there: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert explain("rgb.keras", "images/wide.png", "-o", there / "out.npy") == 0
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("kerasexplain: pixels stay 0 to 255")
-    assert explain("rgb.keras", "images/wide.png", "-o", there / "out.npy", "--range", "0", "255") == 0
-    assert capsys.readouterr().err == ""
