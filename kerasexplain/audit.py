@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerasexplain.foundation.showing import Shown
+from kerasexplain.foundation.text import counted
 from kerasexplain.graph.taps import Tap
 from kerasexplain.tables import Table, Tabled
 
@@ -124,7 +125,8 @@ class Audit(Tabled):
         )
 
     def __repr__(self) -> str:
-        return f"<Audit of {len(self.rows)} operations, {len(self.explained)} samples: {self.balance}>"
+        operations, samples = counted(len(self.rows), "operation"), counted(len(self.explained), "sample")
+        return f"<Audit of {operations}, {samples}: {self.balance}>"
 
     @property
     def balance(self) -> str:

@@ -19,6 +19,7 @@ from kerasexplain.foundation.checks import check_count
 from kerasexplain.foundation.errors import InputError
 from kerasexplain.foundation.showing import brief
 from kerasexplain.foundation.storage import read_values, write_values
+from kerasexplain.foundation.text import counted
 from kerasexplain.remarks import error_of, per_sample, remark_of
 from kerasexplain.tables import Table, Tabled, image_html
 from kerasexplain.tokens import TokenRelevances, token_relevances
@@ -310,9 +311,10 @@ class Explanation(Tabled):
         return ["output" if is_only else f"output {np.asarray(neuron).tolist()}" for neuron in self.neuron]
 
     def __repr__(self) -> str:
-        more = [f"{name} of {len(held)} operations" for name, held in self._further() if held]
+        more = [f"{name} of {counted(len(held), 'operation')}" for name, held in self._further() if held]
         held = "; ".join([brief(self.relevance), *more, *(["audit"] if self.audit is not None else [])])
-        return f"<Explanation of {len(self.explained)} samples by {self.analyzer['analyzer']}: {held}>"
+        of = counted(len(self.explained), "sample")
+        return f"<Explanation of {of} by {self.analyzer['analyzer']}: {held}>"
 
     def _further(self) -> list[tuple[str, dict[str, np.ndarray]]]:
         return [("layers", self.layers), ("bias", self.bias)]

@@ -2,6 +2,6 @@
 
 import sys
 
-from kerasexplain.cli.command import main
+from kerasexplain.cli import main
 
 sys.exit(main())

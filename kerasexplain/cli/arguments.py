@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -26,11 +27,17 @@ if TYPE_CHECKING:
 class Parser(argparse.ArgumentParser):
     """One that tells an error in one line, as all others are told, and knows what is near to a misspelt word."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Indices with commas between them, the first of which counts from the end, are a value and no option.
+        self._negative_number_matcher = re.compile(r"^-(?:\d+|\d*\.\d+)(?:\s*,\s*-?\d+)*$")
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         found, rest = super().parse_known_args(args, namespace)
         wrong = [word.partition("=")[0] for word in rest if word.startswith("-")]
         if wrong:
-            hint = similar(wrong[0], re.findall(r"--[a-z][a-z-]*", self.format_help()))
+            options = dict.fromkeys(re.findall(r"--[a-z][a-z-]*", self.format_help()))  # the usage names them, too
+            hint = similar(wrong[0], options)
             self.error(f"there is no option {wrong[0]}{hint and '.'}{hint}")
         return found, rest
 
@@ -53,8 +60,14 @@ class _Range(argparse.Action):
 
 
 def tell(text: object, *, as_error: bool = False) -> None:
-    """Prints text of one or several lines, at once, on stdout or stderr: all that the command says comes by here."""
-    print(visible_lines(str(text)), file=sys.stderr if as_error else sys.stdout, flush=as_error)
+    """Prints text of one or several lines, at once, on stdout or stderr: all that the command says comes by here.
+
+    What the stream cannot encode is written as an escape: nothing that was computed is lost over a letter.
+    """
+    stream = sys.stderr if as_error else sys.stdout
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    shown = visible_lines(str(text)).encode(encoding, "backslashreplace").decode(encoding)
+    print(shown, file=stream, flush=as_error)
 
 
 def batch_size(text: str) -> int | str:
@@ -96,6 +109,20 @@ def check_files(*groups: pathlib.Path | Sequence[pathlib.Path] | None) -> None:
         for path in [group] if isinstance(group, pathlib.Path) else group or ():
             if not path.exists():
                 raise FileNotFoundError(f"there is no file {str(path)!r}")
+
+
+def check_writable(path: pathlib.Path) -> None:
+    """Raises OSError if a file or folder of that name cannot be written: told before anything is computed."""
+    place = path
+    while not place.exists():
+        place = place.parent
+    try:
+        if place.is_dir():
+            tempfile.TemporaryFile(dir=place).close()
+        else:
+            place.open("ab").close()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -140,14 +167,14 @@ def _custom_object(text: str) -> tuple[str, Any]:
 def add_inputs(parser: argparse.ArgumentParser, metavar: str) -> None:
     """Adds the inputs, what is explained of them, and what they are read as."""
     inputs = (
-        "images (png, jpg), which are cropped around their middle to the shape of the model's input and resized to it "
-        "(kept as they are where it leaves its size open); folders of them; or arrays (npy, npz) of one sample or a "
-        "batch, which must have its size"
+        "images (png, jpg, bmp, gif, tif, webp, ppm), which are cropped around their middle to the shape of the "
+        "model's input and resized to it (kept as they are where it leaves its size open), and lie on white where they "
+        "are transparent; folders of them; or arrays (npy, npz) of one sample or a batch, which must have its size"
     )
     parser.add_argument("inputs", metavar=metavar, type=pathlib.Path, nargs="+", help=inputs)
     target = (
-        "what is explained: an index, one for every axis of the output, such as 300,2, or a label; by default each "
-        "sample's largest output"
+        "what is explained: an index, one for every axis of the output, such as 300,2 (negative ones count from the "
+        "end), or a label; by default each sample's largest output"
     )
     parser.add_argument("--target", metavar="INDEX|LABEL", help=target)
     labels = "a text file with the name of one class per line"
@@ -169,10 +196,9 @@ def add_range(parser: argparse.ArgumentParser) -> None:
 
 def target_of(text: str, labels: Sequence[str]) -> int | tuple[int, ...]:
     """The index of an output, from an index, indices with commas between them, or a label."""
-    if text.lstrip("-").isdecimal():
-        return int(text)
-    if all(part.strip().lstrip("-").isdecimal() for part in text.split(",")):
-        return tuple(map(int, text.split(",")))
+    parts = text.split(",")
+    if all(re.fullmatch(r"\s*-?\d+\s*", part) for part in parts):
+        return int(text) if len(parts) == 1 else tuple(map(int, parts))
     if not labels:
         raise ValueError(f"--target {text!r} is no index, and there are no --labels that it could be one of")
     for index, label in enumerate(labels):
@@ -183,11 +209,35 @@ def target_of(text: str, labels: Sequence[str]) -> int | tuple[int, ...]:
     raise ValueError(f"--target {text!r} is none of the {len(labels)} labels.{hint}")
 
 
-def neuron_label(neuron: np.ndarray, labels: Sequence[str]) -> str:
-    """The label of a neuron, or its index."""
-    if np.ndim(neuron) == 0 and neuron < len(labels):
-        return labels[int(neuron)].split(",")[0]
-    return f"output {neuron}"
+def check_target(option: str, target: int | tuple[int, ...] | None, shape: Sequence[int | None]) -> None:
+    """Raises unless a target is one of the outputs, of such a shape without the batch; None is each sample's largest.
+
+    Raises:
+        ValueError: It has more or fewer indices than the output has axes.
+        IndexError: One of them is out of range.
+    """
+    if target is None:
+        return
+    indices, sizes = target if isinstance(target, tuple) else (target,), tuple(shape) or (1,)
+    told = ",".join(map(str, indices))
+    if len(indices) != len(sizes):
+        example = ",".join("0" * len(sizes))
+        raise ValueError(
+            f"{option} takes an index for every axis of the output, whose shape is {sizes}, as {option} {example} "
+            f"does; got {told}"
+        )
+    if any(size is not None and not -size <= index < size for index, size in zip(indices, sizes, strict=True)):
+        raise IndexError(f"{option} {told} is out of range: the output has the shape {sizes}")
+
+
+def neuron_label(neuron: Any, labels: Sequence[str], shape: tuple[int, ...]) -> str:
+    """The label of a neuron, or its index, one for every axis of an output of that shape, which has no batch."""
+    index = tuple(int(i) for i in np.atleast_1d(neuron))
+    if len(index) > 1:
+        return f"output {index}"
+    if index[0] < len(labels):
+        return labels[index[0]].split(",")[0]
+    return "output" if np.prod(shape) == 1 else f"output {index[0]}"  # as in regression: nothing to choose from
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import os
 import pathlib
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,29 +25,26 @@ from kerasexplain.cli.arguments import (
     add_range,
     batch_size,
     check_files,
+    check_target,
     key_and_value,
     labels_of,
     model_of,
-    neuron_label,
     pair,
     quiet,
     target_of,
     tell,
 )
+from kerasexplain.cli.writing import check_fits, check_out, log, titles_of, write
 from kerasexplain.foundation.errors import without_backend
 from kerasexplain.foundation.text import visible
 
 if TYPE_CHECKING:
     from kerasexplain.analyzer import Analyzer
-    from kerasexplain.explanation import Explanation
 
 #: Errors that tell what is wrong with what was asked for; any other is a mistake of ours, or of what we call.
 USERS = (OSError, ValueError, IndexError, ImportError, ArithmeticError)
 #: On every kind of network in docs/which-analyzer.md among the best, and it takes a single pass.
 DEFAULT = "lrp.epsilon"
-OUTPUTS = (".npy", ".npz", ".h5", ".png")
-#: More rows than this no viewer shows in a readable size.
-MOST_ROWS = 50
 #: More samples than this are not told one by one.
 MOST_TITLES = 32
 
@@ -65,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _warned
+            warnings.showwarning = _warned_once()
             options.run(options)
     except BrokenPipeError:  # `kerasexplain list | head`: nobody reads on, and Python must not try at its exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -78,9 +75,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _warned(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-    """Tells a warning in one line, without the place in the source that raised it."""
-    tell(f"kerasexplain: warning: {' '.join(str(message).split())}", as_error=True)
+def _warned_once() -> Callable[..., None]:
+    """Tells each warning once, in one line, without the place in the source that raised it."""
+    told: set[str] = set()
+
+    def warned(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        line = " ".join(str(message).split())
+        if line not in told:
+            tell(f"kerasexplain: warning: {line}", as_error=True)
+        told.add(line)
+
+    return warned
 
 
 def _said(error: Exception) -> str:
@@ -231,37 +236,41 @@ def _rules(options: argparse.Namespace) -> None:
 
 def _explain(options: argparse.Namespace) -> None:
     check_files(options.model, options.inputs, options.fit)
-    _check_out(options.out, options.tensorboard, needed=not options.audit)
+    check_out(options.out, options.tensorboard, needed=not options.audit)
     if options.resume and (options.out is None or options.out.suffix != ".h5" or options.tensorboard is not None):
         raise ValueError("--resume writes a store: it takes --out FILE.h5, and no --tensorboard")
     labels = labels_of(options.labels) if options.labels else []
-    target = _selection(options, labels)
+    target, against = _selection(options, labels)
     chosen = {"batch_size": options.batch_size, "jit_compile": options.jit}
     analyzer = _analyzer(options, {name: value for name, value in chosen.items() if value is not None})
     from kerasexplain.cli.pixels import pixels_of
     from kerasexplain.cli.reading import samples
+    from kerasexplain.runtime.selection import Contrast
 
+    shape = analyzer.graph.explained.shape[1:]
+    check_target("--target", target, shape)
+    check_target("--against", against, shape)
+    selected = target if against is None else Contrast(target, against=against)
     options.pixels, assumed = pixels_of(options.pixels, analyzer.model, options.inputs)
     if options.fit:
         analyzer.fit(samples(options.fit, analyzer.model, options.pixels)[0])
     if options.resume:
-        _into_store(options, analyzer, target)
+        _into_store(options, analyzer, selected)
         _note(assumed)
         return
     x, names = samples(options.inputs, analyzer.model, options.pixels)
-    if options.out is not None and options.out.suffix == ".png" and len(names) > MOST_ROWS:
-        raise ValueError(f"{len(names)} inputs are too many for one image: let --out be a folder")
+    check_fits(options.out, x, names)
     many = len(names) > MOST_TITLES
     audit = options.audit or (options.tensorboard is not None and analyzer.method.explains_audits)
-    explanation = analyzer.explain(x, target, audit=audit, verbose=int(many))
-    titles = _titles(explanation, names, labels)
+    explanation = analyzer.explain(x, selected, audit=audit, verbose=int(many))
+    titles = titles_of(explanation, names, labels)
     _note(assumed)
     if not many:
         tell("\n".join(map(visible, titles)))
     if options.out is not None:
-        _write(options.out, explanation, x, names, titles)
+        write(options.out, explanation, x, names, titles)
     if options.tensorboard is not None:
-        _log(options.tensorboard, explanation, x, names, labels)
+        log(options.tensorboard, explanation, x, names, labels)
     if explanation.reference is not None:
         error = np.abs(explanation.completeness_error).max()
         tell(f"sum of relevance less the change from the baseline: {error:.2g} at most")
@@ -321,89 +330,11 @@ def _analyzer(options: argparse.Namespace, chosen: dict[str, Any]) -> Analyzer:
     return create.create_analyzer(options.analyzer, model_of(options), **given, **chosen)
 
 
-def _selection(options: argparse.Namespace, labels: Sequence[str]) -> Any:
-    """The neurons to explain, as `analyze` takes them."""
-    if options.target is None:
-        if options.against is not None:
-            raise ValueError("--against needs a --target that it is compared with")
-        return None
-    target = target_of(options.target, labels)
-    if options.against is None:
-        return target
-    with quiet():
-        from kerasexplain.runtime.selection import Contrast
-    return Contrast(target, against=target_of(options.against, labels))
-
-
-def _check_out(out: pathlib.Path | None, board: pathlib.Path | None, needed: bool) -> None:
-    if board is not None and board.exists() and not board.is_dir():
-        raise ValueError(f"--tensorboard must be a folder, but {str(board)!r} is a file")
-    if out is None:
-        if board is None and needed:
-            raise ValueError(
-                "relevance goes to --out FILE, or to --tensorboard DIR: pass one of them, or --audit alone"
-            )
-        return
-    if out.suffix and out.suffix not in OUTPUTS and not out.is_dir():
-        raise ValueError(f"--out must be a folder, or end in {', '.join(OUTPUTS)}; got {str(out)!r}")
-    if not out.suffix and out.exists() and not out.is_dir():
-        raise ValueError(f"--out must be a folder, or end in {', '.join(OUTPUTS)}; {str(out)!r} is a file")
-    if not out.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {str(out.parent)!r} to write {out.name!r} to")
-
-
-def _titles(explanation: Explanation, names: Sequence[str], labels: Sequence[str]) -> list[str]:
-    """Per sample its name, what was explained, and its value."""
-    neurons = np.asarray(explanation.neuron)
-    contrasted = neurons.dtype.kind == "f"
-    titles = []
-    for name, neuron, value in zip(names, neurons, explanation.explained, strict=True):
-        what = neuron_label(neuron, labels)
-        if contrasted:
-            what = f"{neuron_label(neuron.argmax(), labels)} against {neuron_label(neuron.argmin(), labels)}"
-        titles.append(f"{name}: {what}, {float(value):.4g}")
-    return titles
-
-
-def _write(out: pathlib.Path, explanation: Explanation, x: Any, names: Sequence[str], titles: Sequence[str]) -> None:
-    relevance = explanation.relevance
-    if out.suffix == ".h5":
-        explanation.save(out)
-    elif out.suffix == ".npz":
-        arrays = relevance if isinstance(relevance, dict) else {"relevance": relevance}
-        np.savez(out, **arrays, neuron=explanation.neuron, explained=explanation.explained, names=np.array(names))
-    elif out.suffix == ".npy":
-        if isinstance(relevance, dict):
-            raise ValueError("the model has several inputs: write their relevance to .npz or .h5")
-        np.save(out, relevance)
-    else:
-        _write_images(out, explanation, x, names, titles)
-
-
-def _log(folder: pathlib.Path, explanation: Explanation, x: Any, names: Sequence[str], labels: Sequence[str]) -> None:
-    from kerasexplain.tensorboard.explanations import ExplanationLog
-    from kerasexplain.tensorboard.writer import Writer
-
-    folder.mkdir(parents=True, exist_ok=True)  # TensorBoard's own words, where it cannot, are those of its file system
-    log, tag = ExplanationLog(x, class_names=labels, titles=names), explanation.analyzer["analyzer"]
-    with Writer(folder / "relevance") as writer:
-        log.write(writer, tag, explanation, step=0)
-        log.write_images(writer, tag, explanation, step=0)
-
-
-def _write_images(
-    out: pathlib.Path, explanation: Explanation, x: Any, names: Sequence[str], titles: Sequence[str]
-) -> None:
-    from kerasexplain import visualize
-
-    relevance, heading = explanation.relevance, explanation.analyzer["analyzer"]
-    # Few pixels of a large image hold most of its relevance: with the largest as the limit, the rest would be white.
-    look: dict[str, Any] = {"cell": 2.5, "percentile": 99.5}
-    labels = [title.replace(": ", "\n", 1).replace(", ", "\n") for title in titles]
-    if out.suffix == ".png":
-        visualize.grid(x, {heading: relevance}, labels=labels, **look).save(out)
-        return
-    out.mkdir(exist_ok=True)
-    for i, name in enumerate(names):
-        one = slice(i, i + 1)
-        visualize.grid(x[one], {heading: relevance[one]}, labels=labels[one], **look).save(out / f"{name}.png")
+def _selection(options: argparse.Namespace, labels: Sequence[str]) -> tuple[Any, Any]:
+    """The neuron to explain, and the one that it is compared with."""
+    if options.target is None and options.against is not None:
+        raise ValueError("--against needs a --target that it is compared with")
+    target, against = (None if text is None else target_of(text, labels) for text in (options.target, options.against))
+    if target is not None and target == against:
+        raise ValueError("--target and --against are the same output")
+    return target, against

@@ -17,6 +17,8 @@ from kerasexplain.cli.arguments import (
     add_model,
     batch_size,
     check_files,
+    check_target,
+    check_writable,
     key_and_value,
     labels_of,
     model_of,
@@ -75,8 +77,8 @@ def metrics_table() -> str:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    check_files(options.model, options.inputs, options.masks)
     _check_out(options.out, ".html")
+    check_files(options.model, options.inputs, options.masks)
     if options.seconds < 0:
         raise ValueError(f"--seconds must not be negative, got {options.seconds:g}")
     labels = labels_of(options.labels) if options.labels else []
@@ -94,8 +96,9 @@ def _evaluate(options: argparse.Namespace) -> None:
     record = Record(options.out.with_suffix(".work"), run, limits)
     finished = evaluate(run, record, limits=limits, told=lambda line: tell(line, as_error=True))
     comparison = run.comparison([each.trial for each in finished])
+    shape = tuple(run.value.model.outputs[0].shape[1:])
     titles = [
-        f"{name}: {neuron_label(neuron, labels)}, {value:.4g}"
+        f"{name}: {neuron_label(neuron, labels, shape)}, {value:.4g}"
         for name, neuron, value in zip(names, run.samples.target, run.samples.explained, strict=False)
     ]
     command = shlex.join(["kerasexplain", *options.arguments])
@@ -115,6 +118,7 @@ def _run(
     from kerasexplain.evaluation.trials import CONTROLS
 
     model = model_of(options)
+    check_target("--target", target, model.outputs[0].shape[1:])
     pixels, assumed = pixels_of(options.pixels, model, options.inputs)
     x, names = samples(options.inputs, model, pixels)
     if assumed:
@@ -130,8 +134,8 @@ def _run(
 
 
 def _choose(options: argparse.Namespace) -> None:
-    check_files(options.model, options.inputs)
     _check_out(options.out, "")
+    check_files(options.model, options.inputs)
     labels = labels_of(options.labels) if options.labels else []
     target = None if options.target is None else target_of(options.target, labels)
     with quiet():
@@ -140,6 +144,7 @@ def _choose(options: argparse.Namespace) -> None:
     from kerasexplain.cli.reading import samples
 
     model = model_of(options)
+    check_target("--target", target, model.outputs[0].shape[1:])
     pixels, assumed = pixels_of(options.pixels, model, options.inputs)
     x, _ = samples(options.inputs, model, pixels)
     if assumed:
@@ -213,3 +218,4 @@ def _check_out(out: pathlib.Path, suffix: str) -> None:
         raise ValueError(f"--out must be a file, but {str(out)!r} is a folder")
     if not out.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {str(out.parent)!r} to write {out.name!r} to")
+    check_writable(out)

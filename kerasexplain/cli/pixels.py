@@ -86,7 +86,7 @@ def pixels_of(
     if found.unknown and not (found.rescales and (found.fits(BYTE) or found.fits(ONE))):
         unknown = " and ".join(found.unknown)
         raise ValueError(
-            f"what pixels the {unknown} at the model's input is made for, from 0 to 255 or others, is not known: {WHERE}"
+            f"what pixels the {unknown} at the model's input is made for, from 0 to 255 or others, is unknown: {WHERE}"
         )
     if not found.rescales:
         return None, f"pixels stay 0 to 255: nothing at the model's input rescales them; {WHERE}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import pathlib
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     import keras
     from PIL.Image import Image
 
-IMAGES = (".png", ".jpg", ".jpeg")
+#: Of a folder: by their names; a file that is named itself is read whatever its name is.
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 ARRAYS = (".npy", ".npz")
 #: The formats that are read, whatever the file's name says: Pillow knows some that run other programs.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
@@ -125,10 +127,7 @@ def _files(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
     files: list[pathlib.Path] = []
     for path in paths:
         if path.is_dir():
-            images = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGES)
-            if not images:
-                raise ValueError(f"the folder {str(path)!r} holds no image ({', '.join(IMAGES)})")
-            files.extend(images)
+            files.extend(_images_in(path))
         elif path.exists():
             files.append(path)
         else:
@@ -136,9 +135,23 @@ def _files(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
     return files
 
 
+def _images_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The images of a folder; hidden files, such as those that systems put beside each image, are none."""
+    visible = sorted(file for file in folder.iterdir() if not file.name.startswith("."))
+    images = [file for file in visible if file.suffix.lower() in IMAGES and not file.is_dir()]
+    if not images:
+        raise ValueError(f"the folder {str(folder)!r} holds no image ({', '.join(IMAGES)})")
+    others = [repr(file.name) for file in visible if file not in images]
+    if others:
+        shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        warnings.warn(f"skipped in the folder {str(folder)!r}, as no images: {shown} ({len(others)})", stacklevel=2)
+    return images
+
+
 def _progress(files: Sequence[pathlib.Path]) -> Iterator[pathlib.Path]:
     console = rich.console.Console(stderr=True)
-    yield from rich.progress.track(files, "reading", console=console, transient=True, disable=len(files) < 2)
+    is_seen = console.is_terminal and len(files) > 1  # elsewhere it would leave an empty line
+    yield from rich.progress.track(files, "reading", console=console, transient=True, disable=not is_seen)
 
 
 def _loaded(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -187,11 +200,25 @@ def _image(path: pathlib.Path, shape: Shape) -> np.ndarray:
         with Image.open(path, formats=FORMATS) as file:
             if math.prod(file.size) > MOST_PIXELS:
                 raise ValueError(f"it declares {file.size[0]} x {file.size[1]} pixels, and {MOST_PIXELS} are the most")
-            image = _in_8_bits(ImageOps.exif_transpose(file)).convert(MODES[channels])
+            image = _in_8_bits(ImageOps.exif_transpose(file))
+            image = (image if MODES[channels] == "RGBA" else _on_white(image)).convert(MODES[channels])
     except Exception as error:  # whatever Pillow's many readers find wrong with the file
         raise ValueError(f"{str(path)!r} holds no image that can be read: {error}") from None
     fitted = np.asarray(ImageOps.fit(image, (shape[1] or image.width, shape[0] or image.height)))
     return fitted.reshape(*fitted.shape[:2], *shape[2:])
+
+
+def _on_white(image: Image) -> Image:
+    """An image on a white ground where it is transparent: the colours that a file has there are seen by nobody."""
+    from PIL import Image
+
+    if not (image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info):
+        return image
+    whole = image.convert("RGBA")
+    if whole.getchannel("A").getextrema()[0] == 255:
+        return image
+    warnings.warn("images that are transparent in parts are shown to the model on white", stacklevel=2)
+    return Image.alpha_composite(Image.new("RGBA", whole.size, "white"), whole)
 
 
 def _in_8_bits(image: Image) -> Image:
@@ -216,8 +243,8 @@ def _scaled(batch: np.ndarray, pixels: Sequence[float] | None, path: pathlib.Pat
         return batch
     if batch.min() < 0 or batch.max() > 255:
         raise ValueError(
-            f"{str(path)!r} holds integers from {batch.min()} to {batch.max()}, and pixels are from 0 to 255: pass real "
-            "numbers, which are used as they are"
+            f"{str(path)!r} holds integers from {batch.min()} to {batch.max()}, and pixels are from 0 to 255: pass "
+            "real numbers, which are used as they are"
         )
     low, high = pixels
     return (low + (high - low) / 255 * batch).astype(np.float32)

@@ -21,3 +21,13 @@ def visible_lines(text: str) -> str:
 def in_figure(text: str) -> str:
     """The same for matplotlib, which would take what is between dollars for a formula."""
     return visible_lines(text).replace("$", r"\$")
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things, of which there may be one.
+
+    Example:
+        >>> counted(1, "operation"), counted(3, "operation")
+        ('1 operation', '3 operations')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"

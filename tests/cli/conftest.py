@@ -24,6 +24,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     network((8, 6, 1)).save(folder / "grey.h5")
     a, b = keras.Input((2,), name="a"), keras.Input((3,), name="b")
     keras.Model([a, b], keras.layers.Dense(2)(keras.layers.Concatenate()([a, b]))).save(folder / "two.keras")
+    deep = keras.Input((2, 2, 2, 2, 1))
+    keras.Model(deep, keras.layers.Dense(2)(keras.layers.Flatten()(deep))).save(folder / "deep.keras")
+    np.save(folder / "deep.npy", np.ones((1, 2, 2, 2, 2, 1), "float32"))
     rng = np.random.default_rng(0)
     (folder / "images").mkdir()
     for name, size in (("wide", (6, 12)), ("high", (20, 6))):

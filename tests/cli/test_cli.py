@@ -19,7 +19,7 @@ import kerasexplain.cli.command
 from kerasexplain.cli.command import main
 from kerasexplain.cli.reading import samples
 from kerasexplain.store import Store
-from tests.helpers.commands import explain, model, network
+from tests.helpers.commands import explain, model
 
 pytestmark = pytest.mark.once("the command is the same whatever computes")
 
@@ -258,5 +258,33 @@ def test_a_neuron_of_several_axes_is_chosen(there: pathlib.Path, capsys: pytest.
     found = np.load(there / "out.npy")
     assert found[:, 7, 5].all()
     assert np.count_nonzero(found) == 5
+    assert "batch-0: output (7, 5, 1), " in capsys.readouterr().out
     assert explain(*arguments, "--target", "7,6,1") == 2
-    assert "out of range" in capsys.readouterr().err
+    assert "--target 7,6,1 is out of range: the output has the shape (8, 6, 2)" in capsys.readouterr().err
+    assert explain(*arguments, "--target", "-1,-1,1") == 0
+    np.testing.assert_array_equal(np.load(there / "out.npy"), found)
+    assert explain(*arguments, "--target", "3") == 2
+    assert "whose shape is (8, 6, 2), as --target 0,0,0 does; got 3" in capsys.readouterr().err
+
+
+def test_a_contrast_of_neurons_of_several_axes_is_told_by_their_indices(
+    there: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inputs = keras.Input((8, 6, 1))
+    keras.Model(inputs, keras.layers.Conv2D(2, 1)(inputs)).save(there / "segmenting.keras")
+    arguments = (there / "segmenting.keras", "batch.npy", "-o", there / "out.npy", "--labels", "labels.txt")
+    assert explain(*arguments, "--target", "0,1,0", "--against", "0,0,1") == 0
+    assert "batch-0: output (0, 1, 0) against output (0, 0, 1), " in capsys.readouterr().out
+
+
+def test_an_only_output_has_no_number(there: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    inputs = keras.Input((8, 6, 1))
+    flat = keras.layers.Flatten()(inputs)
+    keras.Model(inputs, keras.layers.Dense(1)(flat)).save(there / "regression.keras")
+    assert explain(there / "regression.keras", "batch.npy", "-o", there / "out.npy") == 0
+    assert "batch-0: output, " in capsys.readouterr().out
+    assert explain(there / "regression.keras", "batch.npy", "-o", there / "out.npy", "--labels", "labels.txt") == 0
+    assert "batch-0: tench, " in capsys.readouterr().out
+    everything = ("-O", "neuron_selection_mode=all")
+    assert explain("grey.keras", "batch.npy", "-o", there / "out.npy", *everything) == 0
+    assert "batch-0: all outputs, " in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -40,7 +41,14 @@ pytestmark = pytest.mark.once("the command is the same whatever computes")
         ("two.keras batch.npy -o o.npz", "the model has 2 inputs: pass one .npz file"),
         ("two.keras named.npz -o o.npz", "not the model's inputs ['a', 'b']"),
         ("two.keras two.npz -o o.npy", "several inputs: write their relevance to .npz or .h5"),
-        ("two.keras two.npz -o o.png", "must be that of images"),
+        ("grey.keras batch.npy -o o.npy --target=--2", "--target '--2' is no index, and there are no --labels"),
+        ("grey.keras batch.npy -o o.npy --target 1,2", "whose shape is (3,), as --target 0 does; got 1,2"),
+        ("grey.keras batch.npy -o o.npy --target -4", "--target -4 is out of range: the output has the shape (3,)"),
+        ("grey.keras batch.npy -o o.npy --target 0 --against 1,-1", "as --against 0 does; got 1,-1"),
+        ("grey.keras batch.npy -o o.npy --target 1 --against 1", "--target and --against are the same output"),
+        ("grey.keras batch.npy -o o.npy --target 2 --against -1", "--target and --against are the same output"),
+        ("deep.keras deep.npy -o o.png", "the input 'input' has 5 axes a sample, and there are pictures of 1 to 4"),
+        ("deep.keras deep.npy -o o", "the input 'input' has 5 axes a sample"),
         ("grey.keras batch.npy -o o.txt", "must be a folder, or end in .npy, .npz, .h5, .png; got 'o.txt'"),
         ("grey.keras batch.npy -o nowhere/o.npy", "there is no folder 'nowhere'"),
         ("grey.keras batch.npy -o o.npy --target 3", "3"),
@@ -80,6 +88,44 @@ def test_errors_are_told_in_one_line(
     assert len(lines) == 1
     assert lines[0].startswith("kerasexplain: error: ")
     assert expected in lines[0]
+    assert not (there / "o").exists()
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self").exists(), reason="a folder in which nobody can make a file")
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        ("explain bad.keras batch.npy -o", "/proc/nothing.npy"),
+        ("explain bad.keras batch.npy --tensorboard", "/proc/nothing/logs"),
+        ("evaluate bad.keras batch.npy -o", "/proc/nothing.html"),
+        ("choose bad.keras batch.npy -o", "/proc/nothing.json"),
+    ],
+)
+def test_a_place_that_cannot_be_written_to_is_told_before_the_model_is_read(
+    there: pathlib.Path, capsys: pytest.CaptureFixture[str], arguments: str, place: str
+) -> None:
+    assert main([*arguments.split(), place]) == 2
+    assert capsys.readouterr().err.startswith(f"kerasexplain: error: '{place}': ")
+
+
+def test_whether_a_file_can_be_written_is_found_out_without_a_trace(there: pathlib.Path) -> None:
+    (there / "kept.npy").write_bytes(b"as it was")
+    for name in ("kept.npy", "new.npy", "folder"):
+        assert explain("bad.keras", "batch.npy", "-o", there / name) == 2
+    assert [path.name for path in there.iterdir()] == ["kept.npy"]
+    assert (there / "kept.npy").read_bytes() == b"as it was"
+
+
+def test_letters_that_a_terminal_does_not_know_are_no_reason_to_write_nothing(folder: pathlib.Path) -> None:
+    (folder / "ünï.png").write_bytes((folder / "images" / "wide.png").read_bytes())
+    code = "import sys; from kerasexplain.cli import main; sys.exit(main())"
+    arguments = ["explain", "rgb.keras", "ünï.png", "-o", "ünï.npy"]
+    asked = [sys.executable, "-c", code, *arguments]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    told = subprocess.run(asked, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stderr
+    assert "\\xfcn\\xef: output " in told.stdout
+    assert (folder / "ünï.npy").exists()
 
 
 def test_an_unknown_analyzer_is_told_before_the_model_is_read(
@@ -98,6 +144,7 @@ def test_an_unknown_analyzer_is_told_before_the_model_is_read(
         ("explian rgb.keras", "Did you mean 'explain'"),
         ("explain rgb.keras batch.npy --analyser lrp.z", "there is no option --analyser. Did you mean '--analyzer'"),
         ("explain rgb.keras batch.npy --analyser=lrp.z", "(kerasexplain explain --help says more)"),
+        ("explain rgb.keras batch.npy --anlyzer lrp.z", "Did you mean '--analyzer' or '--range'? (kerasexplain"),
         ("choose rgb.keras batch.npy -o a.json --second 3 --sed 1", "there is no option --sed. Did you mean '--seed'"),
         ("list lrp.z lrp.epsilon", "unrecognized arguments: lrp.epsilon"),
         ("rules rgb.keras -O epsilon 0.1", "argument -O/--option: takes KEY=VALUE, got 'epsilon'"),
@@ -204,3 +251,28 @@ def test_help_does_not_wait_for_keras() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "explain images or arrays" in done.stdout
     assert done.stdout.endswith("False\n")
+
+
+@pytest.mark.parametrize("module", ["kerasexplain", "kerasexplain.cli"])
+def test_the_command_is_a_module_too(module: str) -> None:
+    asked = [sys.executable, "-m", module, "--version"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=True)
+    assert done.stdout == f"kerasexplain {kerasexplain.__version__}\n"
+
+
+def test_an_interruption_of_its_own_imports_is_told_in_one_line() -> None:
+    code = """if True:
+        import builtins, sys
+        imported = builtins.__import__
+        def interrupted(name, *rest):
+            if name == "numpy" and sys.modules.get("kerasexplain.cli.command") and not told:
+                told.append(name)
+                raise KeyboardInterrupt
+            return imported(name, *rest)
+        told = []
+        from kerasexplain.cli import main
+        builtins.__import__ = interrupted
+        sys.exit(main(["list"]))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "kerasexplain: interrupted\n")

@@ -95,7 +95,10 @@ def test_the_range_of_pixels_is_what_the_preprocessing_takes(
     [
         (normalized(-40.0, 1.0), "the Normalization at the model's input is made for pixels neither from 0 to 255 nor"),
         (behind(layers.Rescaling(0.5, 0.5)), "the Rescaling at the model's input is made for pixels neither"),
-        (behind(ops.sqrt), "what pixels the sqrt at the model's input is made for, from 0 to 255 or others, is not"),
+        (
+            behind(ops.sqrt),
+            "what pixels the sqrt at the model's input is made for, from 0 to 255 or others, is unknown",
+        ),
         (behind(lambda x: 2.0 * ops.sqrt(x)), "the sqrt at the model's input"),
     ],
 )
