@@ -154,7 +154,7 @@ def _may_preprocess(primitive: Primitive, name: str) -> bool:
 
 
 def _varying(outcome: np.ndarray) -> np.ndarray:
-    """What comes out, `(3, n)`, where it depends on the pixels at all: what is padded does not."""
+    """The outcome as `(3, n)`, where it depends on the pixels at all: what is padded does not."""
     flat = outcome.reshape(len(PROBES), -1).astype("float64")
     return flat[:, flat[ZERO] != flat[BYTE]]
 
