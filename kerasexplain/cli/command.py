@@ -123,7 +123,10 @@ def _parser() -> argparse.ArgumentParser:
 
     explain = commands.add_parser("explain", parents=[common], help="explain images or arrays")
     add_inputs(explain, "INPUT")
-    out = "relevance as .npy; with what was explained as .npz or .h5; an image as .png, or a folder of images"
+    out = (
+        "relevance as .npy; with what was explained as .npz or .h5; a picture as .png, or a folder of pictures: of "
+        "images, tables, signals, volumes and several inputs"
+    )
     explain.add_argument("-o", "--out", type=pathlib.Path, help=out)
     board = "a folder of logs: TensorBoard shows the relevance, under the analyzer's name"
     explain.add_argument("--tensorboard", metavar="DIR", type=pathlib.Path, help=board)
@@ -251,7 +254,7 @@ def _explain(options: argparse.Namespace) -> None:
     check_target("--target", target, shape)
     check_target("--against", against, shape)
     selected = target if against is None else Contrast(target, against=against)
-    options.pixels, assumed = pixels_of(options.pixels, analyzer.model, options.inputs)
+    options.pixels, assumed = pixels_of(options.pixels, analyzer.model, [*options.inputs, *(options.fit or ())])
     if options.fit:
         analyzer.fit(samples(options.fit, analyzer.model, options.pixels)[0])
     if options.resume:
@@ -285,9 +288,12 @@ def _export(options: argparse.Namespace) -> None:
     check_files(options.model, options.fit)
     analyzer = _analyzer(options, {})
     if options.fit:
+        from kerasexplain.cli.pixels import pixels_of
         from kerasexplain.cli.reading import samples
 
-        analyzer.fit(samples(options.fit, analyzer.model, options.pixels)[0])
+        pixels, assumed = pixels_of(options.pixels, analyzer.model, options.fit)
+        analyzer.fit(samples(options.fit, analyzer.model, pixels)[0])
+        _note(assumed)
     analyzer.export(options.out, batch_size=options.batch_size)
     tell(f"written: {options.out}")
 

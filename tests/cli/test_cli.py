@@ -16,6 +16,7 @@ pytest.importorskip("matplotlib")
 from PIL import Image
 
 import kerasexplain.cli.command
+from kerasexplain.cli.arguments import neuron_label
 from kerasexplain.cli.command import main
 from kerasexplain.cli.reading import samples
 from kerasexplain.store import Store
@@ -224,6 +225,9 @@ def test_an_export_is_written(there: pathlib.Path, capsys: pytest.CaptureFixture
     assert record["analyzer"]["method"]["epsilon"] == 0.25
     assert main(["export", "grey.keras", "-a", "pattern.attribution", "--fit", "batch.npy", "-o", str(out)]) == 0
     assert json.loads((out / "explainer.json").read_text())["fitted"]
+    assert "pixels" not in capsys.readouterr().err
+    assert main(["export", "rgb.keras", "-a", "pattern.attribution", "--fit", "images", "-o", str(out)]) == 0
+    assert "kerasexplain: pixels stay 0 to 255" in capsys.readouterr().err
     assert main(["export", "grey.keras", "-a", "smoothgrad", "-o", str(there / "other")]) == 2
     assert "'smoothgrad' is no single backward pass" in capsys.readouterr().err
     assert main(["export", "grey.keras", "-a", "lrp.epsilon", "-o", "images"]) == 2
@@ -275,6 +279,13 @@ def test_a_contrast_of_neurons_of_several_axes_is_told_by_their_indices(
     arguments = (there / "segmenting.keras", "batch.npy", "-o", there / "out.npy", "--labels", "labels.txt")
     assert explain(*arguments, "--target", "0,1,0", "--against", "0,0,1") == 0
     assert "batch-0: output (0, 1, 0) against output (0, 0, 1), " in capsys.readouterr().out
+
+
+def test_outputs_are_told_by_label_or_index() -> None:
+    assert neuron_label(1, ["tench", "shark, great"], (3,)) == "shark"
+    assert neuron_label(2, ["tench", "shark"], (3,)) == "output 2"
+    assert neuron_label(np.array([0, 1]), ["tench", "shark"], (2, 2)) == "output (0, 1)"
+    assert neuron_label(np.array([0]), [], (1,)) == "output"
 
 
 def test_an_only_output_has_no_number(there: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:

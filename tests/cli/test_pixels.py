@@ -131,6 +131,19 @@ def test_integers_of_every_kind_are_pixels(there: pathlib.Path, dtype: str, kind
     assert pixels_of(None, model, [there / "bool.npy"]) == (None, "")
 
 
+def test_data_that_an_analyzer_is_fitted_to_are_pixels_too(
+    there: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    behind(layers.Rescaling(2.0, -1.0)).save(there / "model.keras")
+    np.save(there / "x.npy", np.random.default_rng(0).uniform(size=(1, 8, 6, 3)).astype("float32"))
+    arguments = (there / "model.keras", there / "x.npy", "--fit", "images", "-o", there / "out.npy")
+    assert explain(*arguments, analyzer="pattern.net") == 0
+    assert "pixels are taken as 0 to 1" in capsys.readouterr().err
+    guessed = np.load(there / "out.npy")
+    assert explain(*arguments, "--range", "0", "1", analyzer="pattern.net") == 0
+    np.testing.assert_array_equal(np.load(there / "out.npy"), guessed)
+
+
 def test_integers_of_a_table_are_no_pixels(there: pathlib.Path) -> None:
     np.save(there / "table.npy", np.arange(10).reshape(2, 5))
     inputs = keras.Input((5,))
