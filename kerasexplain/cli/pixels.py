@@ -16,7 +16,7 @@ from kerasexplain.compiler.split import split_into_primitives
 from kerasexplain.foundation.untrusted import read_arrays
 from kerasexplain.graph.linear import Linear
 from kerasexplain.graph.maximum import Maximum
-from kerasexplain.graph.primitives import Affine, Lookup, Mixing, Primitive, Routing, Scale, Source, Statistics
+from kerasexplain.graph.primitives import Affine, Lookup, Mixing, Primitive, Routing, Scale, Source
 from kerasexplain.graph.recurrent import Recurrent
 from kerasexplain.trace.trace import trace
 
@@ -127,7 +127,7 @@ def preprocessing(graph: Graph) -> Preprocessing:
             continue
         begins.update(value for value in node.inputs if value in values)
         of_pixels_alone = all(value in values or value in constants for value in node.inputs)
-        if of_pixels_alone and not isinstance(node.primitive, (Linear, Recurrent, Statistics)):
+        if of_pixels_alone and not isinstance(node.primitive, (Linear, Recurrent)):
             unknown.append(node.type)
     outcomes = [_varying(ops.convert_to_numpy(values[value])) for value in begins]
     return Preprocessing(

@@ -99,6 +99,7 @@ def test_the_range_of_pixels_is_what_the_preprocessing_takes(
             behind(ops.sqrt),
             "what pixels the sqrt at the model's input is made for, from 0 to 255 or others, is unknown",
         ),
+        (behind(layers.LayerNormalization()), "what pixels the LayerNormalization at the model's input is made for"),
         (behind(lambda x: 2.0 * ops.sqrt(x)), "the sqrt at the model's input"),
     ],
 )
