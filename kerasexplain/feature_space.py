@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from kerasexplain.labels import number
+
 #: A feature, and the category that a column of its one-hot code stands for.
 Column = tuple[str, str]
 
@@ -33,7 +35,14 @@ def columns_of(space: Any) -> list[str | Column] | dict[str, list[str | Column]]
     found = {name: _columns(space, name) for name in names}
     if isinstance(encoded, dict):
         return {name: columns or [name] * int(encoded[name].shape[-1]) for name, columns in found.items()}
-    return [column for name, columns in found.items() for column in columns or [name]]
+    return [column for name, columns in found.items() for column in columns or [name] * _width(space, name)]
+
+
+def _width(space: Any, name: str) -> int:
+    """How many columns a feature has that is no one-hot code, as one with a preprocessor of its own may have many."""
+    if name not in space.features:
+        return 1
+    return int(space.preprocessors[name](space.get_inputs()[name]).shape[-1] or 1)
 
 
 def _columns(space: Any, name: str) -> list[str | Column]:
@@ -52,6 +61,6 @@ def _categories(layer: Any, count: int) -> list[str]:
     boundaries = np.asarray(getattr(layer, "bin_boundaries", None) or ())
     if len(boundaries) != count - 1:
         return [f"bin {i}" for i in range(count)]
-    edges = [f"{edge:.4g}" for edge in boundaries.ravel()]
+    edges = [number(edge) for edge in boundaries.ravel()]
     between = [f"{low} to {high}" for low, high in itertools.pairwise(edges)]
     return [f"below {edges[0]}", *between, f"from {edges[-1]}"]

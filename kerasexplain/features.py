@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,8 @@ from kerasexplain.feature_space import Column, columns_of, is_feature_space
 from kerasexplain.foundation.arrays import real_array
 from kerasexplain.foundation.checks import check_count
 from kerasexplain.foundation.errors import nearest
-
-#: Labels that are longer are cut in their middle: they would leave no room for the picture, and end with the value.
-_LONGEST = 36
+from kerasexplain.frames import aligned, column_names, is_frame, label_name, orders_of
+from kerasexplain.labels import labels
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,20 +25,23 @@ class Features:
         relevance: `(samples, features)`, in double precision.
         values: `(samples, features)`, numbers or whatever else a table holds; None where they are not known.
         categories: Which category each column of a one-hot code stands for, None where it is none; or None of all.
+        orders: Of each feature the order of its values, as texts; empty where a table says of none. Or None of all.
     """
 
     names: tuple[str, ...]
     relevance: np.ndarray
     values: np.ndarray | None = None
     categories: tuple[str | None, ...] | None = None
+    orders: tuple[tuple[str, ...], ...] | None = None
 
     def label(self, sample: int, feature: int) -> str:
         """A feature with its value in a sample, such as "age = 41"."""
-        value = None if self.values is None else self.values[sample, feature]
-        if _is_missing(value):
-            return shortened(self.names[feature])
-        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        return shortened(f"{self.names[feature]} = {f'{value:.4g}' if is_number else value}")
+        return self.labels(sample, [feature])[0]
+
+    def labels(self, sample: int, features: Sequence[int]) -> list[str]:
+        """The labels of several features, no two of them alike."""
+        values = None if self.values is None else [self.values[sample, i] for i in features]
+        return labels([self.names[i] for i in features], values)
 
     def numbers(self, feature: int) -> np.ndarray:
         """The values of a feature, NaN where they are no numbers, `(samples,)`."""
@@ -48,19 +49,24 @@ class Features:
             return np.full(len(self.relevance), np.nan)
         return np.array([_number(value) for value in self.values[:, feature]])
 
-    def index(self, feature: int | str) -> int:
+    def index(self, feature: Any) -> int:
         """Where a feature is, by its name or index.
+
+        An integer is an index, but a name in a table that has integers for names.
 
         Raises:
             ValueError: There is no such feature.
         """
-        if isinstance(feature, str):
-            if feature not in self.names:
-                raise ValueError(f"there is no feature {feature!r}.{nearest(feature, self.names)}")
-            return self.names.index(feature)
-        if isinstance(feature, bool) or not 0 <= feature < len(self.names):
-            raise ValueError(f"feature must be a name or from 0 to {len(self.names) - 1}, got {feature!r}")
-        return int(feature)
+        name = label_name(feature)
+        if name in self.names:
+            return self.names.index(name)
+        is_index = isinstance(feature, (int, np.integer)) and not isinstance(feature, bool)
+        if is_index and not any(name.lstrip("-").isdigit() for name in self.names):
+            if 0 <= feature < len(self.names):
+                return int(feature)
+        elif is_index or isinstance(feature, (str, tuple)):
+            raise ValueError(f"there is no feature {feature!r}.{nearest(name, self.names)}")
+        raise ValueError(f"feature must be a name or from 0 to {len(self.names) - 1}, got {feature!r}")
 
 
 def features_of(relevance: Any, values: Any = None, names: Any = None, *, summed: bool = True) -> Features:
@@ -68,10 +74,12 @@ def features_of(relevance: Any, values: Any = None, names: Any = None, *, summed
 
     Args:
         relevance: `(samples, features)`; or of several inputs one entry each, `(samples,)` or `(samples, columns)`.
-        values: In the same structure, or a DataFrame; None where they are not known.
-        names: One per column, where a column of a one-hot code may be `(feature, category)`; of several inputs one
-            per input, or by input the names of its columns. Or the `keras.utils.FeatureSpace` that encoded the table.
-            None takes those of DataFrames and inputs, and else the columns' numbers.
+        values: In the same structure, or a DataFrame; None where they are not known. What has labels in both, rows or
+            columns, is joined by them.
+        names: One per column, where a column of a one-hot code may be `(feature, category)`; of inputs by name a dict
+            of such lists, or of one text for an input that is one feature. A list of inputs may have a list of texts.
+            Or the `keras.utils.FeatureSpace` that encoded the table. None takes those of DataFrames and inputs, and
+            else the columns' numbers.
         summed: Whether columns of one name, and those of an input whose columns have no names, are one feature: their
             relevance is summed, and its value names the column that holds the one of a one-hot code.
 
@@ -81,13 +89,17 @@ def features_of(relevance: Any, values: Any = None, names: Any = None, *, summed
     names = named_columns(names)
     entries = entries_of(relevance)
     if entries is None:
-        parts = [_table(relevance, values, names, None)]
+        parts = [_table(relevance, aligned(relevance, values), names, None)]
     elif len(entries) == 1:
         ((name, only),) = entries.items()
-        named = names[name] if isinstance(names, Mapping) and name in names else names
-        parts = [_table(_columns(only), values_of_one(values, name), named, None)]
+        held = aligned(only, values_of_one(values, name))
+        if is_code(only, held):
+            only = np.asarray(only).sum(axis=1, keepdims=True)
+        parts = [_table(_columns(only), held, _of_one(names, name, only, held), None)]
     else:
-        parts = _by_input(entries, values, names, summed)
+        if names is not None and not isinstance(names, Mapping):
+            names = _of_list(names, entries, isinstance(relevance, Mapping))
+        parts = _by_input(entries, values, names or {}, summed)
     counts = sorted({len(part.relevance) for part in parts})
     if len(counts) > 1:
         raise ValueError(f"the inputs hold different numbers of samples: {counts}")
@@ -98,15 +110,18 @@ def features_of(relevance: Any, values: Any = None, names: Any = None, *, summed
         np.concatenate([part.relevance for part in parts], axis=1),
         np.concatenate(known, axis=1) if len(known) == len(parts) else None,
         tuple(category for part in parts for category in part.categories or (None,) * len(part.names)),
+        tuple(order for part in parts for order in part.orders or ((),) * len(part.names)),
     )
-    if not summed:
-        return _by_column(found)
-    return _merged(found) if len(set(every)) < len(every) else found
+    return _merged(found) if summed else _by_column(found)
 
 
 def named_columns(names: Any) -> Any:
-    """Names as they are; of a FeatureSpace those of its columns."""
-    return columns_of(names) if is_feature_space(names) else names
+    """Names as they are; of a FeatureSpace those of its columns, and of the columns of a DataFrame their texts."""
+    if isinstance(names, Mapping):
+        return {key: named_columns(value) for key, value in names.items()}
+    if is_feature_space(names):
+        return columns_of(names)
+    return column_names(names) if hasattr(names, "nlevels") else names
 
 
 def column_name(column: str | Column) -> str:
@@ -115,9 +130,9 @@ def column_name(column: str | Column) -> str:
 
 
 def is_one_feature(names: Any) -> bool:
-    """Whether names are those of the columns of one feature: alone, or in a one-hot code."""
-    columns = [] if isinstance(names, (str, Mapping)) else list(names)
-    return len(columns) == 1 or (all(map(_is_column, columns)) and len(dict(columns)) == 1)
+    """Whether names are those of one feature: a text, or those of its columns, alone or in a one-hot code."""
+    columns = [names] if isinstance(names, str) else list(names)
+    return len({column[0] if _is_column(column) else column for column in columns}) == 1
 
 
 def entries_of(values: Any) -> dict[str, Any] | None:
@@ -151,12 +166,17 @@ def values_of_one(values: Any, name: str) -> Any:
     return values_of(values, name) if entries_of(values) is not None else values
 
 
-def is_one_hot(values: Any) -> bool:
-    """Whether each row is a one-hot code: a one among zeros."""
-    array = np.asarray(values)
-    if array.ndim != 2 or array.shape[1] < 2 or array.dtype.kind not in "biuf":
+def is_code(relevance: Any, values: Any) -> bool:
+    """Whether relevance is that of several columns which encode one value."""
+    if values is None or np.ndim(relevance) != 2 or np.shape(relevance)[1] == 1:
         return False
-    return bool(np.isin(array, (0, 1)).all() and (array.sum(axis=1) == 1).all())
+    return len(values.columns) == 1 if is_frame(values) else np.shape(values)[1:] in ((), (1,))
+
+
+def is_binary(values: Any) -> bool:
+    """Whether values are zeros and ones, as flags and one-hot codes are."""
+    array = np.asarray(values)
+    return array.dtype.kind in "biuf" and bool(np.isin(array, (0, 1)).all())
 
 
 def ranked(strength: np.ndarray, most: int) -> tuple[list[int], list[int]]:
@@ -167,43 +187,62 @@ def ranked(strength: np.ndarray, most: int) -> tuple[list[int], list[int]]:
     return order[:shown], order[shown:]
 
 
-def shortened(text: str) -> str:
-    """A text as a label: no longer than there is room for."""
-    half = _LONGEST // 2
-    return text if len(text) <= _LONGEST else f"{text[: half - 1]}…{text[-half:]}"
+def _of_one(names: Any, input_: str, relevance: Any, values: Any) -> Any:
+    """The names of the columns of the only input."""
+    width = np.shape(relevance)[1] if np.ndim(relevance) == 2 else 1
+    if isinstance(names, Mapping) and input_ in names:
+        told = names[input_]
+        return [told] * width if isinstance(told, str) else told
+    return [input_] if names is None and width == 1 and not (is_frame(values) or is_frame(relevance)) else names
 
 
-def _by_input(entries: Mapping[str, Any], values: Any, names: Any, summed: bool) -> list[Features]:
+def _of_list(names: Any, entries: Mapping[str, Any], have_names: bool) -> dict[str, str]:
+    """Names of several inputs that were not told by input: only a list of inputs has an order that one can know."""
+    if have_names:
+        raise ValueError(
+            f"there are several inputs: names must be a dict by input, of {list(entries)}; each has a list of its "
+            f"columns' names, or one text where it is one feature; got {names!r}"
+        )
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"names must be a list of {len(entries)} strings, one for each of the inputs, got {names!r}")
+    if len(names) != len(entries):
+        raise ValueError(f"there are {len(entries)} inputs, but {len(names)} names")
+    return dict(zip(entries, names, strict=True))
+
+
+def _by_input(entries: Mapping[str, Any], values: Any, names: Mapping[str, Any], summed: bool) -> list[Features]:
     """The features of each input."""
-    if names is not None and not isinstance(names, Mapping):
-        names = _checked(names, len(entries), "inputs")
-        shown = dict(zip(entries, names, strict=True))
-        columns: Mapping[str, Any] = {}
-    else:
-        shown = {name: name for name in entries}
-        columns = names or {}
-        unknown = [name for name in columns if name not in entries]
-        if unknown:
-            raise ValueError(
-                f"names= has an entry for {unknown[0]!r}, which is no input.{nearest(unknown[0], entries)}"
-            )
+    unknown = [name for name in names if name not in entries]
+    if unknown:
+        raise ValueError(f"names= has an entry for {unknown[0]!r}, which is no input.{nearest(unknown[0], entries)}")
     parts = []
     for name, relevance in entries.items():
-        table, held = _columns(relevance), values_of(values, name)
-        width = table.shape[1] if table.ndim == 2 else 0
-        if name not in columns and width > 1 and summed:
-            if held is not None and np.shape(held)[1:] in ((), (1,)):  # what the columns are a code of
-                table = table.sum(axis=1, keepdims=True)
-            part = _table(table, held, [shown[name]] * table.shape[1], name)
-        elif width == 1 and name not in columns:
-            part = _table(table, held, [shown[name]], name)
+        told = names.get(name)
+        shown = told if isinstance(told, str) else name
+        held = aligned(relevance, values_of(values, name), f"relevance of input {name!r}")
+        table = _columns(relevance)
+        width = np.shape(table)[1] if np.ndim(table) == 2 else 0
+        own = None if is_code(table, held) else _own_names(told, relevance, held, width)
+        if own is None and width <= 1:
+            part = _table(table, held, [shown] * width, name)
+        elif summed and (own is None or isinstance(told, str)):
+            table = np.asarray(table).sum(axis=1, keepdims=True) if is_code(table, held) else table
+            part = _table(table, held, [shown] * np.shape(table)[1], name)
         else:
-            part = _table(table, held, columns.get(name), name)
-            own = part.names if name in columns or hasattr(held, "columns") else range(width)
-            if part.categories is None and list(own) != [name]:
-                part = dataclasses.replace(part, names=tuple(f"{shown[name]}[{column}]" for column in own))
+            part = _table(table, held, own, name)
+            columns = range(width) if own is None else part.names
+            if part.categories is None and list(columns) != [name]:
+                part = dataclasses.replace(part, names=tuple(f"{shown}[{column}]" for column in columns))
         parts.append(part)
     return parts
+
+
+def _own_names(told: Any, relevance: Any, values: Any, width: int) -> Any:
+    """The names of an input's columns, where they have some."""
+    if told is not None and not isinstance(told, str):
+        return told
+    frame = next((frame for frame in (values, relevance) if is_frame(frame)), None)
+    return None if frame is None or width == 1 else column_names(frame.columns)
 
 
 def _table(relevance: Any, values: Any, names: Any, input_: str | None) -> Features:
@@ -214,16 +253,18 @@ def _table(relevance: Any, values: Any, names: Any, input_: str | None) -> Featu
         raise ValueError(f"{expected}; got shape {np.shape(relevance)}: of one sample, pass relevance[None]")
     table = real_array(relevance, what, expected, (2,)).astype(np.float64)
     if names is None:
-        framed = next((frame.columns for frame in (values, relevance) if hasattr(frame, "columns")), None)
-        names = [f"feature {i}" for i in range(table.shape[1])] if framed is None else [str(name) for name in framed]
+        framed = next((frame.columns for frame in (values, relevance) if is_frame(frame)), None)
+        names = [f"feature {i}" for i in range(table.shape[1])] if framed is None else column_names(framed)
     named, categories = _split(_checked(names, table.shape[1], "features"))
     if values is None:
         return Features(named, table, None, categories)
     held = values.to_numpy(dtype=object) if hasattr(values, "to_numpy") else np.asarray(values)
+    # As dates of Python: those of nanoseconds would be integers as objects.
+    held = held.astype("datetime64[us]") if held.dtype.kind == "M" else held
     held = _columns(held).astype(object)
     if held.shape != table.shape:
         raise ValueError(f"values must have the shape of the {what}, {table.shape}; got {held.shape}")
-    return Features(named, table, held, categories)
+    return Features(named, table, held, categories, tuple(orders_of(values)) or None)
 
 
 def _columns(values: Any) -> Any:
@@ -260,18 +301,22 @@ def _by_column(found: Features) -> Features:
 
 def _merged(found: Features) -> Features:
     """One feature for all columns of one name."""
-    named = np.array(found.names, dtype=object)
-    names = tuple(dict.fromkeys(found.names))
-    blocks = [np.flatnonzero(named == name) for name in names]
-    relevance = np.stack([found.relevance[:, block].sum(axis=1) for block in blocks], axis=1)
+    blocks: dict[str, list[int]] = {}
+    for i, name in enumerate(found.names):
+        blocks.setdefault(name, []).append(i)
+    if len(blocks) == len(found.names):  # a column that is alone is no code: its category is part of its name
+        return _by_column(found)
+    categories, orders = found.categories or (), found.orders or ()
+    whole = {name: column_name((name, categories[block[0]] or "")) for name, block in blocks.items()}
+    names = tuple(whole[name] if len(block) == 1 and categories[block[0]] else name for name, block in blocks.items())
+    relevance = np.stack([found.relevance[:, block].sum(axis=1) for block in blocks.values()], axis=1)
     if found.values is None:
         return Features(names, relevance)
     values = np.empty(relevance.shape, dtype=object)
-    for i, block in enumerate(blocks):
+    for i, block in enumerate(blocks.values()):
         held = found.values[:, block]
-        categories = [(found.categories or ())[column] for column in block]
-        values[:, i] = held[:, 0] if len(block) == 1 else [_hot(row, categories) for row in held]
-    return Features(names, relevance, values)
+        values[:, i] = held[:, 0] if len(block) == 1 else [_hot(row, [categories[c] for c in block]) for row in held]
+    return Features(names, relevance, values, None, tuple(orders[block[0]] for block in blocks.values()))
 
 
 def _hot(row: np.ndarray, categories: list[str | None]) -> Any:
@@ -287,10 +332,3 @@ def _number(value: Any) -> float:
         return np.nan if isinstance(value, (str, bytes)) else float(value)
     except (TypeError, ValueError):
         return np.nan
-
-
-def _is_missing(value: Any) -> bool:
-    try:
-        return value is None or bool(value != value)
-    except TypeError:  # pandas' NA has no truth
-        return True

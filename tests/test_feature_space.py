@@ -98,3 +98,21 @@ def test_a_model_from_the_text_on_is_refused_with_the_way_out() -> None:
     given = {name: values[:, None].astype(object if name == "town" else values.dtype) for name, values in TABLE.items()}
     with pytest.raises(InputError, match=r"input 'town' is text.*space\.get_encoded_features\(\)"):
         analyzer.analyze(given)
+
+
+def test_a_feature_of_several_columns_has_as_many_names() -> None:
+    import tensorflow as tf
+
+    class Hour(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return keras.ops.concatenate([keras.ops.sin(x), keras.ops.cos(x)], -1)
+
+        def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+            return (shape[0], 2)
+
+    kind = keras.utils.FeatureSpace
+    hour = kind.feature(dtype="float32", preprocessor=Hour(), output_mode="float")
+    of = kind({"hour": hour, "size": kind.float_normalized()}, output_mode="concat")
+    of.adapt(tf.data.Dataset.from_tensor_slices({"hour": np.arange(8.0), "size": np.arange(8.0)}).batch(4))
+    assert columns_of(of) == ["hour", "hour", "size"]
+    assert features_of(np.ones((1, 3)), None, of).relevance.tolist() == [[2.0, 1.0]]

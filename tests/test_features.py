@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerasexplain.features import Features, features_of, is_one_hot, ranked
+from kerasexplain.features import Features, features_of, is_binary, ranked
 
 pytestmark = pytest.mark.once("names and sums of arrays")
 
@@ -85,7 +85,9 @@ def test_inputs_by_name_are_features() -> None:
     assert [found.label(0, i) for i in range(3)] == ["age = 41", "town = Bonn", "size = 1"]
     frame = Frame({"size": [1, 2], "age": [41, 3], "town": ["Bonn", "Ulm"]})
     assert features_of(relevance, frame).label(1, 1) == "town = Ulm"
-    assert features_of(relevance, names=["a", "b", "c"]).names == ("a", "b", "c")
+    told = features_of(relevance, names={"age": "Age", "town": "Town"})
+    assert told.names == ("Age", "Town", "size")
+    np.testing.assert_array_equal(told.relevance, found.relevance)
 
 
 def test_columns_of_inputs_have_both_names() -> None:
@@ -100,6 +102,7 @@ def test_columns_of_inputs_have_both_names() -> None:
 
 def test_a_list_of_arrays_is_one_of_inputs_and_a_list_of_lists_a_table() -> None:
     assert features_of([R[:, :1], R[:, 1]]).names == ("input 0", "input 1")
+    assert features_of([R[:, :1], R[:, 1:3]], names=["a", "b"]).names == ("a", "b")
     assert features_of([R[:, :1], R[:, 1]], [[[41], [3]], ["Bonn", "Ulm"]]).label(1, 1) == "input 1 = Ulm"
     assert features_of(R.tolist()).names == features_of(R).names
 
@@ -125,7 +128,9 @@ def test_a_dict_of_one_entry_is_that_entry() -> None:
         (({"a": R, "b": R}, {"a": R}), "no entry for the input 'b'"),
         (({"a": R, "b": R}, Frame({"a": [1, 2]})), "no entry for the input 'b'"),
         (({"a": R, "b": R}, R), "values must be by input, too, got ndarray"),
-        (({"a": R, "b": R}, None, ["a"]), "there are 2 inputs, but 1 names"),
+        (([R, R], None, ["a"]), "there are 2 inputs, but 1 names"),
+        # Whose order would it be: that of the model, or that of x?
+        (({"a": R, "b": R}, None, ["A", "B"]), r"names must be a dict by input, of \['a', 'b'\]"),
         (({"a": R, "b": R}, None, {"c": ["x"]}), "'c', which is no input"),
         (({"a": R, "b": R[:1]},), r"different numbers of samples: \[1, 2\]"),
         (({"a": R, "b": np.zeros((2, 3, 3))},), "relevance of input 'b' must be that of a table"),
@@ -141,8 +146,16 @@ def test_features_are_found_by_name_or_index() -> None:
     assert found.index("town") == found.index(1) == 1
     with pytest.raises(ValueError, match=r"no feature 'twon'\. Did you mean 'town'"):
         found.index("twon")
-    with pytest.raises(ValueError, match="from 0 to 1, got 2"):
-        found.index(2)
+    for wrong in (2, -1, 1.9, True, None):
+        with pytest.raises(ValueError, match=f"from 0 to 1, got {wrong}"):
+            found.index(wrong)
+
+
+def test_where_names_are_integers_an_integer_is_a_name() -> None:
+    found = Features(("2", "0", "1"), R[:, :3])
+    assert [found.index(i) for i in (0, 1, 2)] == [found.index(i) for i in "012"] == [1, 2, 0]
+    with pytest.raises(ValueError, match="no feature 3"):
+        found.index(3)
 
 
 def test_long_names_are_cut_in_the_middle_and_values_stay() -> None:
@@ -152,11 +165,70 @@ def test_long_names_are_cut_in_the_middle_and_values_stay() -> None:
     assert label.endswith("a = 12.5")
 
 
-def test_one_hot_codes() -> None:
-    assert is_one_hot(np.eye(3))
-    assert not is_one_hot(np.eye(3)[:, :1])
-    assert not is_one_hot(np.zeros((2, 2)))
-    assert not is_one_hot([[0.5, 0.5]])
+def test_long_names_that_differ_in_their_middle_have_labels_that_differ() -> None:
+    names = tuple(f"measured in the morning, {part}, and not in the evening" for part in ("left", "right"))
+    found = Features(names, R[:, :2], np.array([[1.0, 200.0]], dtype=object))
+    one, two = found.labels(0, [0, 1])
+    assert "left" in one
+    assert "right" in two
+    assert (one[-4:], two[-6:]) == (" = 1", " = 200")
+    assert max(len(one), len(two)) <= 36
+
+
+def test_flags_and_codes_hold_zeros_and_ones() -> None:
+    assert is_binary(np.eye(3, dtype=int))
+    assert is_binary([[0, 0], [1, 1]])
+    assert not is_binary([[0.5, 0.5]])
+    assert not is_binary([["0", "1"]])
+
+
+def test_what_has_labels_is_joined_by_them() -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is optional")
+    frame = pandas.DataFrame({"a": [1.0, 2.0], "b": [10.0, 20.0]}, index=[7, 5])
+    relevance = pandas.DataFrame({"a": [0.1, 0.2], "b": [9.0, 8.0]}, index=[7, 5])
+    for values in (frame, frame[["b", "a"]], frame.sort_index(), frame.loc[[5, 7], ["b", "a"]]):
+        found = features_of(relevance, values)
+        assert found.labels(0, [0, 1]) == ["a = 1", "b = 10"]
+        np.testing.assert_array_equal(found.relevance, relevance)
+    with pytest.raises(ValueError, match=r"the columns of relevance and values differ, as by 'b'.*to_numpy"):
+        features_of(relevance, frame.rename(columns={"b": "c"}))
+    with pytest.raises(ValueError, match="the rows of relevance and values differ, as by 7"):
+        features_of(relevance, frame.reset_index(drop=True))
+    assert features_of(relevance, frame.to_numpy()[::-1]).label(0, 0) == "a = 2"  # without labels by position
+
+
+def test_named_columns_are_features_whatever_they_hold() -> None:
+    flags = {"smoker": [0, 1], "asthma": [1, 0]}  # as in a one-hot code
+    for held in (flags, {"smoker": [0, 1], "asthma": [1, 1]}):
+        found = features_of({"age": R[:, :1], "flags": R[:, 1:3]}, {"age": [[1], [2]], "flags": Frame(held)})
+        assert found.names == ("age", "flags[smoker]", "flags[asthma]")
+        np.testing.assert_array_equal(found.relevance, R[:, :3])
+
+
+def test_a_column_that_is_alone_keeps_its_category_and_its_input_its_name() -> None:
+    relevance = {"age": R[:, :1], "town": R[:, 1:2]}
+    values = {"age": [[1], [2]], "town": [[0], [1]]}
+    assert features_of(relevance, values, {"town": [("town", "Ulm")]}).label(0, 1) == "town[Ulm] = 0"
+    assert features_of({"age": R[:, :1]}).names == features_of({"age": R[:, 0]}).names == ("age",)
+    assert features_of(R[:, :3], None, [("a", "x"), ("a", "y"), ("b", "z")]).names == ("a", "b[z]")
+
+
+def test_columns_of_several_levels_are_a_feature_each() -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is optional")
+    columns = pandas.MultiIndex.from_tuples([("lab", "Na"), ("lab", "K"), ("vital", "bp"), ("vital", "hr")])
+    frame = pandas.DataFrame(R, columns=columns)
+    for found in (features_of(R, None, columns), features_of(R, frame), features_of(frame)):
+        assert found.names == ("lab Na", "lab K", "vital bp", "vital hr")
+        np.testing.assert_array_equal(found.relevance, R)
+    assert features_of(frame).index(("vital", "bp")) == 2
+    split = pandas.MultiIndex.from_tuples([("a b", "c"), ("a", "b c"), ("d", ""), ("e", "")])
+    assert len(features_of(R, None, split).names) == 4
+
+
+def test_numbers_keep_their_digits() -> None:
+    values = np.array([[80331, 123456.0, 10000.4, -0.0]], dtype=object)
+    found = features_of(R[:1], values, list("abcd"))
+    assert found.labels(0, range(4)) == ["a = 80331", "b = 123456", "c = 10000.4", "d = 0"]
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=30), st.integers(1, 30))
