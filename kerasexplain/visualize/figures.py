@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from kerasexplain.foundation.text import in_figure
@@ -32,6 +35,21 @@ def new_figure(width: float, height: float) -> Figure:
 def axes_of(ax: Any, width: float, height: float) -> Any:
     """The axes to draw in: those that were given, or those of a new figure of a size in inches."""
     return new_figure(width, height).subplots() if ax is None else ax
+
+
+def grey(ax: Any, shade: float) -> str:
+    """A grey for lines and points, from 0 that stands out from the ground to 1 that is none, also on a dark ground."""
+    is_dark = float(np.mean(to_rgb(ax.get_facecolor()))) < 0.5
+    return f"{1 - shade if is_dark else shade:.2f}"
+
+
+def width_of(ax: Any, labels: Iterable[str]) -> float:
+    """About how wide axes will be in inches, once labels of rows have their room in a new figure."""
+    figure = ax.figure
+    width = float(ax.get_window_extent().width / figure.dpi)
+    if figure.get_layout_engine() is None:  # then axes stay where they are
+        return width
+    return max(1.0, width - 0.075 * max(map(len, labels), default=0))
 
 
 def dress(ax: Any, title: str | None, xlabel: str = "") -> None:

@@ -9,17 +9,19 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from kerasexplain.features import features_of, ranked, shortened
+from kerasexplain.features import features_of, ranked
 from kerasexplain.foundation.text import in_figure
-from kerasexplain.visualize.figures import LABEL, SMALL, axes_of, dress, rows
+from kerasexplain.labels import distinct, number, shortened
+from kerasexplain.visualize.figures import LABEL, SMALL, axes_of, dress, grey, rows
+from kerasexplain.visualize.places import places
 
 #: The colours of a feature's values: none that could be taken for relevance.
 _VALUES = "viridis"
 _GREY = "0.55"
 #: So many values are told one by one.
 _FEW = 5
-#: So many characters of labels have room beside each other.
-_BESIDE = 50
+#: Ticks of a bar of colours are this share of it apart, at least.
+_APART = 0.06
 
 
 def beeswarm(
@@ -28,7 +30,8 @@ def beeswarm(
     """Every sample a point in the row of each feature: to the right it speaks for the output, to the left against it.
 
     Features are sorted by their mean |relevance|. Points are coloured by the feature's value, from its 5th percentile
-    to its 95th; what is no number is grey.
+    to its 95th; what is no number is grey. The sums of the others are cut where they are larger than the relevance
+    of any feature that is shown.
 
     Args:
         relevances, values, names, most, ax, title: As for `bar`, of all samples.
@@ -38,15 +41,20 @@ def beeswarm(
     """
     found = features_of(relevances, values, names)
     shown, others = ranked(np.abs(found.relevance).mean(axis=0), most)
-    labels = [shortened(found.names[i]) for i in shown]
+    labels = distinct([found.names[i] for i in shown])
     swarms = [(found.relevance[:, i], _of_one(found.numbers(i))) for i in shown]
-    if others:
-        labels.append(f"{len(others)} others")
-        swarms.append((found.relevance[:, others].sum(axis=1), np.full(len(found.relevance), np.nan)))
-    ax = axes_of(ax, 6.8, 1.2 + 0.36 * len(labels))
     low, high = min(r.min() for r, _ in swarms), max(r.max() for r, _ in swarms)
+    if others:
+        rest = found.relevance[:, others].sum(axis=1)
+        # Many weak features add up to more than the strongest: they would leave it no room.
+        limit = max(-low, high)
+        labels.append(f"{len(others)} others{', cut' if (np.abs(rest) > limit).any() else ''}")
+        rest = np.clip(rest, -limit, limit)
+        low, high = min(low, rest.min()), max(high, rest.max())
+        swarms.append((rest, np.full(len(rest), np.nan)))
+    ax = axes_of(ax, 6.8, 1.2 + 0.36 * max(len(labels), 3))
     size = float(np.clip(3000 / len(found.relevance), 4, 22))
-    ax.axvline(0, color="0.3", linewidth=0.8, zorder=0)
+    ax.axvline(0, color=grey(ax, 0.3), linewidth=0.8, zorder=0)
     for row, (relevance, shares) in enumerate(swarms):
         heights = row - _stacked(relevance, low, high)
         _scatter(ax, relevance, heights, shares, size)
@@ -55,7 +63,8 @@ def beeswarm(
     if any(np.isfinite(shares).any() for _, shares in swarms):
         bar = ax.figure.colorbar(ScalarMappable(Normalize(0, 1), _VALUES), ax=ax, ticks=[0, 1], aspect=30, pad=0.02)
         bar.set_ticklabels(["low", "high"])
-        bar.set_label("value of the feature", fontsize=SMALL, labelpad=-8)
+        # Between the two, where there is room.
+        bar.set_label("value of the feature", fontsize=SMALL, labelpad=-8 if len(labels) > 5 else 2)
         _plain(bar)
     return ax.figure
 
@@ -67,7 +76,7 @@ def importance(
 
     Args:
         relevances, names, ax, title: As for `bar`, of all samples.
-        most: How many features are shown; the means of the others are summed in one bar.
+        most: How many features are shown; of the others one bar has the mean, and their sum beside it.
 
     Raises:
         ValueError: As for `bar`.
@@ -75,14 +84,17 @@ def importance(
     found = features_of(relevances, None, names)
     means = np.abs(found.relevance).mean(axis=0)
     shown, others = ranked(means, most)
-    labels, lengths = [shortened(found.names[i]) for i in shown], means[shown]
+    labels, lengths = distinct([found.names[i] for i in shown]), means[shown]
+    told = [number(length, 3) for length in lengths]
     if others:
-        labels, lengths = [*labels, f"{len(others)} others, added up"], np.append(lengths, means[others].sum())
+        # Of their sum there may be much more than of any feature.
+        labels, lengths = [*labels, f"{len(others)} others, on average"], np.append(lengths, means[others].mean())
+        told.append(f"{number(lengths[-1], 3)} ({number(means[others].sum(), 3)} in all)")
     ax = axes_of(ax, 6.4, 1.1 + 0.27 * len(labels))
-    for row, length in enumerate(lengths):
-        ax.barh(row, length, height=0.72, color="0.35" if row < len(shown) else "0.75")
+    for row, (length, text) in enumerate(zip(lengths, told, strict=True)):
+        ax.barh(row, length, height=0.72, color=grey(ax, 0.35 if row < len(shown) else 0.75))
         place: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": SMALL}
-        ax.annotate(f"{length:.3g}", (length, row), (4, 0), **place)
+        ax.annotate(text, (length, row), (4, 0), **place)
     ax.set_xlim(0, 1.15 * lengths.max() or 1.0)
     rows(ax, labels)
     count = len(found.relevance)
@@ -104,7 +116,10 @@ def dependence(
 
     Args:
         relevances, values, names, ax, title: As for `bar`, of all samples.
-        feature: Its name or its index. Values that are no numbers have a place each, in the order of the alphabet.
+        feature: Its name or its index. Values that are no numbers have a place each, in the order of their categories
+            where the table has one, or else of the numbers that they are the texts of, or of the alphabet. Among
+            numbers they are to the right of them, as are those that are infinite or missing. Dates have an axis of
+            time.
         colour_by: Another feature, whose value is the colour: where one value has points of many heights, it may say
             why.
 
@@ -117,16 +132,12 @@ def dependence(
     assert found.values is not None
     i = found.index(feature)
     ax = axes_of(ax, 6.0, 3.6)
-    at, kinds = found.numbers(i), None
-    if not np.isfinite(at).any():
-        texts = [str(value) for value in found.values[:, i]]
-        kinds = sorted(set(texts))
-        at = np.array([float(kinds.index(text)) for text in texts])
-    ax.axhline(0, color="0.6", linewidth=0.8, zorder=0)
+    at, mark = places(found.values[:, i], (found.orders or {i: ()})[i])
+    ax.axhline(0, color=grey(ax, 0.6), linewidth=0.8, zorder=0)
     count = len(found.relevance)
     size = float(np.clip(4000 / count, 5, 28))
     if colour_by is None:
-        ax.scatter(at, found.relevance[:, i], s=size, color="0.3", linewidths=0, alpha=0.75)
+        ax.scatter(at, found.relevance[:, i], s=size, color=grey(ax, 0.3), linewidths=0, alpha=0.75)
     else:
         by = found.index(colour_by)
         numbers = found.numbers(by)
@@ -134,15 +145,14 @@ def dependence(
             raise ValueError(f"points are coloured by numbers, and {found.names[by]!r} has none")
         _scatter(ax, at, found.relevance[:, i], _of_one(numbers), size)
         low, high = _range(numbers)
-        distinct = np.unique(numbers[np.isfinite(numbers)])
-        ticks = distinct if len(distinct) <= _FEW else None
+        few = np.unique(numbers[(numbers >= low) & (numbers <= high)])
+        # The numbers of values that lie closer would lie upon each other.
+        are_apart = np.diff(few).min(initial=np.inf) >= _APART * (high - low)
+        ticks = few if len(few) <= _FEW and are_apart else None
         bar = ax.figure.colorbar(ScalarMappable(Normalize(low, high), _VALUES), ax=ax, aspect=30, pad=0.02, ticks=ticks)
         bar.set_label(in_figure(shortened(found.names[by])), fontsize=LABEL)
         _plain(bar)
-    if kinds is not None:
-        shown = [in_figure(shortened(kind)) for kind in kinds]
-        look = {} if sum(map(len, shown)) < _BESIDE else {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
-        ax.set_xticks(range(len(kinds)), shown, **look)
+    mark(ax)
     dress(ax, title, shortened(found.names[i]))
     ax.spines["left"].set_visible(True)
     ax.set_ylabel("relevance", fontsize=LABEL)
@@ -160,18 +170,21 @@ def _scatter(ax: Any, x: np.ndarray, y: np.ndarray, shares: np.ndarray, size: fl
 
 
 def _range(numbers: np.ndarray) -> tuple[float, float]:
-    low, high = np.nanpercentile(numbers, [5, 95])
+    """Where the colours of a feature's values begin and end."""
+    finite = numbers[np.isfinite(numbers)]
+    low, high = np.percentile(finite, [5, 95], method="nearest")
     if low == high:  # nearly all are one
-        low, high = np.nanmin(numbers), np.nanmax(numbers)
+        low, high = finite.min(), finite.max()
     return float(low), float(high)
 
 
 def _of_one(numbers: np.ndarray) -> np.ndarray:
     """Values as shares of their range, the middle where all are equal."""
     if not np.isfinite(numbers).any():
-        return numbers
+        return np.full(len(numbers), np.nan)
     low, high = _range(numbers)
-    return np.where(np.isnan(numbers), np.nan, np.clip((numbers - low) / (high - low), 0, 1) if high > low else 0.5)
+    shares = (np.clip(numbers, low, high) - low) / (high - low) if high > low else 0.5
+    return np.where(np.isnan(numbers), np.nan, shares)
 
 
 def _stacked(relevance: np.ndarray, low: float, high: float) -> np.ndarray:

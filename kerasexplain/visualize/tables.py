@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from kerasexplain.features import Features, features_of, ranked
 from kerasexplain.foundation.arrays import check_sample
-from kerasexplain.visualize.figures import SMALL, axes_of, dress, rows
+from kerasexplain.labels import number, signed
+from kerasexplain.visualize.figures import SMALL, axes_of, dress, grey, rows, width_of
 from kerasexplain.visualize.palette import sign_colour
 
 #: A step that no feature made.
 _LOST = "0.6"
+#: How wide a character of the numbers is in inches.
+_CHARACTER = 0.07
 #: Relevance is computed in single precision: what is missing beyond this share of the largest value is no rounding.
 _ROUNDING = 1e-5
 
@@ -32,10 +37,12 @@ def bar(
 
     Args:
         relevance: `(samples, features)`; or by input, as a dict or list, `(samples,)` or `(samples, columns)` each,
-            whose columns are summed, as those of a one-hot code.
-        values: What the features are, in the same structure or as a DataFrame; they are written beside the names.
-        names: Of the features, or of the inputs; columns that have one name in common are summed. None takes those of
-            a DataFrame and of inputs.
+            whose columns are summed where they have no names, as those of a one-hot code.
+        values: What the features are, in the same structure or as a DataFrame; they are written beside the names. If
+            relevance is a DataFrame, too, rows and columns are joined by their labels.
+        names: Of the features; columns that have one name in common are summed. Of several inputs a dict: a list of
+            the names of an input's columns, or one text where all its columns are one feature; of a list of inputs
+            their names. None takes those of a DataFrame and of inputs.
         sample: Which one.
         most: How many features are shown; the others are summed in one bar.
         ax: The axes to draw in; None for those of a new figure.
@@ -51,8 +58,8 @@ def bar(
     found = features_of(relevance, values, names)
     labels, steps = _steps(found, sample, most)
     ax = axes_of(ax, 6.4, 1.1 + 0.27 * len(steps))
-    _bars(ax, np.zeros(len(steps)), steps, 0, others=len(steps) < len(found.names))
-    ax.axvline(0, color="0.3", linewidth=0.8)
+    _bars(ax, np.zeros(len(steps)), steps, 0, labels, others=len(steps) < len(found.names))
+    ax.axvline(0, color=grey(ax, 0.3), linewidth=0.8)
     rows(ax, labels)
     dress(ax, title, "relevance")
     return ax.figure
@@ -101,13 +108,14 @@ def waterfall(
         steps, labels = np.append(steps, lost), [*labels, "lost"]
     ends = begin + np.cumsum(steps)
     ax = axes_of(ax, 6.4, 1.1 + 0.27 * (len(steps) + 2))
-    _bars(ax, ends - steps, steps, 1, others=others, lost=has_lost)
+    told = [number(begin), number(end)]
+    _bars(ax, ends - steps, steps, 1, labels, others=others, lost=has_lost, beside=told)
     levels = np.concatenate([[begin], ends])
     for row, level in enumerate(levels):
-        ax.plot([level, level], [row - 0.36, row + 1.36], color="0.5", linewidth=0.8)
-    for row, value in ((0, begin), (len(levels), end)):
-        ax.plot([value], [row], "D", color="0.2", markersize=5)
-        ax.annotate(f"{value:.4g}", (value, row), (8, 0), textcoords="offset points", va="center", fontsize=SMALL)
+        ax.plot([level, level], [row - 0.36, row + 1.36], color=grey(ax, 0.5), linewidth=0.8)
+    for row, value, text in ((0, begin, told[0]), (len(levels), end, told[1])):
+        ax.plot([value], [row], "D", color=grey(ax, 0.2), markersize=5)
+        ax.annotate(text, (value, row), (8, 0), textcoords="offset points", va="center", fontsize=SMALL)
     rows(ax, ["start", *labels, "output"])
     dress(ax, title, "value of the output")
     return ax.figure
@@ -118,27 +126,47 @@ def _steps(found: Features, sample: int, most: int) -> tuple[list[str], np.ndarr
     check_sample(sample, len(found.relevance))
     relevance = found.relevance[sample]
     shown, others = ranked(np.abs(relevance), most)
-    labels = [found.label(sample, i) for i in shown]
+    labels = found.labels(sample, shown)
     steps = relevance[shown]
     if not others:
         return labels, steps
     return [*labels, f"{len(others)} others"], np.append(steps, relevance[others].sum())
 
 
-def _bars(ax: Any, begins: np.ndarray, steps: np.ndarray, top: int, *, others: bool, lost: bool = False) -> None:
-    """A bar for each step from where it begins, with its number at its end, from row `top` down."""
+def _bars(
+    ax: Any,
+    begins: np.ndarray,
+    steps: np.ndarray,
+    top: int,
+    labels: list[str],
+    *,
+    others: bool,
+    lost: bool = False,
+    beside: Sequence[str] = (),
+) -> None:
+    """A bar for each step from where it begins, with its number at its end, from row `top` down.
+
+    There is room for the numbers, and for other texts that stand `beside` the ends.
+    """
     last = len(steps) - 1 - lost
-    for row, (begin, step) in enumerate(zip(begins, steps, strict=True)):
+    told = [signed(step) for step in steps]
+    for row, (begin, step, text) in enumerate(zip(begins, steps, told, strict=True)):
         colour = _LOST if row > last else sign_colour(step)
         pale = others and row == last  # a sum of both signs is no feature
         ax.barh(row + top, step, left=begin, height=0.72, color=colour, alpha=0.45 if pale else 1.0)
         sign = 1 if step >= 0 else -1
         place = {"ha": "left" if sign > 0 else "right", "va": "center", "fontsize": SMALL}
-        ax.annotate(f"{step:+.3g}", (begin + step, row + top), (4 * sign, 0), textcoords="offset points", **place)
+        ax.annotate(text, (begin + step, row + top), (4 * sign, 0), textcoords="offset points", **place)
     ends = np.concatenate([begins, begins + steps])
     low, high = float(ends.min()), float(ends.max())
-    room = 0.17 * ((high - low) or 1.0)  # for the numbers
-    ax.set_xlim(low - (room if (steps < 0).any() else 0.2 * room), high + room)
+    width = width_of(ax, labels)
+    to_left = [text for text, step in zip(told, steps, strict=True) if step < 0]
+    to_right = [*(text for text, step in zip(told, steps, strict=True) if step >= 0), *beside]
+    left, right = (0.1 + _CHARACTER * max(map(len, texts), default=0) for texts in (to_left, to_right))
+    per_inch = ((high - low) or 1.0) / max(width - left - right, 0.3 * width)
+    ax.set_xlim(low - left * per_inch, high + right * per_inch)
+    # As many ticks as their numbers have room for.
+    ax.xaxis.set_major_locator(MaxNLocator(int(np.clip(1.6 * width, 2, 8)), steps=[1, 2, 2.5, 5, 10]))
 
 
 def _value(values: Any, name: str, count: int, sample: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -136,3 +137,24 @@ def test_rounding_is_not_lost() -> None:
 def test_what_does_not_fit_is_refused(options: dict[str, Any], expected: str) -> None:
     with pytest.raises(ValueError, match=expected):
         visualize.waterfall(R, **options)
+
+
+def test_numbers_have_all_digits_and_zero_no_sign() -> None:
+    figure = visualize.waterfall(np.array([[-20000.25, -0.0]]), 161234.5, 181234.75, [[80331, 2]], names=["zip", "b"])
+    assert texts(figure) == ["-20000.2", "0", "181234.8", "161234.5"]
+    assert [label for label, _, _ in bars(figure)] == ["zip = 80331", "b = 2"]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_numbers_do_not_run_into_long_names(sign: int) -> None:
+    names = [f"a name that is so long that it leaves little room {i}" for i in range(3)]
+    figure = visualize.waterfall(sign * np.array([[12345.6, 2345.6, 123456.7]]), sign * 1e5, names=names)
+    figure.draw_without_rendering()
+    (ax,) = figure.axes
+    box = ax.get_window_extent()
+    for text in ax.texts:
+        assert box.x0 - 1 <= text.get_window_extent().x0 < text.get_window_extent().x1 <= box.x1 + 1
+    ticks = [label.get_window_extent() for label in ax.get_xticklabels() if label.get_text()]
+    assert not any(one.overlaps(two) for one, two in itertools.pairwise(ticks))
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert len(set(labels)) == len(labels) == 6  # start, three features, lost, output
