@@ -10,10 +10,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
-from kerasexplain.features import shortened
 from kerasexplain.foundation.arrays import check_sample, real_array
 from kerasexplain.foundation.checks import check_positive
 from kerasexplain.foundation.text import in_figure
+from kerasexplain.labels import distinct
 from kerasexplain.visualize.figures import LABEL, SMALL, new_figure
 from kerasexplain.visualize.palette import RELEVANCE, colour_bar, limits, mappable, usual_percentile
 
@@ -63,6 +63,8 @@ def signals(
     if curves.shape != grounds.shape:
         raise ValueError(f"relevance of shape {np.shape(relevance)} does not fit signals of shape {np.shape(x)}")
     shown = [samples] if isinstance(samples, (int, np.integer)) else list(samples)
+    if not shown:
+        raise ValueError("no sample is shown: samples must hold one at least")
     for sample in shown:
         check_sample(sample, len(curves))
     count = curves.shape[2]
@@ -79,7 +81,7 @@ def signals(
         given = new_figure(7.2, 0.9 + len(shown) * height).subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     percentile = usual_percentile(grounds[0].size) if percentile is None else percentile
     highest = limits(grounds[shown], scale, percentile)
-    names = [f"channel {i}" for i in range(count)] if channels is None else [shortened(name) for name in channels]
+    names = [f"channel {i}" for i in range(count)] if channels is None else distinct(list(map(str, channels)))
     for i, (axes, sample, limit) in enumerate(zip(given, shown, highest, strict=True)):
         _draw(axes, times, curves[sample], mappable(limit, cmap).to_rgba(grounds[sample]), names)
         if titles is not None:
@@ -103,20 +105,24 @@ def _draw(axes: Any, times: np.ndarray, curves: np.ndarray, colours: np.ndarray,
         ground = LineCollection(list(_pieces(times, curve)), colors=colours[:, i], linewidths=_GROUND)
         ground.set_label(in_figure(name))
         axes.add_collection(ground)
-        axes.plot(times, curve, color="0.2", linewidth=_CURVE)
+        # Where values are denser than pixels, a curve that swings fills the band, and would cover its ground.
+        share = min(1.0, axes.get_window_extent().width / len(times))
+        axes.plot(times, curve, color="0.2", linewidth=max(0.15, _CURVE * share), alpha=0.25 + 0.75 * share)
     if count > 1:
-        axes.set_yticks(-np.arange(count), names)
+        axes.set_yticks(-np.arange(count), [in_figure(name) for name in names])
         axes.set_ylim(-count + 0.4, 0.6)
         axes.tick_params(axis="y", length=0)
     else:
         axes.margins(y=0.12)
-    axes.set_xlim(times[0], times[-1] if len(times) > 1 else times[0] + 1)
+    axes.set_xlim(*((times[0], times[-1]) if len(times) > 1 else (times[0] - 0.5, times[0] + 0.5)))
     axes.tick_params(labelsize=SMALL)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def _pieces(times: np.ndarray, curve: np.ndarray) -> np.ndarray:
     """A piece of the curve for each value, from the middle before it to the middle behind it, `(time, 3, 2)`."""
+    if len(times) == 1:  # with nothing beside it it would be a point, which is not seen
+        return np.array([[[times[0] + step, curve[0]] for step in (-0.5, 0.0, 0.5)]])
     points = np.stack([times, curve], axis=1)
     middles = (points[1:] + points[:-1]) / 2
     before, behind = np.concatenate([points[:1], middles]), np.concatenate([middles, points[-1:]])

@@ -67,6 +67,8 @@ def slices(
     for axis_, image, at in zip(axes, drawn, where, strict=True):
         show(axis_, image)
         axis_.set_title(f"{_AXES[axis]} {at}", fontsize=LABEL)
+    if title is not None and ax is not None:  # the figure's title is the caller's
+        axes[0].set_title(f"{in_figure(title)}\n{axes[0].get_title()}", fontsize=LABEL)
     figure = axes[0].figure
     colour_bar(figure, axes, cmap, scale, percentile, each="the volume")
     if title is not None and ax is None:

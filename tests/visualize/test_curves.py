@@ -94,6 +94,37 @@ def test_it_draws_in_given_axes() -> None:
         visualize.signals(X, R, samples=[0, 1], ax=axes[0])
 
 
+def test_names_of_channels_are_no_formulas() -> None:
+    figure = visualize.signals(X, R, channels=["$x_1$", r"$\foo$"])
+    figure.draw_without_rendering()
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [r"\$x_1\$", r"\$\foo\$"]
+
+
+def test_the_bar_keeps_off_the_axis_where_no_one_lays_the_figure_out() -> None:
+    figure = Figure()
+    ax = figure.subplots()
+    visualize.signals(X, R, ax=ax)
+    figure.draw_without_rendering()
+    bar = figure.axes[1].get_tightbbox()
+    assert not bar.overlaps(ax.get_tightbbox())
+    assert bar.y0 >= 0
+
+
+def test_a_signal_of_one_value_is_seen() -> None:
+    ax = visualize.signals(np.ones((1, 1)), np.ones((1, 1))).axes[0]
+    (piece,) = ax.collections[0].get_segments()
+    np.testing.assert_array_equal(piece[[0, -1]], [[-0.5, 1.0], [0.5, 1.0]])
+    assert ax.get_xlim() == (-0.5, 0.5)
+
+
+def test_a_dense_curve_leaves_its_ground_visible() -> None:
+    x = np.sin(np.arange(16000))[None]
+    (thin,) = visualize.signals(x, x).axes[0].lines
+    (usual,) = visualize.signals(x[:, :100], x[:, :100]).axes[0].lines
+    assert thin.get_linewidth() < 0.3 < usual.get_linewidth()
+    assert thin.get_alpha() < 0.4 < usual.get_alpha()
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
@@ -101,6 +132,7 @@ def test_it_draws_in_given_axes() -> None:
         ({"x": np.zeros((2, 4, 3))}, r"relevance of shape \(2, 4, 2\) does not fit signals of shape \(2, 4, 3\)"),
         ({"relevance": np.full((2, 4, 2), np.inf)}, "NaN or infinite"),
         ({"relevance": np.zeros((2, 4, 4, 2))}, r"\(samples, time, channels\); got shape"),
+        ({"samples": []}, "samples must hold one at least"),
         ({"samples": 2}, "sample must be from 0 to 1"),
         ({"channels": ["one"]}, "a list of 2 names"),
         ({"titles": ["one", "two"]}, "a list of 1 texts"),

@@ -103,3 +103,12 @@ def test_what_is_no_volume_is_refused(change: dict[str, Any], expected: str) -> 
 def test_a_projection_is_a_mean_or_a_maximum() -> None:
     with pytest.raises(ValueError, match="how must be one of 'mean', 'max'"):
         visualize.projection(None, np.ones((1, 2, 2, 2)), how="sum")
+
+
+def test_in_given_axes_the_title_is_above_the_first_and_the_bar_below_all() -> None:
+    figure = Figure()
+    axes = figure.subplots(1, 2)
+    visualize.slices(None, spot((2, 4, 4), (0, 0, 0), 1.0), ax=axes, title="a scan")
+    assert [ax.get_title() for ax in axes] == ["a scan\ndepth 0", "depth 1"]
+    figure.draw_without_rendering()
+    assert not any(figure.axes[2].get_tightbbox().overlaps(ax.get_tightbbox()) for ax in axes)
