@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 from kerasexplain.features import (
     entries_of,
     features_of,
+    is_binary,
+    is_code,
     is_one_feature,
-    is_one_hot,
     named_columns,
     ranked,
     values_of,
@@ -23,6 +24,7 @@ from kerasexplain.foundation.arrays import channels_last, check_sample, is_signa
 from kerasexplain.foundation.checks import check_choice
 from kerasexplain.foundation.errors import nearest
 from kerasexplain.foundation.text import in_figure
+from kerasexplain.frames import aligned, column_names, is_frame
 from kerasexplain.tokens import token_relevances
 from kerasexplain.visualize.curves import signals
 from kerasexplain.visualize.figures import LABEL, SMALL, TITLE, new_figure
@@ -31,7 +33,7 @@ from kerasexplain.visualize.images import as_images, heatmap, overlay
 from kerasexplain.visualize.palette import RELEVANCE, colour_bar, usual_percentile
 from kerasexplain.visualize.tables import bar
 from kerasexplain.visualize.volumes import slices
-from kerasexplain.visualize.words import LINE_HEIGHT, draw_words, placed
+from kerasexplain.visualize.words import LINE_HEIGHT, draw_words, line_count
 
 #: The kinds of data that there are pictures of.
 KINDS = ("table", "signal", "image", "volume", "text")
@@ -66,7 +68,8 @@ def figure(
     Args:
         relevance: Of one input, or of several as a dict or list.
         x: The inputs, in the same structure; a table may be a DataFrame.
-        names: Of features or channels, as a list; of several inputs a dict of lists; or a `keras.utils.FeatureSpace`.
+        names: Of features or channels, as a list; of several inputs a dict of lists, where one text is the name of an
+            input whose columns are one feature; or a `keras.utils.FeatureSpace`.
         kinds: "table", "signal", "image", "volume" or "text"; of several inputs a dict, which may leave inputs out.
             None goes by the shape: two axes are a table, or text where x has integers; three are a signal where time
             is at least four times as long as there are channels, and else an image; four are an image, five a volume.
@@ -79,6 +82,7 @@ def figure(
     """
     names = named_columns(names)
     entries = entries_of(relevance)
+    whole_is_one = entries is None
     entries = {"input": relevance} if entries is None else entries
     arrays = {name: np.asarray(entry) for name, entry in entries.items()}
     for name, array in arrays.items():
@@ -88,7 +92,14 @@ def figure(
     named, called = _by_input(names, arrays, "names"), _by_input(tokens, arrays, "tokens")
     wanted = dict.fromkeys(arrays, kinds) if isinstance(kinds, str) else _by_input(kinds, arrays, "kinds")
     given = {name: (values_of if len(arrays) > 1 else values_of_one)(x, name) for name in arrays}
-    found = {name: wanted.get(name) or _kind(name, array, given[name], called) for name, array in arrays.items()}
+    for name, entry in entries.items():
+        given[name] = aligned(entry, given[name])
+        if is_frame(entry) and name not in named:
+            named[name] = column_names(entry.columns)
+    found = {
+        name: wanted.get(name) or _kind(name, array, given[name], called, name in named)
+        for name, array in arrays.items()
+    }
     for kind in found.values():
         check_choice("kinds", kind, KINDS)
 
@@ -107,8 +118,12 @@ def figure(
             continue
         heading = name if len(arrays) > 1 else ""
         array, held, columns = arrays[name], given[name], named.get(name)
-        if kind == "table":
+        if kind == "table" and whole_is_one:
             panels.append(_of_table(array if array.ndim > 1 else array[:, None], held, columns, sample, heading))
+        elif kind == "table":
+            values = None if held is None else {name: held}
+            told = {} if columns is None else {name: columns}
+            panels.append(_of_table({name: array}, values, told or None, sample, heading))
         elif kind == "signal":
             panels.append(_of_signal(array, held, columns, sample, heading))
         elif kind == "text":
@@ -140,13 +155,13 @@ def _by_input(told: Any, arrays: Mapping[str, Any], what: str) -> dict[str, Any]
     return dict(told)
 
 
-def _kind(name: str, relevance: np.ndarray, x: Any, tokens: Mapping[str, Any]) -> str:
+def _kind(name: str, relevance: np.ndarray, x: Any, tokens: Mapping[str, Any], is_named: bool) -> str:
     """The kind of data that an input is, by its shape."""
     if name in tokens:
         return "text"
     if relevance.ndim <= 2:
         is_ids = relevance.ndim == 2 and relevance.shape[1] > 1 and getattr(x, "dtype", np.dtype(float)).kind in "iu"
-        return "text" if is_ids and not is_one_hot(x) else "table"
+        return "text" if is_ids and not is_named and not is_binary(x) else "table"
     if relevance.ndim == 3:
         return "signal" if is_signal(relevance.shape) else "image"
     if relevance.ndim > 5:
@@ -158,10 +173,15 @@ def _kind(name: str, relevance: np.ndarray, x: Any, tokens: Mapping[str, Any]) -
 
 
 def _is_feature(relevance: np.ndarray, x: Any, names: Any) -> bool:
-    """Whether an input is one feature, perhaps in a one-hot code: those of several inputs are drawn in one panel."""
-    if relevance.ndim > 2 or not (names is None or is_one_feature(names)):
+    """Whether an input is one feature, perhaps in a one-hot code: those of several inputs are drawn in one panel.
+
+    The values do not count: flags that exclude each other in one batch do not in the next.
+    """
+    if relevance.ndim > 2:
         return False
-    return names is not None or relevance.ndim == 1 or relevance.shape[1] == 1 or is_one_hot(x)
+    if names is not None:
+        return is_one_feature(names)
+    return relevance.ndim == 1 or relevance.shape[1] == 1 or is_code(relevance, x)
 
 
 def _of_table(relevance: Any, x: Any, names: Any, sample: int, heading: str) -> Panel:
@@ -191,9 +211,11 @@ def _of_image(relevance: np.ndarray, x: Any, sample: int, heading: str) -> Panel
     one = slice(sample, sample + 1)
     maps = heatmap(relevance[one])
     drawn = [("relevance", maps[0])]
-    if x is not None and (np.ndim(x) == 3 or np.shape(x)[-1] in (1, 3, 4)):
-        images = np.asarray(x)[one]
-        drawn = [("input", as_images(images)[0]), *drawn, ("both", overlay(images, relevance[one])[0])]
+    if x is not None:
+        images, name = np.asarray(x)[one], "input"
+        if images.ndim == 4 and images.shape[-1] not in (1, 3, 4):  # which colours have
+            images, name = images.mean(axis=-1), f"input, mean of {images.shape[-1]} channels"
+        drawn = [(name, as_images(images)[0]), *drawn, ("both", overlay(images, relevance[one])[0])]
 
     def draw(figure: Any) -> None:
         axes = figure.subplots(1, len(drawn), squeeze=False)[0]
@@ -224,7 +246,7 @@ def _of_text(name: str, relevance: np.ndarray, tokens: Mapping[str, Any], sample
             f"tokens={{{name!r}: ...}}); if its integers are features, pass kinds={{{name!r}: 'table'}}"
         )
     words = token_relevances(relevance, tokens[name], titles=[""] * len(relevance))[sample]
-    lines = 1 + max((word.line for word in placed(words.tokens)), default=0)
+    lines = line_count(words)
 
     def draw(figure: Any) -> None:
         ax = figure.subplots()

@@ -66,12 +66,50 @@ def test_several_inputs_are_drawn_each_by_its_own_shape(rng: np.random.Generator
 def test_inputs_of_one_feature_share_a_panel(rng: np.random.Generator) -> None:
     x = {"age": np.array([[41], [3]]), "lab": rng.normal(size=(2, 3)), "town": np.eye(2), "size": np.array([1.5, 2.5])}
     relevance = {name: np.full(np.shape(value), 0.5) for name, value in x.items()}
-    figure = visualize.figure(relevance, x)
+    figure = visualize.figure(relevance, x, names={"town": "town"})
     assert kinds(figure) == ["table", "table"]
     labels = [[label.get_text() for label in panel.axes[0].get_yticklabels()] for panel in figure.subfigs]
     assert labels[0] == ["town = column 0", "age = 41", "size = 1.5"]
     assert len(labels[1]) == 3
     assert figure.subfigs[1].axes[0].get_title() == "lab"
+
+
+@pytest.mark.parametrize("second", [[1, 0, 0], [1, 1, 0]])
+def test_flags_are_drawn_the_same_in_every_batch(second: list[int]) -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is optional")
+    flags = np.array([[0, 1, 0], second])
+    relevance = {"flags": np.ones((2, 3)), "age": np.ones((2, 1))}
+    for held in (flags, pandas.DataFrame(flags, columns=["smoker", "asthma", "obese"])):
+        figure = visualize.figure(relevance, {"flags": held, "age": np.array([[41], [3]])})
+        labels = [[label.get_text() for label in panel.axes[0].get_yticklabels()] for panel in figure.subfigs]
+        assert [len(panel) for panel in labels] == [3, 1]
+        assert labels[1] == ["age = 41"]
+    assert labels[0] == ["smoker = 0", "asthma = 1", "obese = 0"]
+
+
+def test_a_text_is_one_feature_though_its_code_has_several_columns() -> None:
+    relevance = {"town": np.ones((2, 3)), "ecg": np.ones((2, 40, 2))}
+    x = {"town": np.array([["Ulm"], ["Bonn"]]), "ecg": np.ones((2, 40, 2))}
+    figure = visualize.figure(relevance, x)
+    assert [label.get_text() for label in figure.subfigs[0].axes[0].get_yticklabels()] == ["town = Ulm"]
+    (width,) = [patch.get_width() for patch in figure.subfigs[0].axes[0].patches]
+    assert width == 3
+
+
+def test_relevance_with_labels_is_joined_by_them() -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is optional")
+    frame = pandas.DataFrame({"a": [1.0, 2.0], "b": [10.0, 20.0]})
+    figure = visualize.figure(frame / 10, frame.loc[[1, 0], ["b", "a"]])
+    assert [label.get_text() for label in figure.subfigs[0].axes[0].get_yticklabels()] == ["b = 10", "a = 1"]
+    assert [patch.get_width() for patch in figure.subfigs[0].axes[0].patches] == [1.0, 0.1]
+
+
+def test_images_of_many_channels_are_drawn_by_their_mean(rng: np.random.Generator) -> None:
+    x = rng.random((1, 8, 8, 5))
+    axes = visualize.figure(x, x).subfigs[0].axes[:3]
+    assert [ax.get_title() for ax in axes] == ["input, mean of 5 channels", "relevance", "both"]
+    expected = np.asarray(visualize.as_images(x.mean(axis=-1))[0])
+    np.testing.assert_array_equal(axes[0].images[0].get_array(), expected)
 
 
 def test_a_kind_can_be_told(rng: np.random.Generator) -> None:
