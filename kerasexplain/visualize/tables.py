@@ -109,7 +109,16 @@ def waterfall(
     ends = begin + np.cumsum(steps)
     ax = axes_of(ax, 6.4, 1.1 + 0.27 * (len(steps) + 2))
     told = [number(begin), number(end)]
-    _bars(ax, ends - steps, steps, 1, labels, others=others, lost=has_lost, beside=told)
+    _bars(
+        ax,
+        ends - steps,
+        steps,
+        1,
+        labels,
+        others=others,
+        lost=has_lost,
+        beside=list(zip((begin, end), told, strict=True)),
+    )
     levels = np.concatenate([[begin], ends])
     for row, level in enumerate(levels):
         ax.plot([level, level], [row - 0.36, row + 1.36], color=grey(ax, 0.5), linewidth=0.8)
@@ -142,14 +151,15 @@ def _bars(
     *,
     others: bool,
     lost: bool = False,
-    beside: Sequence[str] = (),
+    beside: Sequence[tuple[float, str]] = (),
 ) -> None:
     """A bar for each step from where it begins, with its number at its end, from row `top` down.
 
-    There is room for the numbers, and for other texts that stand `beside` the ends.
+    There is room for the numbers, and for other texts to the right of where they are told to be.
     """
     last = len(steps) - 1 - lost
     told = [signed(step) for step in steps]
+    ends = begins + steps
     for row, (begin, step, text) in enumerate(zip(begins, steps, told, strict=True)):
         colour = _LOST if row > last else sign_colour(step)
         pale = others and row == last  # a sum of both signs is no feature
@@ -157,16 +167,27 @@ def _bars(
         sign = 1 if step >= 0 else -1
         place = {"ha": "left" if sign > 0 else "right", "va": "center", "fontsize": SMALL}
         ax.annotate(text, (begin + step, row + top), (4 * sign, 0), textcoords="offset points", **place)
-    ends = np.concatenate([begins, begins + steps])
-    low, high = float(ends.min()), float(ends.max())
+    numbers = list(zip(ends.tolist(), told, strict=True))
+    to_left = [number for number, step in zip(numbers, steps, strict=True) if step < 0]
+    to_right = [number for number, step in zip(numbers, steps, strict=True) if step >= 0]
     width = width_of(ax, labels)
-    to_left = [text for text, step in zip(told, steps, strict=True) if step < 0]
-    to_right = [*(text for text, step in zip(told, steps, strict=True) if step >= 0), *beside]
-    left, right = (0.1 + _CHARACTER * max(map(len, texts), default=0) for texts in (to_left, to_right))
-    per_inch = ((high - low) or 1.0) / max(width - left - right, 0.3 * width)
-    ax.set_xlim(low - left * per_inch, high + right * per_inch)
+    ax.set_xlim(_limits(np.concatenate([begins, ends]), to_left, [*to_right, *beside], width))
     # As many ticks as their numbers have room for.
     ax.xaxis.set_major_locator(MaxNLocator(int(np.clip(1.6 * width, 2, 8)), steps=[1, 2, 2.5, 5, 10]))
+
+
+def _limits(
+    at: np.ndarray, to_left: Sequence[tuple[float, str]], to_right: Sequence[tuple[float, str]], width: float
+) -> tuple[float, float]:
+    """Where an axis so many inches wide begins and ends, so that texts beside some of its points are within."""
+    least, most = float(at.min()), float(at.max())
+    span = (most - least) or 1.0
+    low, high = least - 0.03 * span, most + 0.03 * span
+    for _ in range(8):  # the longer the axis, the more of it a text takes
+        per_inch = min((high - low) / width, 3 * span / width)
+        low = min([low, *(x - per_inch * (0.1 + _CHARACTER * len(text)) for x, text in to_left)])
+        high = max([high, *(x + per_inch * (0.16 + _CHARACTER * len(text)) for x, text in to_right)])
+    return low, high
 
 
 def _value(values: Any, name: str, count: int, sample: int) -> float:
