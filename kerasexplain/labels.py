@@ -13,12 +13,12 @@ LONGEST = 36
 _LEAST = 16
 #: Whole numbers below are written in full: postcodes, years and incomes are read digit by digit.
 _WHOLE = 1e9
-#: Other numbers are written with so many digits at most, and only beyond that with an exponent.
+#: Other numbers that are large have a digit behind the point where they have no more than so many in all.
 _DIGITS = 7
 
 
 def number(value: Any, digits: int = 4) -> str:
-    """A number with so many digits, but without an exponent as long as seven say where its point is.
+    """A number with so many digits, but with all those before its point, and so without an exponent unless it is huge.
 
     Example:
         >>> number(80331), number(0.123456), number(10000.4), number(-0.0)
@@ -27,9 +27,9 @@ def number(value: Any, digits: int = 4) -> str:
     value = float(value) + 0.0  # there is no -0
     if value.is_integer() and abs(value) < _WHOLE:
         return f"{value:.0f}"
-    if 1 <= abs(value) < 10**_DIGITS:
-        before = len(str(int(abs(value))))
-        digits = digits if before <= digits else min(_DIGITS, before + 1)
+    if 1 <= abs(value) < _WHOLE:
+        before = len(str(round(abs(value))))
+        digits = digits if before <= digits else max(before, min(_DIGITS, before + 1))
     return f"{value:.{digits}g}"
 
 
@@ -48,6 +48,8 @@ def is_missing(value: Any) -> bool:
 
 def said(value: Any) -> str:
     """A value of a table, as a text."""
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return str(int(value))
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
         return number(value)
     return str(value).removesuffix(" 00:00:00")  # a date has no time of day

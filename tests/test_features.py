@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kerasexplain.features import Features, features_of, is_binary, ranked
+from kerasexplain.labels import distinct, number, signed
 
 pytestmark = pytest.mark.once("names and sums of arrays")
 
@@ -151,6 +152,19 @@ def test_features_are_found_by_name_or_index() -> None:
             found.index(wrong)
 
 
+def test_numbers_are_written_without_an_exponent_unless_they_are_huge() -> None:
+    values = (999.96, 9999999.7, 123456.78, 0.1234567, 1e-5, 2.5e12, np.inf)
+    assert [number(value) for value in values] == ["1000", "9999999.7", "123456.8", "0.1235", "1e-05", "2.5e+12", "inf"]
+    assert [signed(value) for value in (1.234567, -0.5, -0.0, 999.96)] == ["+1.23", "-0.5", "0", "+999.96"]
+
+
+@given(st.lists(st.text("ab_", max_size=60), unique=True, max_size=12))
+def test_no_two_labels_are_alike(texts: list[str]) -> None:
+    shown = distinct(texts)
+    assert len(set(shown)) == len(texts)
+    assert all(len(label) <= 36 for label in shown)
+
+
 def test_where_names_are_integers_an_integer_is_a_name() -> None:
     found = Features(("2", "0", "1"), R[:, :3])
     assert [found.index(i) for i in (0, 1, 2)] == [found.index(i) for i in "012"] == [1, 2, 0]
@@ -226,9 +240,9 @@ def test_columns_of_several_levels_are_a_feature_each() -> None:
 
 
 def test_numbers_keep_their_digits() -> None:
-    values = np.array([[80331, 123456.0, 10000.4, -0.0]], dtype=object)
+    values = np.array([[12345678901, 123456.0, 10000.4, -0.0]], dtype=object)
     found = features_of(R[:1], values, list("abcd"))
-    assert found.labels(0, range(4)) == ["a = 80331", "b = 123456", "c = 10000.4", "d = 0"]
+    assert found.labels(0, range(4)) == ["a = 12345678901", "b = 123456", "c = 10000.4", "d = 0"]
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=30), st.integers(1, 30))

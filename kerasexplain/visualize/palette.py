@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import CenteredNorm, Colormap, LinearSegmentedColormap
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import Bbox
 
 from kerasexplain.tokens import COLOURS
@@ -82,10 +83,13 @@ def colour_bar(
     ticks = [-limit, 0, limit]
     # A share of the height, also of a part of a figure: the same gap however many rows there are.
     pad = 0.15 * figure.dpi / figure.bbox.height
-    if figure.get_layout_engine() is None:  # then no one keeps the bar off the ticks and the label of the axes
+    if not isinstance(
+        figure.get_layout_engine(), ConstrainedLayoutEngine
+    ):  # then no one keeps the bar off the ticks and the label of the axes
         held = np.atleast_1d(np.asarray(axes, dtype=object)).ravel()
         inside = Bbox.union([ax.get_position(original=True).transformed(figure.transSubfigure) for ax in held])
         whole = Bbox.union([ax.get_tightbbox() for ax in held])
+        axes = held[0] if len(held) == 1 else axes  # a bar of one is moved along by a tight layout
         pad = (max(inside.y0 - whole.y0, 0.0) + 0.1 * figure.dpi) / inside.height
     colours = mappable(limit, cmap)
     bar = figure.colorbar(colours, ax=axes, location="bottom", shrink=0.5, aspect=30, pad=pad, ticks=ticks)

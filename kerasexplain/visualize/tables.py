@@ -108,21 +108,12 @@ def waterfall(
         steps, labels = np.append(steps, lost), [*labels, "lost"]
     ends = begin + np.cumsum(steps)
     ax = axes_of(ax, 6.4, 1.1 + 0.27 * (len(steps) + 2))
-    told = [number(begin), number(end)]
-    _bars(
-        ax,
-        ends - steps,
-        steps,
-        1,
-        labels,
-        others=others,
-        lost=has_lost,
-        beside=list(zip((begin, end), told, strict=True)),
-    )
+    told = [(begin, number(begin)), (end, number(end))]
+    _bars(ax, ends - steps, steps, 1, labels, others=others, lost=has_lost, beside=told)
     levels = np.concatenate([[begin], ends])
     for row, level in enumerate(levels):
         ax.plot([level, level], [row - 0.36, row + 1.36], color=grey(ax, 0.5), linewidth=0.8)
-    for row, value, text in ((0, begin, told[0]), (len(levels), end, told[1])):
+    for row, (value, text) in zip((0, len(levels)), told, strict=True):
         ax.plot([value], [row], "D", color=grey(ax, 0.2), markersize=5)
         ax.annotate(text, (value, row), (8, 0), textcoords="offset points", va="center", fontsize=SMALL)
     rows(ax, ["start", *labels, "output"])

@@ -100,8 +100,9 @@ def test_names_of_channels_are_no_formulas() -> None:
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == [r"\$x_1\$", r"\$\foo\$"]
 
 
-def test_the_bar_keeps_off_the_axis_where_no_one_lays_the_figure_out() -> None:
-    figure = Figure()
+@pytest.mark.parametrize("layout", [None, "tight"])
+def test_the_bar_keeps_off_the_axis_in_other_layouts(layout: Any) -> None:
+    figure = Figure(layout=layout)
     ax = figure.subplots()
     visualize.signals(X, R, ax=ax)
     figure.draw_without_rendering()
