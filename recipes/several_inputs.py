@@ -36,12 +36,14 @@ print(f"accuracy {model.evaluate(given, labels, verbose=0)[1]:.2f}")
 explanation = kerasexplain.create_analyzer("lrp.epsilon", model).explain(given, audit=True)
 shares = {name: np.abs(part.reshape(400, -1).sum(axis=1)).mean() for name, part in explanation.relevance.items()}
 print({name: round(float(share), 2) for name, share in shares.items()})
-picture = explanation.to_figure(given, sample=1)
+names = {"town": [("town", "Bonn"), ("town", "Kiel"), ("town", "Ulm")]}
+picture = explanation.to_figure(given, names, sample=1)
 picture.savefig("several_inputs.png")
 
 # %% [markdown]
-# **What to look for.** Each panel has its own kind of picture. The town is one category in three columns: its bar is
-# their sum. It does not decide here, and gets little; an input that gets much and should not is a leak.
+# **What to look for.** Each panel has its own kind of picture. The town is one category in three columns, which the
+# names say: its bar is their sum. It does not decide here, and gets little; an input that gets much and should not is
+# a leak.
 
 # %%
 assert shares["town"] < 0.5 * shares["scan"]
