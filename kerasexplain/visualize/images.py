@@ -23,7 +23,8 @@ def heatmap(
     """One heatmap per sample, a pixel per value; channels are summed.
 
     Args:
-        relevance: `(samples, height, width)` or `(samples, height, width, channels)`. It is not changed.
+        relevance: `(samples, height, width)` or `(samples, height, width, channels)`; of square images channels may
+            come first. It is not changed.
         cmap: A matplotlib colour map, or its name. Zero is at its middle: exactly white in the default map.
         scale: The |relevance| that gets the full colour; None finds one for every sample.
         percentile: Which percentile of a sample's |relevance| gets the full colour, where `scale` is None. 100 is
@@ -109,7 +110,9 @@ def strip(images: Sequence[Image.Image], *, smallest: int = 96, gap: int = 4) ->
 def _maps(relevance: Any) -> np.ndarray:
     """Relevance as `(samples, height, width)` in float64, summed over channels."""
     maps = _numbers(relevance, "relevance").astype(np.float64)
-    return maps.sum(axis=-1) if maps.ndim == 4 else maps
+    # Of an inner layer with channels last, a map as low as 3 or 4 rows is about as wide: its channels are not.
+    is_first = maps.ndim == 4 and maps.shape[1] in (1, 3, 4) and maps.shape[1] < maps.shape[2] == maps.shape[3]
+    return maps.sum(axis=1 if is_first else -1) if maps.ndim == 4 else maps
 
 
 def _numbers(values: Any, what: str) -> np.ndarray:

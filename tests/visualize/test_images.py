@@ -226,6 +226,8 @@ def test_to_image_finds_channels_that_come_first(rng: np.random.Generator) -> No
     relevance = rng.normal(size=(1, 3, 16, 16))
     found = Explanation(relevance, {}, {}, np.ones((1, 2)), np.zeros(1, int), np.ones(1), {"analyzer": "lrp.epsilon"})
     expected = visualize.strip(visualize.heatmap(np.moveaxis(relevance, 1, -1)))
+    np.testing.assert_array_equal(pixels(visualize.heatmap(relevance)[0]).shape, (16, 16, 3))
+    assert visualize.heatmap(np.ones((1, 4, 4, 64)))[0].size == (4, 4)  # of an inner layer
     np.testing.assert_array_equal(pixels(found.to_image()), pixels(expected))
 
 
