@@ -187,7 +187,11 @@ def export(
 
         try:
             found = jax.export.export(jax.jit(traced))(like, *_symbolic(function))
-        except jax.errors.InconclusiveDimensionOperation as error:
+        except Exception as error:
+            if (
+                type(error).__name__ != "InconclusiveDimensionOperation"
+            ):  # which is in other places from version to version
+                raise
             raise ValueError(
                 f"JAX cannot export {name!r} with sizes that are open: let keras.Input say all sizes but that of the "
                 f"batch, and pass batch_size= if that is not enough ({plain(error)})"

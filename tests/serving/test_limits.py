@@ -201,3 +201,12 @@ def test_a_layer_that_keeps_a_state_is_refused(tmp_path: pathlib.Path) -> None:
         analyzer.export(tmp_path / "export")
     with pytest.raises(ValueError, match=r"goes by a state that each call changes \(stateful=True\)"):
         analyzer.analyze(np.ones((2, 4, 3)))
+
+
+@pytest.mark.not_on("tensorflow", "whose graphs leave all sizes open")
+def test_sizes_that_cannot_be_left_open_are_told(tmp_path: pathlib.Path) -> None:
+    inputs = keras.Input((None, None, 3))
+    x = layers.Conv2D(2, 3, strides=2)(layers.Conv2D(4, 3, activation="relu")(inputs))
+    with pytest.raises(ValueError, match=r"JAX cannot export 'predict' with sizes that are open: let keras\.Input say"):
+        kerasexplain.create_analyzer("lrp.epsilon", keras.Model(inputs, x)).export(tmp_path / "export")
+    assert not (tmp_path / "export").exists()
