@@ -188,9 +188,8 @@ def export(
         try:
             found = jax.export.export(jax.jit(traced))(like, *_symbolic(function))
         except Exception as error:
-            if (
-                type(error).__name__ != "InconclusiveDimensionOperation"
-            ):  # which is in other places from version to version
+            # Versions of JAX have it in different modules.
+            if type(error).__name__ != "InconclusiveDimensionOperation":
                 raise
             raise ValueError(
                 f"JAX cannot export {name!r} with sizes that are open: let keras.Input say all sizes but that of the "
