@@ -37,8 +37,8 @@ _OTHER_WAYS = {
     **dict.fromkeys((".png", ".jpg", ".jpeg"), "to_image().save(path) writes an image"),
     **dict.fromkeys((".pdf", ".svg"), "to_figure(x).savefig(path) writes a figure"),
     **dict.fromkeys((".npy", ".npz"), "np.save(path, explanation.relevance) writes the relevance alone"),
-    **dict.fromkeys((".csv",), "to_dataframe().to_csv(path) writes a table"),
-    **dict.fromkeys((".html",), "tokens(...).to_html() is a page of text"),
+    ".csv": "to_dataframe().to_csv(path) writes a table",
+    ".html": "tokens(...).to_html() is a page of text",
 }
 
 

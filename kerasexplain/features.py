@@ -13,7 +13,7 @@ from kerasexplain.foundation.arrays import real_array
 from kerasexplain.foundation.checks import check_count
 from kerasexplain.foundation.errors import nearest
 from kerasexplain.frames import aligned, column_names, is_frame, label_name, orders_of
-from kerasexplain.labels import labels
+from kerasexplain.labels import as_number, labels
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ class Features:
         """The values of a feature, NaN where they are no numbers, `(samples,)`."""
         if self.values is None:
             return np.full(len(self.relevance), np.nan)
-        return np.array([_number(value) for value in self.values[:, feature]])
+        return np.array([as_number(value) for value in self.values[:, feature]])
 
     def index(self, feature: Any) -> int:
         """Where a feature is, by its name or index.
@@ -154,7 +154,7 @@ def values_of(values: Any, name: str) -> Any:
         return None
     if isinstance(values, (list, tuple)):
         values = {f"input {i}": value for i, value in enumerate(values)}
-    if not isinstance(values, Mapping) and not hasattr(values, "columns"):
+    if not isinstance(values, Mapping) and not is_frame(values):
         raise ValueError(f"there are several inputs: values must be by input, too, got {type(values).__name__}")
     if name not in values:
         raise ValueError(f"values have no entry for the input {name!r}.{nearest(name, map(str, values))}")
@@ -255,7 +255,7 @@ def _table(relevance: Any, values: Any, names: Any, input_: str | None) -> Featu
     if names is None:
         framed = next((frame.columns for frame in (values, relevance) if is_frame(frame)), None)
         names = [f"feature {i}" for i in range(table.shape[1])] if framed is None else column_names(framed)
-    named, categories = _split(_checked(names, table.shape[1], "features"))
+    named, categories = _split(_checked(names, table.shape[1]))
     if values is None:
         return Features(named, table, None, categories)
     held = values.to_numpy(dtype=object) if hasattr(values, "to_numpy") else np.asarray(values)
@@ -272,12 +272,12 @@ def _columns(values: Any) -> Any:
     return np.reshape(values, (-1, 1)) if np.ndim(values) == 1 else values
 
 
-def _checked(names: Any, count: int, of: str) -> list[str | Column]:
+def _checked(names: Any, count: int) -> list[str | Column]:
     """Names, as many as there must be."""
     if isinstance(names, (str, Mapping)) or not all(isinstance(name, str) or _is_column(name) for name in names):
-        raise ValueError(f"names must be a list of {count} strings, one for each of the {of}, got {names!r}")
+        raise ValueError(f"names must be a list of {count} strings, one for each of the features, got {names!r}")
     if len(names) != count:
-        raise ValueError(f"there are {count} {of}, but {len(names)} names")
+        raise ValueError(f"there are {count} features, but {len(names)} names")
     return list(names)
 
 
@@ -321,14 +321,7 @@ def _merged(found: Features) -> Features:
 
 def _hot(row: np.ndarray, categories: list[str | None]) -> Any:
     """The category that a one-hot code says, by its column's number where it has no name; NaN of what is no code."""
-    numbers = np.array([_number(value) for value in row])
+    numbers = np.array([as_number(value) for value in row])
     if not np.isin(numbers, (0.0, 1.0)).all() or numbers.sum() != 1:
         return np.nan
     return categories[numbers.argmax()] or f"column {numbers.argmax()}"
-
-
-def _number(value: Any) -> float:
-    try:
-        return np.nan if isinstance(value, (str, bytes)) else float(value)
-    except (TypeError, ValueError):
-        return np.nan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections import Counter
 from collections.abc import Sequence
@@ -44,6 +45,14 @@ def is_missing(value: Any) -> bool:
         return value is None or bool(value != value)
     except (TypeError, ValueError):  # pandas' NA has no truth
         return True
+
+
+def as_number(value: Any) -> float:
+    """A value of a table as a number; NaN where it is none, also of a text that says one."""
+    try:
+        return math.nan if isinstance(value, (str, bytes)) else float(value)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def said(value: Any) -> str:

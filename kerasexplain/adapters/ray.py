@@ -25,8 +25,7 @@ class Explain:
 
     It adds the columns `relevance`, `output`, `neuron` and `explained`, as `Explanation` has them; where the model has
     several inputs or outputs, one for each, `relevance.NAME` and `output.NAME`. There is no `neuron` where all of an
-    output is explained. An actor that ends is started again by
-    Ray, and its batches run again.
+    output is explained. An actor that ends is started again by Ray, and its batches run again.
 
     Args:
         model: A Keras model, or the path of a file or folder of one, as `kerasexplain.compat.load_model` takes them.

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from kerasexplain.foundation.errors import InputError
+from kerasexplain.frames import is_frame
 from kerasexplain.runtime.streams import batches_of, is_stream
 
 
@@ -81,8 +82,8 @@ def _cut(values: Any, count: int | None) -> Any:
         values = np.asarray(values)  # numbers in lists, and no arrays of several inputs
 
     def of(values: Any) -> Any:
-        if hasattr(values, "iloc") and hasattr(values, "columns"):
-            return values.iloc[:count]  # a DataFrame, whose columns have names
+        if is_frame(values) and hasattr(values, "iloc"):
+            return values.iloc[:count]  # with the names of its columns
         array = np.asarray(values)
         if not array.ndim:
             raise InputError(f"samples are the first axis, but here is a single {array.dtype}: batch the data")

@@ -125,6 +125,13 @@ def check_writable(path: pathlib.Path) -> None:
         raise OSError(error.errno, error.strerror, str(path)) from None
 
 
+def check_place(path: pathlib.Path) -> None:
+    """Raises OSError if a file of that name cannot be written into a folder that is there."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {str(path.parent)!r} to write {path.name!r} to")
+    check_writable(path)
+
+
 def add_model(parser: argparse.ArgumentParser) -> None:
     """Adds the model, and what reading it may need."""
     file = "a .keras or .h5 file, or the folder of a SavedModel"

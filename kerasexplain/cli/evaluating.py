@@ -17,8 +17,8 @@ from kerasexplain.cli.arguments import (
     add_model,
     batch_size,
     check_files,
+    check_place,
     check_target,
-    check_writable,
     key_and_value,
     labels_of,
     model_of,
@@ -216,6 +216,4 @@ def _check_out(out: pathlib.Path, suffix: str) -> None:
         raise ValueError(f"--out must end in {suffix}, got {str(out)!r}")
     if out.is_dir():
         raise ValueError(f"--out must be a file, but {str(out)!r} is a folder")
-    if not out.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {str(out.parent)!r} to write {out.name!r} to")
-    check_writable(out)
+    check_place(out)

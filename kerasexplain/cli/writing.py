@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kerasexplain.cli.arguments import check_writable, neuron_label
+from kerasexplain.cli.arguments import check_place, check_writable, neuron_label
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -46,9 +46,7 @@ def check_out(out: pathlib.Path | None, board: pathlib.Path | None, needed: bool
         raise ValueError(f"--out must be a folder, or end in {', '.join(OUTPUTS)}; got {str(out)!r}")
     if not out.suffix and out.exists() and not out.is_dir():
         raise ValueError(f"--out must be a folder, or end in {', '.join(OUTPUTS)}; {str(out)!r} is a file")
-    if not out.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {str(out.parent)!r} to write {out.name!r} to")
-    check_writable(out)
+    check_place(out)
 
 
 def check_fits(out: pathlib.Path | None, x: Any, names: Sequence[str]) -> None:

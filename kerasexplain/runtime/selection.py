@@ -152,7 +152,10 @@ def unambiguous(neuron_selection: Any, samples: int | None, output_shape: tuple[
     """
     if neuron_selection is None or callable(neuron_selection) or isinstance(neuron_selection, Contrast):
         return neuron_selection
-    given, shape = np.asarray(neuron_selection), tuple(output_shape[1:])
+    shape = tuple(output_shape[1:])
+    if isinstance(neuron_selection, list) and (not shape or len(neuron_selection) != shape[0]):
+        return neuron_selection  # it may be long, and is not made an array for every batch
+    given = np.asarray(neuron_selection)
     if given.shape != shape or given.dtype.kind not in "iu" or isinstance(neuron_selection, tuple):
         return neuron_selection
     return given.astype(bool) if _is_region(given, -1 if samples is None else samples, shape) else neuron_selection

@@ -12,6 +12,7 @@ from kerasexplain.audit import Audit
 from kerasexplain.explanation import Explanation
 from kerasexplain.features import column_name, named_columns
 from kerasexplain.foundation.arrays import channels_last, is_signal
+from kerasexplain.frames import is_frame
 from kerasexplain.store import Store
 from kerasexplain.tensorboard.records import SAMPLES, blobs_of
 from kerasexplain.tokens import tokens_by_position
@@ -223,7 +224,7 @@ def _named(x: Any, given: Any) -> dict[str, list[str]]:
         if unknown or (len(inputs) > 1 and not isinstance(given, Mapping)):
             raise ValueError(f"feature_names are a list, or of several inputs a dict of lists by {list(inputs)}")
     else:
-        names = {name: value.columns for name, value in inputs.items() if hasattr(value, "columns")}
+        names = {name: value.columns for name, value in inputs.items() if is_frame(value)}
     return {str(name): [column_name(feature) for feature in features] for name, features in names.items()}
 
 

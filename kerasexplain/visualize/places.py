@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 
 from kerasexplain.foundation.text import in_figure
-from kerasexplain.labels import distinct, is_missing, said
+from kerasexplain.labels import as_number, distinct, is_missing, said
 
 #: So many characters of labels have room beside each other, and so many labels one above the other's end.
 _BESIDE, _LABELS = 50, 24
@@ -28,8 +28,9 @@ def places(values: Sequence[Any] | np.ndarray, order: Sequence[str] = ()) -> tup
         values: Of a feature, `(samples,)`.
         order: Of its categories; none where it has no such order.
     """
-    as_number = _date if any(isinstance(value, datetime.date) for value in values) else _number
-    numbers = np.array([np.nan if order else as_number(value) for value in values])
+    are_dates = any(isinstance(value, datetime.date) for value in values)
+    along = _date if are_dates else as_number
+    numbers = np.array([np.nan if order else along(value) for value in values])
     is_number = np.isfinite(numbers)
     texts = ["missing" if is_missing(value) else said(value) for value in values]
     others = sorted({text for text, is_one in zip(texts, is_number, strict=True) if not is_one}, key=_rank)
@@ -42,7 +43,7 @@ def places(values: Sequence[Any] | np.ndarray, order: Sequence[str] = ()) -> tup
     step = 0.08 * ((high - low) or 1.0)
     beside = {text: high + (i + 1) * step for i, text in enumerate(others)}
     at = np.array([x if np.isfinite(x) else beside[text] for x, text in zip(numbers, texts, strict=True)])
-    return at, lambda ax: _mark_numbers(ax, (low, high), beside, as_number is _date)
+    return at, lambda ax: _mark_numbers(ax, (low, high), beside, are_dates)
 
 
 def _mark_kinds(ax: Any, kinds: Sequence[str]) -> None:
@@ -73,13 +74,6 @@ def _rank(text: str) -> tuple[float, str]:
         return float(text) if text != "nan" else np.inf, text
     except ValueError:
         return np.inf, f"{'1' if text == 'missing' else '0'}{text}"
-
-
-def _number(value: Any) -> float:
-    try:
-        return np.nan if isinstance(value, (str, bytes)) else float(value)
-    except (TypeError, ValueError):
-        return np.nan
 
 
 def _date(value: Any) -> float:

@@ -55,13 +55,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     return folder
 
 
-@pytest.fixture
-def there(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> pathlib.Path:
-    """The folder as the current one, and where output goes."""
-    monkeypatch.chdir(folder)
-    return tmp_path
-
-
 def evaluate(out: pathlib.Path, arguments: str = "", model: str = "small.keras", data: str = "x.npy",
              analyzers: str = "gradient lrp.epsilon", metrics: str = FALL) -> int:  # fmt: skip
     given = ["evaluate", model, data, "--analyzers", *analyzers.split(), "--metrics", *metrics.split()]
